@@ -1,0 +1,524 @@
+//! The only raw writes and locks of the program.
+//!
+//! - What is published under a final name is written, synced, renamed, and its directory synced ([`write_atomic`]).
+//! - After a failed sync an [`AppendFile`] is poisoned: the kernel may have dropped the bytes, so nothing more is acknowledged.
+//! - Locks are advisory, belong to an open file, are never upgraded, and are released only by the process that took them.
+//! - Platform calls have named twins here and nowhere else (`sync_file`, `sync_dir`, `read_exact_at`).
+//! - Tests stop the machine at any write step ([`fault`]); without that the hooks cost one relaxed load.
+
+#![expect(clippy::disallowed_methods, reason = "this module is where raw writes live")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use fs2::FileExt as _;
+
+/// Simulated crashes for tests: after a chosen number of write steps every further step fails.
+pub mod fault {
+    use std::io;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// Steps left before the simulated crash; negative means that no crash is planned.
+    static STEPS_LEFT: AtomicI64 = AtomicI64::new(i64::MAX);
+
+    /// Lets `steps` more write steps (write, sync, rename, remove, create) succeed; all later ones fail.
+    pub fn crash_after(steps: u32) {
+        STEPS_LEFT.store(i64::from(steps), Ordering::SeqCst);
+    }
+
+    /// Ends the simulation.
+    pub fn heal() {
+        STEPS_LEFT.store(i64::MAX, Ordering::SeqCst);
+    }
+
+    /// Returns whether the simulated crash has happened.
+    #[must_use]
+    pub fn crashed() -> bool {
+        STEPS_LEFT.load(Ordering::SeqCst) < 0
+    }
+
+    pub(super) fn step() -> io::Result<()> {
+        if STEPS_LEFT.load(Ordering::Relaxed) == i64::MAX {
+            return Ok(());
+        }
+        if STEPS_LEFT.fetch_sub(1, Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        STEPS_LEFT.store(-1, Ordering::SeqCst);
+        Err(io::Error::other("the machine stopped here (simulated)"))
+    }
+}
+
+/// Makes the bytes of a file durable.
+///
+/// # Errors
+/// The operating system's error; the caller must treat the bytes as lost.
+pub fn sync_file(file: &File) -> io::Result<()> {
+    fault::step()?;
+    // On macOS `File::sync_data` already issues F_FULLFSYNC.
+    file.sync_data()
+}
+
+/// Makes the names in a directory durable. Windows has no such call and needs none.
+///
+/// # Errors
+/// The operating system's error.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    fault::step()?;
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// Creates a directory and its missing parents, durably.
+///
+/// # Errors
+/// The operating system's error.
+pub fn create_dir_all(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(path);
+    if !parent.as_os_str().is_empty() {
+        create_dir_all(parent)?;
+    }
+    fault::step()?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }),
+    }
+}
+
+/// Publishes `bytes` under `path`: the old content or the new one, never a mixture, and durable on return.
+///
+/// # Errors
+/// The operating system's error; `path` is then unchanged.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = PendingFile::create(path)?;
+    file.write_all(bytes)?;
+    file.publish()
+}
+
+/// Publishes `bytes` under `path` only if nothing is there; `false` means that something was.
+///
+/// # Errors
+/// The operating system's error.
+pub fn create_exclusive(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = PendingFile::create(path)?;
+    file.write_all(bytes)?;
+    file.publish_new()
+}
+
+/// Removes a file; a file that is already gone is fine.
+///
+/// # Errors
+/// The operating system's error.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    fault::step()?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes a directory if it is empty or absent; a full one stays.
+///
+/// # Errors
+/// The operating system's error, other than "not empty" and "not found".
+pub fn remove_dir_if_empty(path: &Path) -> io::Result<()> {
+    fault::step()?;
+    match fs::remove_dir(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        other => other,
+    }
+}
+
+/// Renames durably. The bytes under `from` must be synced already.
+///
+/// # Errors
+/// The operating system's error.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fault::step()?;
+    fs::rename(from, to)?;
+    sync_dir(parent_of(to))
+}
+
+/// Copies permission bits, so that a rewritten file stays executable.
+///
+/// # Errors
+/// The operating system's error.
+pub fn set_executable(path: &Path) -> io::Result<()> {
+    fault::step()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(path)?.permissions().mode();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o111))?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// Reads at most `limit` bytes of a whole file; a longer file is an error, so hostile files cannot fill the memory.
+///
+/// # Errors
+/// The operating system's error, or `FileTooLarge`.
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("is longer than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Fills `buffer` from `offset` without moving a shared file position.
+///
+/// # Errors
+/// The operating system's error, or `UnexpectedEof`.
+pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+    }
+    #[cfg(windows)]
+    {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match std::os::windows::fs::FileExt::seek_read(file, rest, offset + done as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file being written beside its final name; dropped without [`PendingFile::publish`], it vanishes.
+pub struct PendingFile {
+    file: Option<File>,
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl PendingFile {
+    /// Starts a file that will be published as `target`. Missing parent directories are created.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub fn create(target: &Path) -> io::Result<Self> {
+        let parent = parent_of(target);
+        if !parent.as_os_str().is_empty() {
+            create_dir_all(parent)?;
+        }
+        fault::step()?;
+        let name = target.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.tmp", crate::id::fresh_ulid()));
+        let temporary = target.with_file_name(hidden);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;
+        Ok(Self { file: Some(file), temporary, target: target.to_path_buf() })
+    }
+
+    /// Returns the temporary path, for libraries that insist on one.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Syncs the bytes and puts them under the final name, replacing what was there.
+    ///
+    /// # Errors
+    /// The operating system's error; the final name is then unchanged.
+    pub fn publish(mut self) -> io::Result<()> {
+        if let Some(file) = self.file.take() {
+            sync_file(&file)?;
+        }
+        rename(&self.temporary, &self.target)
+    }
+
+    /// Syncs the bytes and puts them under the final name unless that exists; `false` means that it does.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub fn publish_new(mut self) -> io::Result<bool> {
+        if let Some(file) = self.file.take() {
+            sync_file(&file)?;
+        }
+        fault::step()?;
+        // A hard link is create-only on every file system that has one; the temporary name goes with `self`.
+        match fs::hard_link(&self.temporary, &self.target) {
+            Ok(()) => {
+                sync_dir(parent_of(&self.target))?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(_) => self.publish_new_without_links(),
+        }
+    }
+
+    fn publish_new_without_links(&self) -> io::Result<bool> {
+        match OpenOptions::new().write(true).create_new(true).open(&self.target) {
+            Ok(placeholder) => {
+                drop(placeholder);
+                rename(&self.temporary, &self.target)?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Write for PendingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        fault::step()?;
+        self.file.as_mut().ok_or_else(closed)?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().ok_or_else(closed)?.flush()
+    }
+}
+
+impl Seek for PendingFile {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.as_mut().ok_or_else(closed)?.seek(position)
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        // A simulated crash leaves the file behind, as a real one would.
+        if !fault::crashed() {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// A file that only grows: the body of a pack that is being written.
+#[derive(Debug)]
+pub struct AppendFile {
+    file: File,
+    len: u64,
+    poisoned: bool,
+}
+
+impl AppendFile {
+    /// Creates a new file; an existing one is an error.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        fault::step()?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        Ok(Self { file, len: 0, poisoned: false })
+    }
+
+    /// Opens an existing file for appending.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { file, len, poisoned: false })
+    }
+
+    /// Tries to lock the file for this process alone.
+    ///
+    /// # Errors
+    /// The operating system's error, other than "locked by somebody else".
+    pub fn try_lock(&self) -> io::Result<bool> {
+        try_lock(&self.file, Sharing::Exclusive)
+    }
+
+    /// Returns how many bytes were appended so far, synced or not.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns whether nothing was appended yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns the file for positioned reads.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Appends bytes. They are durable only after [`AppendFile::sync`].
+    ///
+    /// # Errors
+    /// The operating system's error; the torn tail is cut by the next append or by recovery.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.check()?;
+        fault::step()?;
+        self.file.seek(SeekFrom::Start(self.len))?;
+        self.file.write_all(bytes)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Makes everything appended so far durable.
+    ///
+    /// # Errors
+    /// The operating system's error; the file is then poisoned, because the kernel may have dropped the bytes.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.check()?;
+        sync_file(&self.file).inspect_err(|_| self.poisoned = true)
+    }
+
+    /// Cuts everything from `len` on.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.check()?;
+        fault::step()?;
+        self.file.set_len(len)?;
+        self.len = len;
+        Ok(())
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.poisoned {
+            return Err(io::Error::other("an earlier sync of this file failed"));
+        }
+        Ok(())
+    }
+}
+
+/// Who else may hold the same lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Other shared holders, but no exclusive one.
+    Shared,
+    /// Nobody.
+    Exclusive,
+}
+
+/// A held advisory lock on a file of its own; dropping it releases it.
+///
+/// Locks belong to the open file description, which a fork shares: a child must not drop its parent's lock, so the
+/// owner's process id is kept and a foreign drop only closes the descriptor.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+    owner: u32,
+}
+
+impl FileLock {
+    /// Waits for the lock.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub fn acquire(path: &Path, sharing: Sharing) -> io::Result<Self> {
+        let file = Self::open(path)?;
+        match sharing {
+            Sharing::Shared => fs2::FileExt::lock_shared(&file)?,
+            Sharing::Exclusive => fs2::FileExt::lock_exclusive(&file)?,
+        }
+        Ok(Self { file, owner: std::process::id() })
+    }
+
+    /// Takes the lock if it is free; `None` if it is not.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub fn try_acquire(path: &Path, sharing: Sharing) -> io::Result<Option<Self>> {
+        let file = Self::open(path)?;
+        Ok(try_lock(&file, sharing)?.then(|| Self { file, owner: std::process::id() }))
+    }
+
+    fn open(path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        if self.owner == std::process::id() {
+            let _ = fs2::FileExt::unlock(&self.file);
+        }
+    }
+}
+
+fn try_lock(file: &File, sharing: Sharing) -> io::Result<bool> {
+    let taken = match sharing {
+        Sharing::Shared => fs2::FileExt::try_lock_shared(file),
+        Sharing::Exclusive => file.try_lock_exclusive(),
+    };
+    match taken {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new(""))
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the file was published already")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publishing_replaces_whole_files_and_leaves_no_temporary() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("a/b/file");
+        write_atomic(&path, b"one")?;
+        write_atomic(&path, b"two")?;
+        assert_eq!(fs::read(&path)?, b"two");
+        drop(PendingFile::create(&path)?);
+        assert_eq!(fs::read_dir(dir.path().join("a/b"))?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn create_exclusive_never_replaces() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("file");
+        assert!(create_exclusive(&path, b"one")?);
+        assert!(!create_exclusive(&path, b"two")?);
+        assert_eq!(fs::read(&path)?, b"one");
+        Ok(())
+    }
+
+    #[test]
+    fn an_exclusive_lock_keeps_others_out_until_dropped() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("lock");
+        let held = FileLock::acquire(&path, Sharing::Exclusive)?;
+        assert!(FileLock::try_acquire(&path, Sharing::Shared)?.is_none());
+        drop(held);
+        assert!(FileLock::try_acquire(&path, Sharing::Shared)?.is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn bounded_reads_refuse_longer_files() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("file");
+        write_atomic(&path, b"12345")?;
+        assert_eq!(read_bounded(&path, 5)?, b"12345");
+        assert!(read_bounded(&path, 4).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! The `onenb` program; `1nb` is the same file under its short name.
+
+fn main() {}
