@@ -23,7 +23,7 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_ENCODED_LEN: usize = 64 * 1024;
 
 const QUERY_ESCAPES: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'=').add(b'?').add(b'<').add(b'>');
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b':').add(b'&').add(b'+').add(b'=').add(b'?').add(b'<').add(b'>');
 
 /// One parameter's value.
 #[derive(Debug, Clone, PartialEq)]
