@@ -4,11 +4,13 @@
 //! - Decoders take hostile input: every length is bounded before memory is taken, and every fault is a [`FormatError`].
 //! - Each format carries its version from the first byte; what is newer than we know is refused by name.
 
+pub mod binding;
 pub mod config;
 pub mod name;
 pub mod params;
 pub mod record;
 pub mod run;
+pub mod spec;
 
 use thiserror::Error;
 
