@@ -211,7 +211,7 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<(Connection, Origin),
     if options.access == Access::ReadOnly {
         let connection = connect(path, options)?;
         return match look(&connection, options)? {
-            Content::Catalog => settle(&connection).map(|()| (connection, Origin::Found)),
+            Content::Catalog => Ok((connection, Origin::Found)),
             Content::Nothing | Content::Foreign => Err(CatalogError::bad_row("header")),
         };
     }
@@ -220,7 +220,7 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<(Connection, Origin),
     }
     let connection = connect(path, options)?;
     match look(&connection, options) {
-        Ok(Content::Catalog) => settle(&connection).map(|()| (connection, Origin::Found)),
+        Ok(Content::Catalog) => Ok((connection, Origin::Found)),
         Ok(Content::Nothing) => {
             let origin = make(&connection, options)?;
             Ok((connection, origin))
@@ -244,9 +244,7 @@ fn rebuild(path: &Path, options: &OpenOptions, keep: Keep) -> Result<(Connection
     let _lock = FileLock::acquire(Path::new(&lock_path), Sharing::Exclusive)?;
     let connection = connect(path, options)?;
     match look(&connection, options) {
-        Ok(Content::Catalog) if keep == Keep::GoodCatalog => {
-            return settle(&connection).map(|()| (connection, Origin::Found));
-        }
+        Ok(Content::Catalog) if keep == Keep::GoodCatalog => return Ok((connection, Origin::Found)),
         Ok(_) | Err(CatalogError::Damaged { .. }) => reset(&connection, options)?,
         Err(error) => return Err(error),
     }
@@ -270,10 +268,18 @@ fn connect(path: &Path, options: &OpenOptions) -> Result<Connection, CatalogErro
     Ok(connection)
 }
 
-/// Looks at a file through SQLite and nothing else: opening and closing it directly would drop the locks of any other
-/// connection that this process has to it (POSIX).
+/// Looks at a file and settles the connection if it is a catalog; both meet a damaged header or schema.
+///
+/// Through SQLite and nothing else: opening and closing the file directly would drop the locks of any other connection
+/// that this process has to it (POSIX).
 fn look(connection: &Connection, options: &OpenOptions) -> Result<Content, CatalogError> {
-    patiently(Duration::from_millis(options.busy_timeout_ms), || schema::inspect(connection))
+    patiently(Duration::from_millis(options.busy_timeout_ms), || {
+        let content = schema::inspect(connection)?;
+        if content == Content::Catalog {
+            settle(connection)?;
+        }
+        Ok(content)
+    })
 }
 
 /// Turns an empty file into a catalog, unless another process was faster.
