@@ -57,7 +57,7 @@ macro_rules! over_chain {
     };
 }
 
-impl ReadTransaction<'_> {
+impl ReadTransaction {
     /// Returns the snapshot of a commit, or `None` if the commit is not in the catalog.
     ///
     /// # Errors
@@ -190,7 +190,7 @@ impl ReadTransaction<'_> {
     }
 }
 
-impl WriteTransaction<'_> {
+impl WriteTransaction {
     /// Puts a commit and says which snapshot it has; a commit that is there already is replaced.
     ///
     /// # Errors

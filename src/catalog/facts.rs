@@ -86,7 +86,7 @@ pub struct BranchStart {
     pub time_unix: i64,
 }
 
-impl ReadTransaction<'_> {
+impl ReadTransaction {
     /// Returns what is pending in a worktree, sorted by key: the latest export of each key, unless a commit bound it.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl ReadTransaction<'_> {
     }
 }
 
-impl WriteTransaction<'_> {
+impl WriteTransaction {
     /// Puts a pending export, which supersedes the earlier ones of its key in its worktree.
     ///
     /// # Errors

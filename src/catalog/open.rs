@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{CatalogError, sqlite};
 use super::schema::{self, Content};
-use super::transaction::{Open, patiently};
+use super::transaction::{Open, WriteTransaction, patiently};
 use crate::fs::{self, FileLock, Sharing};
 
 /// Statements kept prepared; more than this module has.
@@ -77,13 +77,17 @@ enum Place {
 struct Slot {
     pid: u32,
     /// `None` only while the value is being dropped.
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<WriteTransaction>>,
     child: OnceLock<Box<Slot>>,
 }
 
 impl Slot {
     fn new(connection: Connection) -> Self {
-        Self { pid: std::process::id(), connection: Mutex::new(Some(connection)), child: OnceLock::new() }
+        Self {
+            pid: std::process::id(),
+            connection: Mutex::new(Some(WriteTransaction::over(connection))),
+            child: OnceLock::new(),
+        }
     }
 }
 
@@ -170,7 +174,7 @@ impl Catalog {
     /// Lends this process's connection to `work`.
     pub(super) fn with_connection<T, E: From<CatalogError>>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, E>,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
         // A panic inside `work` rolled its transaction back, so a poisoned connection is as good as any.
         let guard = self.slot_of_this_process()?.connection.lock().unwrap_or_else(PoisonError::into_inner);

@@ -52,7 +52,7 @@ macro_rules! select_runs {
     };
 }
 
-impl ReadTransaction<'_> {
+impl ReadTransaction {
     /// Returns the runs that one commit recorded.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl ReadTransaction<'_> {
     }
 }
 
-impl WriteTransaction<'_> {
+impl WriteTransaction {
     /// Puts the runs that a commit recorded, in place of any that were there. The commit itself must be put in the same
     /// transaction or before.
     ///

@@ -14,21 +14,29 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A consistent view: every question asked through it sees the same rows, whatever others write meanwhile.
 #[derive(Debug)]
-pub struct ReadTransaction<'c> {
-    connection: &'c Connection,
+pub struct ReadTransaction {
+    connection: Connection,
 }
 
 /// A view that may also change rows; nobody else writes meanwhile, and all of it appears at once or never.
 #[derive(Debug)]
-pub struct WriteTransaction<'c> {
-    view: ReadTransaction<'c>,
+pub struct WriteTransaction {
+    view: ReadTransaction,
 }
 
-impl<'c> Deref for WriteTransaction<'c> {
-    type Target = ReadTransaction<'c>;
+impl Deref for WriteTransaction {
+    type Target = ReadTransaction;
 
     fn deref(&self) -> &Self::Target {
         &self.view
+    }
+}
+
+impl WriteTransaction {
+    /// Takes a connection. The value lives as long as that; callers see it only inside [`Catalog::write`], and its view
+    /// only there and inside [`Catalog::read`], while a transaction is open.
+    pub(super) fn over(connection: Connection) -> Self {
+        Self { view: ReadTransaction { connection } }
     }
 }
 
@@ -37,13 +45,10 @@ impl Catalog {
     ///
     /// # Errors
     /// What `work` returns, or a [`CatalogError`] that kept it from starting.
-    pub fn read<T, E: From<CatalogError>>(
-        &self,
-        work: impl FnOnce(&ReadTransaction<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.with_connection(|connection| {
-            let open = Open::read(connection, self.timeout())?;
-            let answer = work(&ReadTransaction { connection })?;
+    pub fn read<T, E: From<CatalogError>>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T, E>) -> Result<T, E> {
+        self.with_connection(|transaction| {
+            let open = Open::read(&transaction.connection, self.timeout())?;
+            let answer = work(transaction)?;
             open.commit(self.timeout())?;
             Ok(answer)
         })
@@ -57,11 +62,11 @@ impl Catalog {
     /// What `work` returns, or a [`CatalogError`] from starting or committing.
     pub fn write<T, E: From<CatalogError>>(
         &self,
-        work: impl FnOnce(&WriteTransaction<'_>) -> Result<T, E>,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.with_connection(|connection| {
-            let open = Open::write(connection, self.timeout())?;
-            let answer = work(&WriteTransaction { view: ReadTransaction { connection } })?;
+        self.with_connection(|transaction| {
+            let open = Open::write(&transaction.connection, self.timeout())?;
+            let answer = work(transaction)?;
             open.commit(self.timeout())?;
             Ok(answer)
         })
@@ -80,7 +85,8 @@ impl<'c> Open<'c> {
             run(connection, "BEGIN")?;
             let open = Self { connection, done: false };
             // `BEGIN` alone takes no lock; the first row read does, and may find the file busy.
-            ReadTransaction { connection }.any("SELECT 1 FROM meta", [])?;
+            let mut statement = connection.prepare_cached("SELECT 1 FROM meta").map_err(sqlite)?;
+            statement.exists([]).map_err(sqlite)?;
             Ok(open)
         })
     }
@@ -130,7 +136,7 @@ pub(super) fn patiently<T>(
     }
 }
 
-impl ReadTransaction<'_> {
+impl ReadTransaction {
     /// Returns how far the store's metadata objects were taken in, in the store's own terms; `None` for nothing yet.
     ///
     /// # Errors
@@ -172,7 +178,7 @@ impl ReadTransaction<'_> {
     }
 }
 
-impl WriteTransaction<'_> {
+impl WriteTransaction {
     /// Moves the cursor; it covers the rows of this transaction and all before.
     ///
     /// # Errors
