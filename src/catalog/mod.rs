@@ -21,7 +21,7 @@ mod tests;
 
 pub use commits::{Bound, Change, CommitRow, SnapshotNo};
 pub use error::CatalogError;
-pub use facts::{BranchStart, LateBinding, Pending, PendingNo, Push, PushState, StoredPending};
+pub use facts::LateRow;
 pub use open::{Access, Catalog, OpenOptions, Origin};
 pub use runs::{CommittedRun, ParentBranch, RunEntry};
 pub use transaction::{ReadTransaction, WriteTransaction};

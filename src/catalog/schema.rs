@@ -71,9 +71,8 @@ CREATE TABLE pending (
   name          TEXT NOT NULL,
   params_hash   BLOB NOT NULL,
   record        TEXT NOT NULL,
-  script_digest BLOB,
-  time_unix     INTEGER NOT NULL,
-  bound_commit  BLOB
+  script        BLOB,
+  time_unix     INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX pending_by_key ON pending (worktree, name, params_hash);
 
@@ -82,7 +81,8 @@ CREATE TABLE late_bindings (
   commit_id   BLOB NOT NULL,
   name        TEXT NOT NULL,
   params_hash BLOB NOT NULL,
-  record      TEXT
+  record      TEXT,
+  explicit    INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX late_bindings_by_key ON late_bindings (commit_id, name, params_hash);
 
@@ -92,7 +92,6 @@ CREATE TABLE pushes (
   commit_id BLOB NOT NULL,
   session   BLOB NOT NULL,
   time_unix INTEGER NOT NULL,
-  confirmed INTEGER NOT NULL,
   PRIMARY KEY (remote, tag, commit_id, session)
 ) STRICT, WITHOUT ROWID;
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 
 use super::error::{CatalogError, sqlite};
 use super::open::Catalog;
-use crate::id::{CommitId, ContentDigest, ParamsHash, SessionId};
+use crate::id::{CommitId, ParamsHash, SessionId};
 
 /// How long to wait before asking again where SQLite answers "busy" without having waited itself.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
@@ -247,11 +247,6 @@ pub(super) fn commit_column(row: &Row<'_>, index: usize) -> Result<CommitId, Cat
 /// Reads a parameter hash.
 pub(super) fn params_hash_column(row: &Row<'_>, index: usize) -> Result<ParamsHash, CatalogError> {
     column(row, index).map(ParamsHash::from_bytes)
-}
-
-/// Reads a content digest that may be absent.
-pub(super) fn digest_column(row: &Row<'_>, index: usize) -> Result<Option<ContentDigest>, CatalogError> {
-    Ok(column::<Option<[u8; 32]>>(row, index)?.map(ContentDigest::from_bytes))
 }
 
 /// Reads a push session.

@@ -31,6 +31,8 @@ pub struct LateBinding {
     pub commit: CommitId,
     /// The record that the commit has for its key.
     pub record: ExportRecord,
+    /// Whether a person asked for it (`onenb bind`); it then counts for more than the commit's tree.
+    pub explicit: bool,
     /// Seconds since 1970 UTC; the latest word on a key counts.
     pub time_unix: i64,
 }
@@ -57,8 +59,8 @@ pub struct PushLog {
     pub commit: CommitId,
     /// Where to.
     pub remote: String,
-    /// The push session, if the remote told one.
-    pub session: Option<SessionId>,
+    /// The push session.
+    pub session: SessionId,
     /// Seconds since 1970 UTC.
     pub time_unix: i64,
 }
@@ -114,7 +116,7 @@ mod tests {
             tag: "v1".to_owned(),
             commit: CommitId::from_slice(&[7; 20]).expect("20 bytes"),
             remote: "/srv/data".to_owned(),
-            session: Some(SessionId::from_bytes([1; 16])),
+            session: SessionId::from_bytes([1; 16]),
             time_unix: 1_700_000_000,
         };
         let bytes = push.to_bytes();

@@ -1,0 +1,29 @@
+"""Executes a notebook in a real kernel with injected parameters, as papermill does: `execute.py IN OUT name=value ..`."""
+
+import os
+import sys
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+
+def main(source: str, target: str, *assignments: str) -> None:
+    notebook = nbformat.read(source, as_version=4)
+    at = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    injected = new_code_cell("\n".join(text.replace("=", " = ", 1) for text in assignments))
+    injected.metadata["tags"] = ["injected-parameters"]
+    injected["id"] = "injected"
+    notebook.cells.insert(at + 1, injected)
+    notebook.metadata["papermill"] = {"input_path": source, "output_path": target}
+    os.environ["ONENB_NOTEBOOK"] = os.path.abspath(target)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": os.path.dirname(os.path.abspath(target))}}).execute()
+    nbformat.write(notebook, target)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                print(f"  {os.path.basename(target)}: {output.text.strip()}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
