@@ -4,6 +4,7 @@
 pub mod error;
 pub mod format;
 pub mod fs;
+pub mod git;
 pub mod id;
 
 pub use error::{Error, ErrorKind, Result};
