@@ -43,8 +43,7 @@ impl GitRepo {
             }
         })?;
         let mut repo = opened.to_thread_local();
-        repo.make_paths_absolute()
-            .map_err(|error| GitError::Open { path: start.clone(), source: error.into() })?;
+        repo.make_paths_absolute().map_err(|error| GitError::Open { path: start.clone(), source: error.into() })?;
         let common_dir = without_dots(repo.common_dir());
         // A cheap test: Git itself decides by `extensions.refStorage`, and the directory comes with it.
         if common_dir.join("reftable").is_dir() {

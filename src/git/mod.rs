@@ -13,6 +13,7 @@
 
 mod discover;
 mod error;
+mod hooks;
 mod nearest;
 mod objects;
 mod program;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 pub use discover::Environment;
 pub use error::GitError;
+pub use hooks::{EventState, HookEvent, HookReport, HookStatus};
 pub use nearest::nearest;
 pub use objects::{Change, CommitInfo, TreeFile};
 pub use program::clean_command;

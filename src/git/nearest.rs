@@ -17,9 +17,8 @@ pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) 
             } else {
                 edit_distance(&wanted, &letters)
             };
-            let prefix = wanted.len() > 1
-                && letters.len() > 1
-                && (letters.starts_with(&wanted) || wanted.starts_with(&letters));
+            let prefix =
+                wanted.len() > 1 && letters.len() > 1 && (letters.starts_with(&wanted) || wanted.starts_with(&letters));
             match (distance <= allowed, prefix) {
                 (true, _) => Some((distance, name)),
                 (false, true) => Some((allowed + 1, name)),
@@ -43,10 +42,7 @@ fn edit_distance(left: &[char], right: &[char]) -> usize {
             let mut best = (cell(&above, column) + usize::from(from != to))
                 .min(cell(&above, column + 1) + 1)
                 .min(cell(&current, column) + 1);
-            let swapped = row > 0
-                && column > 0
-                && left.get(row - 1) == Some(to)
-                && right.get(column - 1) == Some(from);
+            let swapped = row > 0 && column > 0 && left.get(row - 1) == Some(to) && right.get(column - 1) == Some(from);
             if swapped {
                 best = best.min(cell(&before, column - 1) + 1);
             }

@@ -141,9 +141,7 @@ impl GitRepo {
     pub fn read_file_at(&self, commit: CommitId, path: &str, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
         let repo = self.local();
         match lookup(&repo, &commit, path)? {
-            Some(entry) if !entry.is_tree => {
-                read_object(&repo, &entry.id, gix::object::Kind::Blob, limit).map(Some)
-            }
+            Some(entry) if !entry.is_tree => read_object(&repo, &entry.id, gix::object::Kind::Blob, limit).map(Some),
             _ => Ok(None),
         }
     }
@@ -308,8 +306,7 @@ pub(super) fn read_object(
     if header.size() > limit {
         return Err(GitError::TooLarge { what: format!("the length of {} {id} in bytes", kind_name(kind)), limit });
     }
-    let mut object =
-        repo.find_object(to_gix(repo, id)?).map_err(GitError::damaged(format!("object {id}")))?;
+    let mut object = repo.find_object(to_gix(repo, id)?).map_err(GitError::damaged(format!("object {id}")))?;
     Ok(std::mem::take(&mut object.data))
 }
 

@@ -87,7 +87,8 @@ impl GitRepo {
 /// Makes one harmless line of what a program printed.
 fn one_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let words: Vec<&str> = text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty()).collect();
     if words.is_empty() {
         return "it gave no reason".to_owned();
     }

@@ -217,7 +217,8 @@ impl<'a> Comparison<'a> {
                 let head_tree = listed.remove(&(name.to_owned(), true)).map(|entry| entry.id);
                 // A sparse index keeps a directory outside the checkout as one entry, which cannot be staged.
                 if entry.mode != Mode::DIR {
-                    let known = known.and_then(|tree| tree.children.iter().find(|c| c.name.as_slice() == name.as_bytes()));
+                    let known =
+                        known.and_then(|tree| tree.children.iter().find(|c| c.name.as_slice() == name.as_bytes()));
                     pending.push(Directory { prefix: format!("{prefix}{name}/"), head_tree, known, entries: at..end });
                 }
             }
