@@ -103,6 +103,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.publish()
 }
 
+/// Replaces the bytes of an existing file as [`write_atomic`] does; its permission bits stay.
+///
+/// # Errors
+/// The operating system's error; `path` is then unchanged.
+pub fn write_atomic_keeping_mode(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let permissions = fs::metadata(path)?.permissions();
+    let mut file = PendingFile::create(path)?;
+    file.write_all(bytes)?;
+    fs::set_permissions(file.path(), permissions)?;
+    file.publish()
+}
+
 /// Publishes `bytes` under `path` only if nothing is there; `false` means that something was.
 ///
 /// # Errors
@@ -488,6 +500,20 @@ mod tests {
         assert_eq!(fs::read(&path)?, b"two");
         drop(PendingFile::create(&path)?);
         assert_eq!(fs::read_dir(dir.path().join("a/b"))?.count(), 1);
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_rewritten_with_its_mode_stays_private_and_executable() -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("file");
+        write_atomic(&path, b"one")?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o710))?;
+        write_atomic_keeping_mode(&path, b"two")?;
+        assert_eq!(fs::read(&path)?, b"two");
+        assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o7777, 0o710);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod error;
 pub mod format;
 pub mod fs;
+pub mod git;
 pub mod id;
 
 pub use error::{Error, ErrorKind, Result};

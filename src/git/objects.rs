@@ -1,0 +1,329 @@
+use std::collections::HashMap;
+
+use gix::bstr::ByteSlice as _;
+use gix::objs::tree::EntryKind;
+
+use super::walk::Boundary;
+use super::{GitError, GitRepo};
+use crate::id::CommitId;
+
+/// How many tree entries one call visits: a small repository can name an astronomical tree.
+const MAX_ENTRIES: u64 = 5_000_000;
+
+/// Longest path inside a tree, in bytes; also bounds how deep trees nest.
+const MAX_PATH_LEN: usize = 4096;
+
+/// Longest commit object that is read, in bytes.
+const MAX_COMMIT_LEN: u64 = 16 << 20;
+
+/// Longest tree object that is read, in bytes.
+const MAX_TREE_LEN: u64 = 256 << 20;
+
+/// What a commit says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// The parents that exist here: none for a commit at the boundary of a shallow clone.
+    pub parents: Vec<CommitId>,
+    /// Whether the commit has parents that this clone was made without.
+    pub is_cut_off: bool,
+    /// The tree.
+    pub tree: CommitId,
+    /// When it was committed, in seconds since 1970.
+    pub time_unix: i64,
+    /// The first line of the message, without control characters.
+    pub subject: String,
+}
+
+/// A regular file in a commit's tree.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TreeFile {
+    /// The path from the top of the tree, with `/`.
+    pub path: String,
+    /// Its content.
+    pub blob: CommitId,
+}
+
+/// A regular file that differs between two trees.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// The path from the top of the tree, with `/`.
+    pub path: String,
+    /// The content before; `None` if the file was added.
+    pub old: Option<CommitId>,
+    /// The content after; `None` if the file was removed.
+    pub new: Option<CommitId>,
+}
+
+pub(super) fn from_gix(id: &gix::hash::oid) -> CommitId {
+    CommitId::from_slice(id.as_bytes()).expect("gix knows ids of 20 and 32 bytes only")
+}
+
+/// Converts an id for this repository; one of the other length can name nothing here.
+pub(super) fn to_gix(repo: &gix::Repository, id: &CommitId) -> Result<gix::ObjectId, GitError> {
+    let missing = || GitError::MissingObject { id: *id };
+    if id.as_slice().len() != repo.object_hash().len_in_bytes() {
+        return Err(missing());
+    }
+    gix::ObjectId::try_from(id.as_slice()).map_err(|_| missing())
+}
+
+impl GitRepo {
+    /// Reads a commit.
+    ///
+    /// # Errors
+    /// [`GitError::MissingObject`], [`GitError::NotACommit`], [`GitError::TooLarge`] or [`GitError::Damaged`].
+    pub fn commit_info(&self, commit: CommitId) -> Result<CommitInfo, GitError> {
+        let repo = self.local();
+        let boundary = Boundary::read(&repo)?;
+        let data = read_object(&repo, &commit, gix::object::Kind::Commit, MAX_COMMIT_LEN)?;
+        let damaged = || GitError::damaged(format!("commit {commit}"));
+        let decoded = gix::objs::CommitRef::from_bytes(&data, repo.object_hash()).map_err(damaged())?;
+        let is_cut_off = boundary.contains(&commit);
+        let parents = if is_cut_off { Vec::new() } else { decoded.parents().map(|id| from_gix(&id)).collect() };
+        let subject = decoded.message().summary().to_str_lossy().chars().filter(|c| !c.is_control()).collect();
+        let time_unix = decoded.committer().map_err(damaged())?.time().map_err(damaged())?.seconds;
+        Ok(CommitInfo { parents, is_cut_off, tree: from_gix(&decoded.tree()), time_unix, subject })
+    }
+
+    /// Returns the id of the file or directory at `path` in a commit's tree: equal ids, equal content.
+    ///
+    /// # Errors
+    /// [`GitError::MissingObject`], [`GitError::NotACommit`] or [`GitError::Damaged`].
+    pub fn tree_id_at(&self, commit: CommitId, path: &str) -> Result<Option<CommitId>, GitError> {
+        let repo = self.local();
+        Ok(lookup(&repo, &commit, path)?.map(|entry| entry.id))
+    }
+
+    /// Returns the regular files below the directory `prefix` (empty for all), sorted by path.
+    ///
+    /// # Errors
+    /// As [`Self::tree_id_at`], and [`GitError::TooLarge`].
+    pub fn files_under(&self, commit: CommitId, prefix: &str) -> Result<Vec<TreeFile>, GitError> {
+        let repo = self.local();
+        let Some(top) = lookup(&repo, &commit, prefix)?.filter(|entry| entry.is_tree) else { return Ok(Vec::new()) };
+        let mut files = Vec::new();
+        let mut budget = Budget::new();
+        let mut pending = vec![(prefix.trim_matches('/').to_owned(), top.id)];
+        while let Some((directory, tree)) = pending.pop() {
+            for (name, entry) in read_tree(&repo, &tree, &mut budget)? {
+                let Some(path) = join(&directory, &name) else { continue };
+                if entry.is_tree {
+                    pending.push((path, entry.id));
+                } else {
+                    files.push(TreeFile { path, blob: entry.id });
+                }
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// Reads a blob of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`GitError::TooLarge`], [`GitError::MissingObject`] or [`GitError::Damaged`].
+    pub fn read_blob(&self, blob: CommitId, limit: u64) -> Result<Vec<u8>, GitError> {
+        read_object(&self.local(), &blob, gix::object::Kind::Blob, limit)
+    }
+
+    /// Returns the length of a blob in bytes, without reading it.
+    ///
+    /// # Errors
+    /// [`GitError::MissingObject`] or [`GitError::Damaged`].
+    pub fn blob_len(&self, blob: CommitId) -> Result<u64, GitError> {
+        header(&self.local(), &blob).map(|header| header.size())
+    }
+
+    /// Reads the regular file at `path` in a commit's tree; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`Self::tree_id_at`] and [`Self::read_blob`].
+    pub fn read_file_at(&self, commit: CommitId, path: &str, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
+        let repo = self.local();
+        match lookup(&repo, &commit, path)? {
+            Some(entry) if !entry.is_tree => read_object(&repo, &entry.id, gix::object::Kind::Blob, limit).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the regular files that differ between two commits (or nothing and a commit) and whose path is
+    /// `wanted`, sorted by path. Only directories that differ are opened; a changed mode alone is no change.
+    ///
+    /// # Errors
+    /// As [`Self::files_under`].
+    pub fn changes(
+        &self,
+        parent: Option<CommitId>,
+        commit: CommitId,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Change>, GitError> {
+        let repo = self.local();
+        let old_tree = parent.map(|parent| tree_of(&repo, &parent)).transpose()?;
+        let mut changes = Vec::new();
+        let mut budget = Budget::new();
+        let mut pending = vec![(String::new(), old_tree, Some(tree_of(&repo, &commit)?))];
+        while let Some((directory, old_tree, new_tree)) = pending.pop() {
+            if old_tree == new_tree {
+                continue;
+            }
+            for pair in compare(&repo, old_tree, new_tree, &mut budget)? {
+                let Some(path) = join(&directory, &pair.name) else { continue };
+                if pair.is_tree {
+                    pending.push((path, pair.old, pair.new));
+                } else if wanted(&path) {
+                    changes.push(Change { path, old: pair.old, new: pair.new });
+                }
+            }
+        }
+        changes.sort_unstable();
+        Ok(changes)
+    }
+}
+
+/// A file or directory in a tree. Links and submodules are left out where trees are read.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) id: CommitId,
+    pub(super) is_tree: bool,
+}
+
+/// How many tree entries may still be visited.
+pub(super) struct Budget(u64);
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self(MAX_ENTRIES)
+    }
+
+    fn spend(&mut self) -> Result<(), GitError> {
+        let what = || "the number of files in a tree".to_owned();
+        self.0 = self.0.checked_sub(1).ok_or_else(|| GitError::TooLarge { what: what(), limit: MAX_ENTRIES })?;
+        Ok(())
+    }
+}
+
+/// An entry that differs between two directories; a file that became a directory is two of them.
+struct Pair {
+    name: String,
+    is_tree: bool,
+    old: Option<CommitId>,
+    new: Option<CommitId>,
+}
+
+fn compare(
+    repo: &gix::Repository,
+    old_tree: Option<CommitId>,
+    new_tree: Option<CommitId>,
+    budget: &mut Budget,
+) -> Result<Vec<Pair>, GitError> {
+    let mut read = |tree: Option<CommitId>| match tree {
+        Some(tree) => read_tree(repo, &tree, budget),
+        None => Ok(Vec::new()),
+    };
+    let key = |(name, entry): (String, Entry)| ((name, entry.is_tree), entry.id);
+    // Keyed rather than merged: a hostile tree need not be sorted.
+    let mut before: HashMap<(String, bool), CommitId> = read(old_tree)?.into_iter().map(key).collect();
+    let mut pairs = Vec::new();
+    for ((name, is_tree), new) in read(new_tree)?.into_iter().map(key) {
+        let key = (name, is_tree);
+        let old = before.remove(&key);
+        if old != Some(new) {
+            pairs.push(Pair { name: key.0, is_tree, old, new: Some(new) });
+        }
+    }
+    pairs.extend(before.into_iter().map(|((name, is_tree), old)| Pair { name, is_tree, old: Some(old), new: None }));
+    Ok(pairs)
+}
+
+/// Reads one directory: regular files and directories whose names are UTF-8 and could be names.
+pub(super) fn read_tree(
+    repo: &gix::Repository,
+    tree: &CommitId,
+    budget: &mut Budget,
+) -> Result<Vec<(String, Entry)>, GitError> {
+    let data = read_object(repo, tree, gix::object::Kind::Tree, MAX_TREE_LEN)?;
+    let mut entries = Vec::new();
+    for entry in gix::objs::TreeRefIter::from_bytes(&data, repo.object_hash()) {
+        budget.spend()?;
+        let entry = entry.map_err(GitError::damaged(format!("tree {tree}")))?;
+        let is_tree = match entry.mode.kind() {
+            EntryKind::Tree => true,
+            EntryKind::Blob | EntryKind::BlobExecutable => false,
+            EntryKind::Link | EntryKind::Commit => continue,
+        };
+        let Ok(name) = entry.filename.to_str() else { continue };
+        if name.is_empty() || name == "." || name == ".." || name.contains('/') {
+            continue;
+        }
+        entries.push((name.to_owned(), Entry { id: from_gix(entry.oid), is_tree }));
+    }
+    Ok(entries)
+}
+
+/// Follows `path` from the top of a commit's tree; empty components are ignored, so the empty path is the tree itself.
+fn lookup(repo: &gix::Repository, commit: &CommitId, path: &str) -> Result<Option<Entry>, GitError> {
+    let mut at = Entry { id: tree_of(repo, commit)?, is_tree: true };
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        if !at.is_tree {
+            return Ok(None);
+        }
+        let listed = read_tree(repo, &at.id, &mut Budget::new())?;
+        match listed.into_iter().find(|(name, _)| name == part) {
+            Some((_, entry)) => at = entry,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(at))
+}
+
+pub(super) fn tree_of(repo: &gix::Repository, commit: &CommitId) -> Result<CommitId, GitError> {
+    let data = read_object(repo, commit, gix::object::Kind::Commit, MAX_COMMIT_LEN)?;
+    let tree = gix::objs::CommitRefIter::from_bytes(&data, repo.object_hash()).tree_id();
+    tree.map(|id| from_gix(&id)).map_err(GitError::damaged(format!("commit {commit}")))
+}
+
+fn header(repo: &gix::Repository, id: &CommitId) -> Result<gix::odb::find::Header, GitError> {
+    repo.try_find_header(to_gix(repo, id)?)
+        .map_err(GitError::damaged(format!("object {id}")))?
+        .ok_or(GitError::MissingObject { id: *id })
+}
+
+/// Reads an object whose kind and length are checked before its bytes are unpacked.
+pub(super) fn read_object(
+    repo: &gix::Repository,
+    id: &CommitId,
+    kind: gix::object::Kind,
+    limit: u64,
+) -> Result<Vec<u8>, GitError> {
+    let header = header(repo, id)?;
+    if header.kind() != kind {
+        if kind == gix::object::Kind::Commit {
+            return Err(GitError::NotACommit { rev: id.to_string(), found: kind_name(header.kind()) });
+        }
+        let reason = format!("it is a {} and should be a {}", kind_name(header.kind()), kind_name(kind));
+        return Err(GitError::Damaged { what: format!("object {id}"), source: reason.into() });
+    }
+    if header.size() > limit {
+        return Err(GitError::TooLarge { what: format!("the length of {} {id} in bytes", kind_name(kind)), limit });
+    }
+    let mut object = repo.find_object(to_gix(repo, id)?).map_err(GitError::damaged(format!("object {id}")))?;
+    Ok(std::mem::take(&mut object.data))
+}
+
+pub(super) fn kind_name(kind: gix::object::Kind) -> &'static str {
+    match kind {
+        gix::object::Kind::Commit => "commit",
+        gix::object::Kind::Tree => "tree",
+        gix::object::Kind::Blob => "blob",
+        gix::object::Kind::Tag => "tag",
+    }
+}
+
+/// Joins a directory and a name; `None` if the path gets longer than any real one.
+fn join(directory: &str, name: &str) -> Option<String> {
+    let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+    (path.len() <= MAX_PATH_LEN).then_some(path)
+}
+
+#[cfg(test)]
+mod tests;

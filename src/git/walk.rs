@@ -1,0 +1,152 @@
+use std::collections::HashSet;
+
+use super::objects::{from_gix, read_object, to_gix};
+use super::{GitError, GitRepo};
+use crate::id::CommitId;
+
+/// Longest first-parent chain that is followed; a damaged commit-graph file could close a circle.
+const MAX_FIRST_PARENTS: u32 = 20_000_000;
+
+/// Longest commit object that is read while walking, in bytes.
+const MAX_COMMIT_LEN: u64 = 16 << 20;
+
+/// How much memory a walk may spend on unpacked objects, in bytes.
+const OBJECT_CACHE_LEN: usize = 4 << 20;
+
+/// The commits behind which a shallow clone has no history.
+pub(super) struct Boundary(Option<gix::shallow::Commits>);
+
+impl Boundary {
+    pub(super) fn read(repo: &gix::Repository) -> Result<Self, GitError> {
+        repo.shallow_commits().map(Self).map_err(GitError::damaged("the shallow boundary"))
+    }
+
+    pub(super) fn contains(&self, commit: &CommitId) -> bool {
+        self.0.as_ref().is_some_and(|commits| commits.iter().any(|id| id.as_bytes() == commit.as_slice()))
+    }
+}
+
+/// Who is whose parent, from the commit-graph file where Git keeps one, else from the commits.
+struct Ancestry {
+    repo: gix::Repository,
+    boundary: Boundary,
+    graph: Option<gix::commitgraph::Graph>,
+}
+
+impl Ancestry {
+    fn new(mut repo: gix::Repository) -> Result<Self, GitError> {
+        repo.object_cache_size_if_unset(OBJECT_CACHE_LEN);
+        let boundary = Boundary::read(&repo)?;
+        // As in Git: what the file says of a shallow clone may predate the cut. A damaged file is no reason to fail.
+        let graph = match boundary.0 {
+            Some(_) => None,
+            None => repo.commit_graph_if_enabled().ok().flatten(),
+        };
+        Ok(Self { repo, boundary, graph })
+    }
+
+    fn parents(&self, commit: &CommitId) -> Result<Vec<CommitId>, GitError> {
+        if self.boundary.contains(commit) {
+            return Ok(Vec::new());
+        }
+        let id = to_gix(&self.repo, commit)?;
+        if let Some(graph) = &self.graph
+            && let Some(known) = graph.commit_by_id(id)
+        {
+            let parents: Result<Vec<CommitId>, _> =
+                known.iter_parents().map(|position| position.map(|position| from_gix(graph.id_at(position)))).collect();
+            return parents.map_err(GitError::damaged("the commit-graph file"));
+        }
+        self.parents_in_object(commit)
+    }
+
+    fn parents_in_object(&self, commit: &CommitId) -> Result<Vec<CommitId>, GitError> {
+        let data = read_object(&self.repo, commit, gix::object::Kind::Commit, MAX_COMMIT_LEN)?;
+        let decoded = gix::objs::CommitRefIter::from_bytes(&data, self.repo.object_hash());
+        Ok(decoded.parent_ids().map(|id| from_gix(&id)).collect())
+    }
+}
+
+impl GitRepo {
+    /// Returns every commit reachable from `tips`, parents before children. A commit for which `stop` says true is
+    /// left out, and so is what is reachable only through it.
+    ///
+    /// # Errors
+    /// [`GitError::MissingObject`], [`GitError::NotACommit`] or [`GitError::Damaged`].
+    pub fn walk_topological(
+        &self,
+        tips: &[CommitId],
+        stop: &dyn Fn(&CommitId) -> bool,
+    ) -> Result<Vec<CommitId>, GitError> {
+        enum Step {
+            Enter(CommitId),
+            Leave(CommitId),
+        }
+        let ancestry = Ancestry::new(self.local())?;
+        let mut seen = HashSet::new();
+        let mut ordered = Vec::new();
+        let mut steps: Vec<Step> = tips.iter().rev().map(|tip| Step::Enter(*tip)).collect();
+        while let Some(step) = steps.pop() {
+            match step {
+                Step::Leave(commit) => ordered.push(commit),
+                Step::Enter(commit) => {
+                    if !seen.insert(commit) || stop(&commit) {
+                        continue;
+                    }
+                    steps.push(Step::Leave(commit));
+                    let parents = ancestry.parents(&commit)?;
+                    steps.extend(parents.into_iter().rev().map(Step::Enter));
+                }
+            }
+        }
+        Ok(ordered)
+    }
+
+    /// Returns the first commit of HEAD's first-parent history, which clones share; `None` without a commit, or where
+    /// a shallow clone does not reach it.
+    ///
+    /// # Errors
+    /// [`GitError::MissingObject`] or [`GitError::Damaged`].
+    pub fn root_commit(&self) -> Result<Option<CommitId>, GitError> {
+        let Some(mut commit) = self.head()? else { return Ok(None) };
+        let ancestry = Ancestry::new(self.local())?;
+        for _ in 0..MAX_FIRST_PARENTS {
+            if ancestry.boundary.contains(&commit) {
+                return Ok(None);
+            }
+            match ancestry.parents(&commit)?.first() {
+                Some(parent) => commit = *parent,
+                None => return Ok(Some(commit)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the best common ancestor of two commits; `None` if they share no history here.
+    ///
+    /// # Errors
+    /// [`GitError::MissingObject`] or [`GitError::Damaged`].
+    pub fn merge_base(&self, one: CommitId, two: CommitId) -> Result<Option<CommitId>, GitError> {
+        let mut repo = self.local();
+        repo.object_cache_size_if_unset(OBJECT_CACHE_LEN);
+        let (left, right) = (to_gix(&repo, &one)?, to_gix(&repo, &two)?);
+        for (id, commit) in [(left, one), (right, two)] {
+            if !repo.has_object(id) {
+                return Err(GitError::MissingObject { id: commit });
+            }
+        }
+        let base = repo.merge_base(left, right).map_err(GitError::damaged("history"))?;
+        Ok(base.map(|id| from_gix(&id)))
+    }
+
+    /// Returns whether `ancestor` is `descendant` or reachable from it.
+    ///
+    /// # Errors
+    /// As [`Self::merge_base`].
+    pub fn is_ancestor(&self, ancestor: CommitId, descendant: CommitId) -> Result<bool, GitError> {
+        Ok(ancestor == descendant || self.merge_base(ancestor, descendant)? == Some(ancestor))
+    }
+}
+
+#[cfg(test)]
+mod tests;
