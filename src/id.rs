@@ -137,7 +137,7 @@ digest_type! {
     ParamsHash, "a parameter hash (64 hex digits)"
 }
 digest_type! {
-    /// The code of a notebook or script, parameters' values and outputs left out.
+    /// The code of a notebook or script, parameters' values and outputs left out: BLAKE3, context `onenb code v1`.
     CodeIdentity, "a code identity (64 hex digits)"
 }
 digest_type! {
@@ -174,6 +174,14 @@ impl ParamsHash {
     #[must_use]
     pub fn of(cbor: &[u8]) -> Self {
         Self(blake3::derive_key("onenb params v1", cbor))
+    }
+}
+
+impl CodeIdentity {
+    /// Hashes code in the encoding that `docs/format/run.md` describes.
+    #[must_use]
+    pub fn of(encoded: &[u8]) -> Self {
+        Self(blake3::derive_key("onenb code v1", encoded))
     }
 }
 

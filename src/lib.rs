@@ -7,5 +7,6 @@ pub mod format;
 pub mod fs;
 pub mod git;
 pub mod id;
+pub mod notebook;
 
 pub use error::{Error, ErrorKind, Result};
