@@ -1,6 +1,7 @@
 //! onenb: a Git-integrated, content-addressed data store for notebook data.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout))]
 
+pub mod backend;
 pub mod error;
 pub mod format;
 pub mod fs;
