@@ -6,5 +6,6 @@ pub mod error;
 pub mod format;
 pub mod fs;
 pub mod id;
+pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};

@@ -11,7 +11,10 @@ pub mod pack;
 pub mod params;
 pub mod recipe;
 pub mod record;
+pub mod remote_log;
 pub mod run;
+pub mod snapshot;
+pub mod tables;
 
 use thiserror::Error;
 
