@@ -184,7 +184,7 @@ impl Remote {
         Ok(state)
     }
 
-    fn get_entry(&self, number: u64) -> Result<LogEntry, SyncError> {
+    pub(super) fn get_entry(&self, number: u64) -> Result<LogEntry, SyncError> {
         let key = numbered_key("log", number)?;
         let bytes = self.get_named(&key, MAX_ENTRY_LEN)?;
         unseal("log entry", &bytes).map_err(|source| SyncError::Damaged { key: key.to_string(), source })
