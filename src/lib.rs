@@ -1,6 +1,7 @@
 //! onenb: a Git-integrated, content-addressed data store for notebook data.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout))]
 
+pub mod backend;
 pub mod catalog;
 pub mod error;
 pub mod format;
@@ -8,5 +9,6 @@ pub mod fs;
 pub mod git;
 pub mod id;
 pub mod notebook;
+pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};

@@ -5,12 +5,18 @@
 //! - Each format carries its version from the first byte; what is newer than we know is refused by name.
 
 pub mod binding;
+pub(crate) mod bytes;
 pub mod config;
 pub mod name;
+pub mod pack;
 pub mod params;
+pub mod recipe;
 pub mod record;
+pub mod remote_log;
 pub mod run;
 pub mod spec;
+pub mod snapshot;
+pub mod tables;
 
 use thiserror::Error;
 
@@ -48,6 +54,14 @@ pub enum FormatError {
         /// The newest version known here.
         known: u32,
     },
+    /// The bytes are sound, and reading them takes a feature that this program lacks.
+    #[error("{what} needs {feature}, which this program does not know")]
+    Unsupported {
+        /// What was being read.
+        what: &'static str,
+        /// The missing feature.
+        feature: String,
+    },
 }
 
 impl FormatError {
@@ -66,13 +80,13 @@ impl Classify for FormatError {
         match self {
             Self::Refused { .. } => ErrorKind::Usage,
             Self::Malformed { .. } => ErrorKind::Damaged,
-            Self::TooNew { .. } => ErrorKind::TooNew,
+            Self::TooNew { .. } | Self::Unsupported { .. } => ErrorKind::TooNew,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::TooNew { .. } => {
+            Self::TooNew { .. } | Self::Unsupported { .. } => {
                 Some("a newer onenb wrote this; upgrade with `pip install --upgrade onenb`".to_owned())
             }
             _ => None,

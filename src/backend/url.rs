@@ -1,0 +1,134 @@
+//! What users write to name a remote.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{Backend, BackendError, LocalBackend};
+
+/// A remote as users and configurations name it: parsed, not yet opened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RemoteUrl {
+    /// A directory of this machine, absolute.
+    Directory(PathBuf),
+    /// A bucket or container.
+    Cloud {
+        /// `s3`, `gs` or `az`.
+        scheme: &'static str,
+        /// Name of the bucket or container.
+        bucket: String,
+        /// Key prefix inside it, without slashes at its ends; may be empty.
+        prefix: String,
+    },
+}
+
+impl RemoteUrl {
+    /// Reads an absolute directory, `file://`, `s3://`, `gs://` or `az://`.
+    ///
+    /// # Errors
+    /// [`BackendError::BadUrl`].
+    pub fn parse(text: &str) -> Result<Self, BackendError> {
+        let refuse = |reason| {
+            let text = text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            Err(BackendError::BadUrl { text, reason })
+        };
+        if text.chars().any(char::is_control) || text.len() > 2048 {
+            return refuse("it is too long or has control characters");
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            let path = Path::new(text);
+            return if path.is_absolute() {
+                Ok(Self::Directory(path.to_path_buf()))
+            } else {
+                refuse("a directory must be given as an absolute path")
+            };
+        };
+        let scheme = match scheme {
+            "file" => return parse_file_url(rest).map_or_else(|| refuse("`file://` needs an absolute path"), Ok),
+            "s3" => "s3",
+            "gs" | "gcs" => "gs",
+            "az" | "azure" => "az",
+            _ => return refuse("known schemes are `file`, `s3`, `gs` and `az`"),
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.contains('@') {
+            // The text is not repeated, because it holds a secret.
+            return Err(BackendError::BadUrl {
+                text: format!("{scheme}://…"),
+                reason: "credentials do not belong in a URL",
+            });
+        }
+        if bucket.is_empty() || !bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+            return refuse("the name of the bucket is missing or has odd characters");
+        }
+        Ok(Self::Cloud { scheme, bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
+    }
+
+    /// Opens the backend. A directory is not touched before its first request.
+    ///
+    /// # Errors
+    /// [`BackendError::NoDriver`] for clouds.
+    pub fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
+        match self {
+            Self::Directory(path) => Ok(Box::new(LocalBackend::new(path.clone()))),
+            Self::Cloud { scheme, .. } => Err(BackendError::NoDriver { url: self.to_string(), scheme }),
+        }
+    }
+
+    /// Returns whether the remote is a directory, which `push` may create by itself.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        matches!(self, Self::Directory(_))
+    }
+}
+
+/// Reads what follows `file://`: an absolute path, percent-encoded, on no other host.
+fn parse_file_url(rest: &str) -> Option<RemoteUrl> {
+    let path = rest.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(rest);
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
+    // `file:///C:/x` names a drive; elsewhere the slash belongs to the path.
+    let decoded = if cfg!(windows) { decoded.trim_start_matches('/') } else { decoded.as_ref() };
+    let path = Path::new(decoded);
+    (path.is_absolute() && !decoded.contains('\0')).then(|| RemoteUrl::Directory(path.to_path_buf()))
+}
+
+impl fmt::Display for RemoteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Cloud { scheme, bucket, prefix } if prefix.is_empty() => write!(f, "{scheme}://{bucket}"),
+            Self::Cloud { scheme, bucket, prefix } => write!(f, "{scheme}://{bucket}/{prefix}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Classify as _, ErrorKind};
+
+    #[cfg(unix)]
+    #[test]
+    fn directories_are_absolute_in_both_spellings() -> Result<(), BackendError> {
+        let expected = RemoteUrl::Directory(PathBuf::from("/srv/my data"));
+        assert_eq!(RemoteUrl::parse("/srv/my data")?, expected);
+        assert_eq!(RemoteUrl::parse("file:///srv/my%20data")?, expected);
+        assert_eq!(RemoteUrl::parse("file://localhost/srv/my data")?, expected);
+        for bad in ["srv/data", "", "../x", "file://srv/data", "file://", "http://x/y", "/a\nb"] {
+            assert!(RemoteUrl::parse(bad).is_err_and(|error| error.kind() == ErrorKind::Usage), "{bad}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn clouds_parse_and_say_that_they_come_later() -> Result<(), BackendError> {
+        let url = RemoteUrl::parse("s3://acme-data/team/x/")?;
+        assert_eq!(url.to_string(), "s3://acme-data/team/x");
+        let error = url.open().err().expect("no driver yet");
+        assert_eq!(error.kind(), ErrorKind::Failed);
+        assert!(error.to_string().contains("comes with the cloud issue"));
+        let secret = RemoteUrl::parse("s3://key:secret@bucket/x").expect_err("refused");
+        assert!(!secret.to_string().contains("secret@"), "{secret}");
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! The small texts of a remote: its marker, its log entries and its tag records.
+//!
+//! - Each but the marker is *sealed*: a first line `onenb <BLAKE3 of the rest>`, then one JSON document. A changed byte
+//!   is found before the text is believed; `tail -n +2` shows the JSON.
+//! - Each carries `format`; a newer one is refused by its version before the rest is read.
+//! - Examples, and the order in which these are written: `docs/format/remote.md`.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::FormatError;
+use crate::id::{CommitId, ContentDigest, SessionId};
+
+/// Newest version of a remote that this program reads and the one that it writes.
+pub const REMOTE_FORMAT: u32 = 1;
+/// Longest sealed text in bytes.
+pub const MAX_SEALED_LEN: u64 = 64 * 1024 * 1024;
+
+const SEAL: &str = "onenb ";
+
+/// `onenb.json`: says that a place is a remote, and who may use it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteMarker {
+    /// Version of the layout.
+    pub format: u32,
+    /// Oldest format a reader must know.
+    pub min_reader: u32,
+    /// Oldest format a writer must know.
+    pub min_writer: u32,
+    /// A random name, so that caches notice when a remote was replaced by another.
+    pub id: String,
+}
+
+impl RemoteMarker {
+    /// Makes the marker of a new remote.
+    #[must_use]
+    pub fn new(id: String) -> Self {
+        Self { format: REMOTE_FORMAT, min_reader: 1, min_writer: 1, id }
+    }
+
+    /// Encodes the marker.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a marker holds nothing that JSON cannot");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Decodes the marker.
+    ///
+    /// # Errors
+    /// [`FormatError::Malformed`], or [`FormatError::TooNew`] if this program may not even read the remote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
+        let marker: Self = serde_json::from_slice(bytes)
+            .map_err(|error| FormatError::malformed("the remote's `onenb.json`", error.to_string()))?;
+        if marker.min_reader > REMOTE_FORMAT {
+            return Err(FormatError::TooNew { what: "the remote", found: marker.min_reader, known: REMOTE_FORMAT });
+        }
+        Ok(marker)
+    }
+
+    /// Checks that this program may write to the remote.
+    ///
+    /// # Errors
+    /// [`FormatError::TooNew`].
+    pub fn check_writable(&self) -> Result<(), FormatError> {
+        if self.min_writer > REMOTE_FORMAT {
+            return Err(FormatError::TooNew { what: "the remote", found: self.min_writer, known: REMOTE_FORMAT });
+        }
+        Ok(())
+    }
+}
+
+/// One snapshot on the remote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRef {
+    /// The commit.
+    pub commit: CommitId,
+    /// Key of the snapshot.
+    pub key: String,
+    /// BLAKE3 of the encoded snapshot.
+    pub digest: ContentDigest,
+}
+
+/// One line of a commit: a tag, or an untagged commit, gets a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagMove {
+    /// The tag; `None` for a commit that is uploaded without one.
+    pub tag: Option<String>,
+    /// What it names now.
+    pub snapshot: SnapshotRef,
+    /// Whether the user asked to move the tag if it names another commit.
+    pub force: bool,
+}
+
+/// What a log entry does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogOp {
+    /// A push starts; it writes only below its own session. The time is inside the session id.
+    Begin {
+        /// The push.
+        session: SessionId,
+    },
+    /// A push is complete: everything it names is there.
+    Commit {
+        /// The push.
+        session: SessionId,
+        /// What is named from now on.
+        tags: Vec<TagMove>,
+        /// Keys of all packs that the snapshots use, also those of earlier pushes.
+        packs: Vec<String>,
+        /// Key of the index segment.
+        index: String,
+    },
+    /// A push is void, and what it wrote will be deleted.
+    Revoke {
+        /// The push.
+        session: SessionId,
+    },
+    /// A tag is hidden.
+    Delete {
+        /// The tag.
+        tag: String,
+    },
+}
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Version of the entry.
+    pub format: u32,
+    /// Random; tells the author of an entry that it is his own.
+    pub nonce: String,
+    /// Number of the newest entry that a checkpoint covers, if there is one.
+    pub checkpoint: Option<u64>,
+    /// What it does.
+    pub op: LogOp,
+}
+
+/// What a tag names, written last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagRecord {
+    /// Version of the record.
+    pub format: u32,
+    /// The tag.
+    pub tag: String,
+    /// What it names; `None` if the tag was deleted.
+    pub snapshot: Option<SnapshotRef>,
+}
+
+/// Writes a value as a sealed text.
+#[must_use]
+pub fn seal<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut json = serde_json::to_vec(value).expect("remote texts hold nothing that JSON cannot");
+    json.push(b'\n');
+    let mut bytes = format!("{SEAL}{}\n", ContentDigest::of(&json)).into_bytes();
+    bytes.extend_from_slice(&json);
+    bytes
+}
+
+/// Reads a sealed text; `what` names it in errors.
+///
+/// # Errors
+/// [`FormatError::Malformed`] or [`FormatError::TooNew`].
+pub fn unseal<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, FormatError> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let malformed = |reason: String| FormatError::malformed(what, reason);
+    let rest = bytes.strip_prefix(SEAL.as_bytes()).and_then(|rest| rest.split_at_checked(65));
+    let (head, json) = rest.ok_or_else(|| malformed("it does not start with its checksum".to_owned()))?;
+    let expected = head.strip_suffix(b"\n").and_then(|hex| std::str::from_utf8(hex).ok());
+    if expected != Some(ContentDigest::of(json).to_string().as_str()) {
+        return Err(malformed("it does not match its checksum".to_owned()));
+    }
+    let version: Version = serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;
+    if version.format > REMOTE_FORMAT {
+        return Err(FormatError::TooNew { what, found: version.format, known: REMOTE_FORMAT });
+    }
+    serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))
+}

@@ -1,0 +1,235 @@
+//! Reading one content from a remote: ranged, coalesced, every chunk verified.
+//!
+//! - Only frames that hold asked bytes are fetched; a read that goes on where the last one ended fetches further ahead,
+//!   doubling up to [`MAX_REQUEST_LEN`], as long as the next frames lie behind each other in one pack.
+//! - At most one request's frames and a few decoded ones are kept, so memory does not grow with the content.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use super::SyncError;
+use super::remote::{Remote, named};
+use crate::backend::{Backend, Key};
+use crate::error::Error;
+use crate::format::pack::{Check, Frame, FrameHeader, FrameKind};
+use crate::format::snapshot::Snapshot;
+use crate::format::tables::{LocatedChunk, TableContent};
+use crate::id::ContentDigest;
+
+/// Most bytes of one ranged request.
+pub(super) const MAX_REQUEST_LEN: u64 = 8 * 1024 * 1024;
+/// Frames that are kept decoded, at most 2 MiB each.
+const DECODED_FRAMES: usize = 4;
+
+/// Where a frame is.
+pub(super) type FramePlace = (Arc<str>, u64);
+
+/// A content of a snapshot, read from the remote.
+pub struct RemoteContent {
+    backend: Arc<dyn Backend>,
+    len: u64,
+    position: u64,
+    inline: Vec<u8>,
+    chunks: Vec<LocatedChunk>,
+    /// Where each chunk starts in the content, in bytes.
+    starts: Vec<u64>,
+    fetched: VecDeque<(FramePlace, Frame)>,
+    decoded: VecDeque<(FramePlace, FrameHeader, Vec<u8>)>,
+    /// Chunk behind the last run that was fetched.
+    next_chunk: usize,
+    ahead: u64,
+}
+
+impl std::fmt::Debug for RemoteContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteContent")
+            .field("len", &self.len)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// Opens a content of a snapshot. Nothing is requested before the first read.
+    ///
+    /// # Errors
+    /// [`SyncError::NoContent`].
+    pub fn open_content(&self, snapshot: &Snapshot, digest: &ContentDigest) -> Result<RemoteContent, SyncError> {
+        RemoteContent::new(self.shared_backend(), snapshot, digest)
+    }
+}
+
+impl RemoteContent {
+    fn new(backend: Arc<dyn Backend>, snapshot: &Snapshot, digest: &ContentDigest) -> Result<Self, SyncError> {
+        let missing = || SyncError::NoContent { digest: *digest };
+        let len = snapshot.data.content_len(digest).ok_or_else(missing)?;
+        let (inline, chunks) = match snapshot.data.content(digest).ok_or_else(missing)? {
+            TableContent::Inline(bytes) => (bytes.to_vec(), vec![]),
+            TableContent::Chunks { chunks, .. } => (vec![], chunks.into_iter().map(|(chunk, _)| chunk).collect()),
+        };
+        let mut next = 0;
+        let starts = chunks
+            .iter()
+            .map(|chunk: &LocatedChunk| {
+                next += u64::from(chunk.len);
+                next - u64::from(chunk.len)
+            })
+            .collect();
+        Ok(Self {
+            backend,
+            len,
+            position: 0,
+            inline,
+            chunks,
+            starts,
+            fetched: VecDeque::new(),
+            decoded: VecDeque::new(),
+            next_chunk: usize::MAX,
+            ahead: 0,
+        })
+    }
+
+    /// Returns the length of the content in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns whether the content has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies bytes from one chunk, or from the inline bytes, into the buffer.
+    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, SyncError> {
+        if self.position >= self.len || buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.chunks.is_empty() {
+            let rest = usize::try_from(self.position).ok().and_then(|start| self.inline.get(start..));
+            let count = copy(rest.unwrap_or_default(), buffer);
+            self.position += count as u64;
+            return Ok(count);
+        }
+        let number = self.starts.partition_point(|start| *start <= self.position).saturating_sub(1);
+        let Some((chunk, start)) = self.chunks.get(number).cloned().zip(self.starts.get(number).copied()) else {
+            return Ok(0);
+        };
+        let place = (Arc::clone(&chunk.pack), chunk.offset);
+        self.load(number, &chunk, &place, buffer.len() as u64)?;
+        let wrong = || SyncError::WrongObject {
+            key: chunk.pack.to_string(),
+            reason: "a frame does not hold the chunk that is named there",
+        };
+        let (_, header, raw) = self.decoded.iter().find(|(key, ..)| *key == place).ok_or_else(wrong)?;
+        let (offset, len) =
+            header.find_chunk(&chunk.id).filter(|(_, len)| *len == chunk.len as usize).ok_or_else(wrong)?;
+        let skip = usize::try_from(self.position - start).map_err(|_| wrong())?;
+        let bytes = raw.get(offset..offset + len).and_then(|bytes| bytes.get(skip..)).ok_or_else(wrong)?;
+        let count = copy(bytes, buffer);
+        self.position += count as u64;
+        Ok(count)
+    }
+
+    /// Makes sure that the frame of a chunk is decoded.
+    fn load(&mut self, number: usize, chunk: &LocatedChunk, place: &FramePlace, asked: u64) -> Result<(), SyncError> {
+        if self.decoded.iter().any(|(key, ..)| key == place) {
+            return Ok(());
+        }
+        if !self.fetched.iter().any(|(key, _)| key == place) {
+            self.fetch_run(number, asked)?;
+        }
+        let Some(at) = self.fetched.iter().position(|(key, _)| key == place) else {
+            return Err(SyncError::Absent { key: chunk.pack.to_string() });
+        };
+        if let Some((key, frame)) = self.fetched.remove(at) {
+            let raw = decode(&chunk.pack, &frame)?;
+            self.decoded.push_back((key, frame.header().clone(), raw));
+        }
+        while self.decoded.len() > DECODED_FRAMES {
+            self.decoded.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Fetches the frame of a chunk, and the frames behind it as far as they are likely wanted.
+    fn fetch_run(&mut self, number: usize, asked: u64) -> Result<(), SyncError> {
+        self.ahead = if number == self.next_chunk { (self.ahead * 2).clamp(1024 * 1024, MAX_REQUEST_LEN) } else { 0 };
+        let window = self.ahead.max(asked).min(MAX_REQUEST_LEN);
+        let mut run: Vec<(u64, u32)> = vec![];
+        let (mut pack, mut end, mut total, mut next) = (None, 0, 0, number);
+        for chunk in self.chunks.get(number..).unwrap_or_default() {
+            match run.last() {
+                Some((offset, _)) if pack.as_ref() == Some(&chunk.pack) && *offset == chunk.offset => {}
+                Some(_) if pack.as_ref() != Some(&chunk.pack) || chunk.offset != end || total >= window => break,
+                _ if total + u64::from(chunk.stored_len) > MAX_REQUEST_LEN && !run.is_empty() => break,
+                _ => {
+                    pack = Some(Arc::clone(&chunk.pack));
+                    run.push((chunk.offset, chunk.stored_len));
+                    end = chunk.offset + u64::from(chunk.stored_len);
+                    total += u64::from(chunk.stored_len);
+                }
+            }
+            next += 1;
+        }
+        let Some(pack) = pack else { return Ok(()) };
+        let frames = fetch_frames(self.backend.as_ref(), &pack, &run)?;
+        self.fetched = run.iter().map(|(offset, _)| (Arc::clone(&pack), *offset)).zip(frames).collect();
+        self.next_chunk = next;
+        Ok(())
+    }
+}
+
+fn copy(from: &[u8], buffer: &mut [u8]) -> usize {
+    let count = from.len().min(buffer.len());
+    if let (Some(to), Some(from)) = (buffer.get_mut(..count), from.get(..count)) {
+        to.copy_from_slice(from);
+    }
+    count
+}
+
+/// Fetches frames that lie behind each other in one pack, in one request.
+pub(super) fn fetch_frames(backend: &dyn Backend, pack: &str, run: &[(u64, u32)]) -> Result<Vec<Frame>, SyncError> {
+    let (Some((start, _)), Some((last, last_len))) = (run.first(), run.last()) else { return Ok(vec![]) };
+    let key = Key::parse(pack)?;
+    let bytes = backend.get_range(&key, *start..last + u64::from(*last_len)).map_err(|error| named(error, &key))?;
+    let damaged = |source| SyncError::Damaged { key: pack.to_owned(), source };
+    let wrong = || SyncError::WrongObject { key: pack.to_owned(), reason: "a frame has another length there" };
+    let mut rest = bytes.as_slice();
+    let mut frames = Vec::with_capacity(run.len());
+    for (_, stored_len) in run {
+        let (bytes, after) = rest.split_at_checked(*stored_len as usize).ok_or_else(wrong)?;
+        rest = after;
+        let frame = Frame::decode_prefix(bytes).map_err(damaged)?;
+        if frame.header().frame_len() != u64::from(*stored_len) || frame.header().kind() != FrameKind::Chunks {
+            return Err(wrong());
+        }
+        frames.push(frame);
+    }
+    Ok(frames)
+}
+
+/// Unpacks a frame and verifies all its chunks.
+pub(super) fn decode(pack: &str, frame: &Frame) -> Result<Vec<u8>, SyncError> {
+    frame.decode(Check::Chunks).map_err(|source| SyncError::Damaged { key: pack.to_owned(), source })
+}
+
+impl Read for RemoteContent {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_some(buffer).map_err(|error| Error::from(error).into())
+    }
+}
+
+impl Seek for RemoteContent {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let target = match position {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(offset) => self.len.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, SyncError::BadSeek))?;
+        Ok(self.position)
+    }
+}

@@ -1,0 +1,131 @@
+//! Fetching contents into a local store: whole frames, verified, in big requests.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::content::{FramePlace, MAX_REQUEST_LEN, decode, fetch_frames};
+use super::plan::LocalContent;
+use super::remote::Remote;
+use super::{Progress, SyncError};
+use crate::error::Result;
+use crate::format::pack::Frame;
+use crate::format::recipe::ChunkRef;
+use crate::format::snapshot::Snapshot;
+use crate::format::tables::TableContent;
+use crate::id::{ChunkId, ContentDigest};
+
+/// Where a fetch puts its data: the local store, as far as a fetch needs it.
+pub trait ChunkSink {
+    /// Returns whether a content is complete there.
+    ///
+    /// # Errors
+    /// What the store says; the fetch stops.
+    fn has_content(&self, digest: &ContentDigest) -> Result<bool>;
+
+    /// Returns whether a chunk is there.
+    ///
+    /// # Errors
+    /// What the store says; the fetch stops.
+    fn has_chunk(&self, chunk: &ChunkId) -> Result<bool>;
+
+    /// Takes a frame. It stands alone, and all its chunks were verified.
+    ///
+    /// # Errors
+    /// What the store says; the fetch stops.
+    fn insert_frame(&mut self, frame: Frame) -> Result<()>;
+
+    /// Takes the recipe of a content, all of whose chunks were inserted or there before.
+    ///
+    /// # Errors
+    /// What the store says; the fetch stops.
+    fn finish_content(&mut self, digest: &ContentDigest, content: LocalContent) -> Result<()>;
+}
+
+/// How a fetch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FetchReport {
+    /// Contents that were not there before.
+    pub contents: u64,
+    /// Frames fetched.
+    pub frames: u64,
+    /// Bytes fetched.
+    pub bytes_received: u64,
+}
+
+/// Fetches contents of a snapshot into a store. Contents and chunks that it has are skipped, so a repeated fetch goes on
+/// where the last one stopped.
+///
+/// # Errors
+/// [`SyncError`] for the remote, and whatever the sink answers.
+pub fn fetch(
+    remote: &Remote,
+    snapshot: &Snapshot,
+    digests: &[ContentDigest],
+    sink: &mut dyn ChunkSink,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<FetchReport> {
+    let mut report = FetchReport::default();
+    let mut contents = vec![];
+    let (mut frames, mut seen) = (BTreeMap::new(), HashSet::new());
+    for digest in digests.iter().filter(|digest| seen.insert(**digest)) {
+        if sink.has_content(digest)? {
+            continue;
+        }
+        let content = snapshot.data.content(digest).ok_or(SyncError::NoContent { digest: *digest })?;
+        contents.push((*digest, collect_frames(content, sink, &mut frames)?));
+    }
+    let total_bytes = frames.values().map(|stored_len| u64::from(*stored_len)).sum();
+    progress(Progress { done_bytes: 0, total_bytes });
+    for (pack, run) in runs_of(&frames) {
+        for frame in fetch_frames(remote.backend(), &pack, &run)? {
+            decode(&pack, &frame)?;
+            report.frames += 1;
+            report.bytes_received += frame.header().frame_len();
+            sink.insert_frame(frame)?;
+        }
+        progress(Progress { done_bytes: report.bytes_received, total_bytes });
+    }
+    for (digest, content) in contents {
+        sink.finish_content(&digest, content)?;
+        report.contents += 1;
+    }
+    Ok(report)
+}
+
+/// Turns a content of the tables into a local one and notes the frames that must be fetched for it.
+fn collect_frames(
+    content: TableContent<'_>,
+    sink: &dyn ChunkSink,
+    frames: &mut BTreeMap<FramePlace, u32>,
+) -> Result<LocalContent> {
+    let (chunker, chunks) = match content {
+        TableContent::Inline(bytes) => return Ok(LocalContent::Inline(bytes.to_vec())),
+        TableContent::Chunks { chunker, chunks } => (chunker, chunks),
+    };
+    let mut list = Vec::with_capacity(chunks.len());
+    for (chunk, cut) in chunks {
+        list.push(ChunkRef { id: chunk.id, len: chunk.len, cut });
+        if !sink.has_chunk(&chunk.id)? {
+            frames.insert((chunk.pack, chunk.offset), chunk.stored_len);
+        }
+    }
+    Ok(LocalContent::Chunks { chunker, chunks: list })
+}
+
+/// Joins frames that lie behind each other into requests of bounded length.
+pub(super) fn runs_of(frames: &BTreeMap<FramePlace, u32>) -> Vec<(Arc<str>, Vec<(u64, u32)>)> {
+    let mut runs: Vec<(Arc<str>, Vec<(u64, u32)>)> = vec![];
+    for ((pack, offset), stored_len) in frames {
+        if let Some((last_pack, run)) = runs.last_mut()
+            && let (Some((first, _)), Some((last, last_len))) = (run.first(), run.last())
+            && last_pack == pack
+            && last + u64::from(*last_len) == *offset
+            && offset + u64::from(*stored_len) - first <= MAX_REQUEST_LEN
+        {
+            run.push((*offset, *stored_len));
+            continue;
+        }
+        runs.push((Arc::clone(pack), vec![(*offset, *stored_len)]));
+    }
+    runs
+}

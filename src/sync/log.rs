@@ -1,0 +1,233 @@
+//! The log: create-only numbered entries, and the state they add up to.
+//!
+//! - Entry `n` lies under `log/<16 hex digits of !n>`, so the first key of a listing is the newest entry. Numbers have no
+//!   gaps: an entry is created only by who has seen its predecessor.
+//! - The state is a fold over the entries in order; every reader gets the same one. Entries that break a rule count as
+//!   empty, so nobody can commit a revoked push or move a tag without asking.
+//! - A checkpoint is the state after some entry, written before an entry names it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::remote::Remote;
+use super::{SyncError, cache};
+use crate::backend::{Created, Key};
+use crate::format::remote_log::{LogEntry, LogOp, MAX_SEALED_LEN, REMOTE_FORMAT, SnapshotRef, TagMove, seal, unseal};
+use crate::id::{CommitId, SessionId, fresh_ulid};
+
+/// Entries after which the next writer leaves a checkpoint.
+const CHECKPOINT_EVERY: u64 = 64;
+/// How often an append may lose its race; every loss means that another push got on.
+const MAX_ATTEMPTS: u32 = 256;
+const MAX_ENTRY_LEN: u64 = MAX_SEALED_LEN;
+const CACHED_STATE: &str = "state";
+
+/// What a tag names according to the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TagState {
+    /// The entry that said so.
+    pub(super) number: u64,
+    /// What it names; `None` if the tag was deleted.
+    pub(super) snapshot: Option<SnapshotRef>,
+}
+
+/// What all entries up to one add up to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LogState {
+    format: u32,
+    /// Id in the remote's marker.
+    remote: String,
+    /// Number of the next entry.
+    pub(super) next: u64,
+    /// Number of the newest entry that a checkpoint covers.
+    checkpoint: Option<u64>,
+    /// Tags ever pushed.
+    pub(super) tags: BTreeMap<String, TagState>,
+    /// Commits uploaded without a tag.
+    pub(super) uploads: BTreeMap<CommitId, SnapshotRef>,
+    /// Pushes begun and neither committed nor revoked.
+    pub(super) open: BTreeSet<SessionId>,
+    /// Complete pushes, with the keys of their index segments.
+    pub(super) committed: BTreeMap<SessionId, String>,
+    /// Void pushes.
+    pub(super) revoked: BTreeSet<SessionId>,
+}
+
+impl LogState {
+    pub(super) fn empty(remote: String) -> Self {
+        Self {
+            format: REMOTE_FORMAT,
+            remote,
+            next: 0,
+            checkpoint: None,
+            tags: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            open: BTreeSet::new(),
+            committed: BTreeMap::new(),
+            revoked: BTreeSet::new(),
+        }
+    }
+
+    /// Returns the snapshot that a tag names, if the tag is known and not deleted.
+    pub(super) fn tag(&self, tag: &str) -> Option<&SnapshotRef> {
+        self.tags.get(tag)?.snapshot.as_ref()
+    }
+
+    /// Applies the next entry.
+    pub(super) fn apply(&mut self, entry: &LogEntry) {
+        let number = self.next;
+        self.next += 1;
+        // A number at or above the entry's own is a lie that would make readers skip entries.
+        self.checkpoint = self.checkpoint.max(entry.checkpoint.filter(|covered| *covered < number));
+        match &entry.op {
+            LogOp::Begin { session } => {
+                if !self.revoked.contains(session) && !self.committed.contains_key(session) {
+                    self.open.insert(*session);
+                }
+            }
+            LogOp::Commit { session, tags, index, .. } => {
+                if self.open.remove(session) {
+                    self.committed.insert(*session, index.clone());
+                    tags.iter().for_each(|tag_move| self.apply_move(number, tag_move));
+                }
+            }
+            LogOp::Revoke { session } => {
+                self.open.remove(session);
+                self.committed.remove(session);
+                self.revoked.insert(*session);
+            }
+            LogOp::Delete { tag } => {
+                if let Some(state) = self.tags.get_mut(tag) {
+                    *state = TagState { number, snapshot: None };
+                }
+            }
+        }
+    }
+
+    fn apply_move(&mut self, number: u64, tag_move: &TagMove) {
+        let snapshot = &tag_move.snapshot;
+        match &tag_move.tag {
+            None => drop(self.uploads.insert(snapshot.commit, snapshot.clone())),
+            Some(tag) => {
+                let kept = self.tag(tag).is_some_and(|old| old.commit != snapshot.commit && !tag_move.force);
+                if !kept {
+                    self.tags.insert(tag.clone(), TagState { number, snapshot: Some(snapshot.clone()) });
+                }
+            }
+        }
+    }
+}
+
+/// Returns the key of something numbered, newest first in a listing.
+pub(super) fn numbered_key(folder: &str, number: u64) -> Result<Key, SyncError> {
+    Ok(Key::parse(&format!("{folder}/{:016x}", !number))?)
+}
+
+/// Reads the number out of such a key.
+pub(super) fn number_of(key: &Key) -> Option<u64> {
+    let name = key.file_name();
+    (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok()).flatten().map(|inverted| !inverted)
+}
+
+impl Remote {
+    /// Brings the state up to date and returns a copy of it.
+    pub(super) fn refresh(&self) -> Result<LogState, SyncError> {
+        let marker = self.marker()?;
+        let newest = self.newest_entry()?;
+        let known = self.state().take().or_else(|| self.cached_state());
+        // A remote that was replaced, or a log shorter than remembered, makes what we know worthless.
+        let known =
+            known.filter(|state| state.remote == marker.id && newest.is_some_and(|newest| state.next <= newest + 1));
+        let (mut state, from_cache) = match (known, newest) {
+            (Some(state), _) => (state, true),
+            (None, None) => (LogState::empty(marker.id), true),
+            (None, Some(newest)) => (self.state_from_checkpoint(newest, marker.id)?, false),
+        };
+        let before = state.next;
+        while newest.is_some_and(|newest| state.next <= newest) {
+            let entry = self.get_entry(state.next)?;
+            state.apply(&entry);
+        }
+        if !from_cache || state.next != before {
+            cache::write(self.cache_dir.as_ref(), CACHED_STATE, &seal(&state));
+        }
+        *self.state() = Some(state.clone());
+        Ok(state)
+    }
+
+    fn newest_entry(&self) -> Result<Option<u64>, SyncError> {
+        let page = self.backend().list(&Key::parse("log")?, None, 1)?;
+        let Some(entry) = page.first() else { return Ok(None) };
+        match number_of(&entry.key) {
+            Some(number) if number < u64::MAX => Ok(Some(number)),
+            _ => Err(SyncError::WrongObject { key: entry.key.to_string(), reason: "its name is not a log number" }),
+        }
+    }
+
+    fn cached_state(&self) -> Option<LogState> {
+        unseal("cached state", &cache::read(self.cache_dir.as_ref(), CACHED_STATE, MAX_SEALED_LEN)?).ok()
+    }
+
+    fn state_from_checkpoint(&self, newest: u64, remote: String) -> Result<LogState, SyncError> {
+        let Some(covered) = self.get_entry(newest)?.checkpoint.filter(|covered| *covered < newest) else {
+            return Ok(LogState::empty(remote));
+        };
+        let key = numbered_key("checkpoints", covered)?;
+        let bytes = self.get_named(&key, MAX_SEALED_LEN)?;
+        let mut state: LogState =
+            unseal("checkpoint", &bytes).map_err(|source| SyncError::Damaged { key: key.to_string(), source })?;
+        if state.remote != remote || state.next != covered + 1 {
+            return Err(SyncError::WrongObject { key: key.to_string(), reason: "it is of another log or entry" });
+        }
+        state.checkpoint = Some(covered);
+        Ok(state)
+    }
+
+    pub(super) fn get_entry(&self, number: u64) -> Result<LogEntry, SyncError> {
+        let key = numbered_key("log", number)?;
+        let bytes = self.get_named(&key, MAX_ENTRY_LEN)?;
+        unseal("log entry", &bytes).map_err(|source| SyncError::Damaged { key: key.to_string(), source })
+    }
+
+    /// Appends what `decide` makes of the newest state, which it is asked for again after every lost race. `None`
+    /// appends nothing. Returns the state after the entry.
+    pub(super) fn append(
+        &self,
+        mut decide: impl FnMut(&LogState) -> Result<Option<LogOp>, SyncError>,
+    ) -> Result<LogState, SyncError> {
+        self.marker()?.check_writable().map_err(SyncError::Format)?;
+        for _ in 0..MAX_ATTEMPTS {
+            let mut state = self.refresh()?;
+            let Some(op) = decide(&state)? else { return Ok(state) };
+            self.leave_checkpoint(&mut state)?;
+            let nonce = fresh_ulid().to_string();
+            let entry = LogEntry { format: REMOTE_FORMAT, nonce, checkpoint: state.checkpoint, op };
+            let key = numbered_key("log", state.next)?;
+            // "Already exists" may be our own entry after a lost answer; only the nonce tells.
+            let ours = match self.backend().create(&key, &seal(&entry))? {
+                Created::Created => true,
+                Created::AlreadyExists => self.get_entry(state.next)?.nonce == entry.nonce,
+            };
+            if ours {
+                state.apply(&entry);
+                cache::write(self.cache_dir.as_ref(), CACHED_STATE, &seal(&state));
+                *self.state() = Some(state.clone());
+                return Ok(state);
+            }
+        }
+        Err(SyncError::Busy { attempts: MAX_ATTEMPTS })
+    }
+
+    /// Writes a checkpoint if the last one is long ago. Equal states give equal bytes, so it does not matter who does.
+    fn leave_checkpoint(&self, state: &mut LogState) -> Result<(), SyncError> {
+        let covered = state.checkpoint.map_or(0, |covered| covered + 1);
+        if state.next - covered < CHECKPOINT_EVERY {
+            return Ok(());
+        }
+        let newest = state.next - 1;
+        self.backend().put(&numbered_key("checkpoints", newest)?, &seal(&*state))?;
+        state.checkpoint = Some(newest);
+        Ok(())
+    }
+}

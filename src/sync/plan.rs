@@ -1,0 +1,141 @@
+//! The plan of a push: what must be sent, what the remote has already, and what nobody has.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::SyncError;
+use super::index::{Found, RemoteBody, Wanted};
+use super::log::LogState;
+use super::push::TagToPush;
+use super::remote::Remote;
+use crate::error::Result;
+use crate::format::pack::Frame;
+use crate::format::recipe::ChunkRef;
+use crate::format::snapshot::needs_of;
+use crate::format::tables::LocatedChunk;
+use crate::id::{ChunkId, ContentDigest};
+
+/// A content as the local store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalContent {
+    /// Its bytes; at most [`crate::format::tables::MAX_INLINE_CONTENT_LEN`] of them.
+    Inline(Vec<u8>),
+    /// Its chunks.
+    Chunks {
+        /// Version of the chunker that cut them.
+        chunker: u8,
+        /// The chunks, in order.
+        chunks: Vec<ChunkRef>,
+    },
+}
+
+/// Where a push gets its data from: the local store, as far as a push needs it.
+pub trait ChunkSource {
+    /// Returns how a content is rebuilt, `None` if the store does not have it.
+    ///
+    /// # Errors
+    /// What the store says; the push stops.
+    fn content(&self, digest: &ContentDigest) -> Result<Option<LocalContent>>;
+
+    /// Returns a frame that holds the chunk and stands alone: no bases elsewhere.
+    ///
+    /// # Errors
+    /// What the store says; the push stops.
+    fn frame_with(&self, chunk: &ChunkId) -> Result<Frame>;
+}
+
+/// A content that some tag of the push needs.
+#[derive(Debug)]
+pub(super) enum Planned {
+    Local(LocalContent),
+    Remote(RemoteBody),
+}
+
+/// What a push will do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Every content that the snapshots name.
+    pub(super) contents: BTreeMap<ContentDigest, Planned>,
+    /// Contents that no segment lists yet.
+    pub(super) unlisted: HashSet<ContentDigest>,
+    /// Chunks on the remote.
+    pub(super) places: HashMap<ChunkId, LocatedChunk>,
+    /// Chunks to send, in the order of the contents.
+    pub(super) missing: Vec<ChunkRef>,
+    /// Raw bytes that are on the remote already.
+    pub(super) reused_bytes: u64,
+}
+
+impl Plan {
+    /// Returns the raw bytes to send.
+    pub(super) fn missing_bytes(&self) -> u64 {
+        self.missing.iter().map(|chunk| u64::from(chunk.len)).sum()
+    }
+}
+
+/// Plans the push of some tags. The second value names, for each of them, the exports that neither side has; such tags
+/// are left out of the plan.
+pub(super) fn plan(
+    remote: &Remote,
+    state: &LogState,
+    tags: &[&TagToPush],
+    source: &dyn ChunkSource,
+) -> Result<(Plan, Vec<Vec<String>>)> {
+    let mut local = HashMap::new();
+    let mut wanted = Wanted::default();
+    for (digest, _) in tags.iter().flat_map(|tag| needs_of(&tag.exports, &tag.runs)) {
+        if local.contains_key(&digest) || wanted.absent.contains(&digest) {
+            continue;
+        }
+        let Some(content) = source.content(&digest)? else {
+            wanted.absent.insert(digest);
+            continue;
+        };
+        if let LocalContent::Chunks { chunks, .. } = &content {
+            wanted.chunks.extend(chunks.iter().map(|chunk| chunk.id));
+        }
+        wanted.local.insert(digest);
+        local.insert(digest, content);
+    }
+    let found = remote.look_up(state, &wanted)?;
+    let has = |digest: &ContentDigest| local.contains_key(digest) || found.contents.contains_key(digest);
+    let missing_of = |tag: &&TagToPush| {
+        let needs = needs_of(&tag.exports, &tag.runs).filter(|(digest, _)| !has(digest));
+        needs.map(|(_, label)| label).collect::<Vec<_>>()
+    };
+    let missing: Vec<_> = tags.iter().map(missing_of).collect();
+    let pushable = tags.iter().zip(&missing).filter(|(_, missing)| missing.is_empty()).map(|(tag, _)| *tag);
+    Ok((assemble(pushable, local, found), missing))
+}
+
+fn assemble<'a>(
+    tags: impl Iterator<Item = &'a TagToPush>,
+    mut local: HashMap<ContentDigest, LocalContent>,
+    mut found: Found,
+) -> Plan {
+    let mut contents = BTreeMap::new();
+    for (digest, _) in tags.flat_map(|tag| needs_of(&tag.exports, &tag.runs)) {
+        if let Some(content) = local.remove(&digest) {
+            contents.insert(digest, Planned::Local(content));
+        } else if let Some(body) = found.contents.remove(&digest) {
+            contents.insert(digest, Planned::Remote(body));
+        }
+    }
+    let (mut missing, mut reused_bytes, mut seen) = (vec![], 0, HashSet::new());
+    for content in contents.values() {
+        let Planned::Local(LocalContent::Chunks { chunks, .. }) = content else { continue };
+        for chunk in chunks.iter().filter(|chunk| seen.insert(chunk.id)) {
+            if found.chunks.contains_key(&chunk.id) {
+                reused_bytes += u64::from(chunk.len);
+            } else {
+                missing.push(*chunk);
+            }
+        }
+    }
+    let unlisted = contents.keys().filter(|digest| !found.listed.contains(*digest)).copied().collect();
+    Plan { contents, unlisted, places: found.chunks, missing, reused_bytes }
+}
+
+/// Checks that a chunk of a plan has a place by now.
+pub(super) fn place_of(places: &HashMap<ChunkId, LocatedChunk>, id: &ChunkId) -> Result<LocatedChunk, SyncError> {
+    places.get(id).cloned().ok_or(SyncError::NoFrame { id: *id })
+}

@@ -1,0 +1,170 @@
+//! A remote: a backend with onenb's layout on it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::SyncError;
+use super::log::LogState;
+use crate::backend::{Backend, BackendError, Created, FaultBackend, Key};
+use crate::format::remote_log::{MAX_SEALED_LEN, RemoteMarker, SnapshotRef, TagRecord, unseal};
+use crate::format::snapshot::{MAX_SNAPSHOT_LEN, Snapshot};
+use crate::id::{CommitId, ContentDigest, fresh_ulid};
+
+const MARKER_KEY: &str = "onenb.json";
+const MAX_MARKER_LEN: u64 = 64 * 1024;
+
+/// How a remote is used.
+#[derive(Debug, Clone, Default)]
+pub struct RemoteOptions {
+    /// A directory of this remote alone for what need not be fetched twice; may be deleted at any time.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// A place that others read from.
+pub struct Remote {
+    backend: Arc<FaultBackend<Arc<dyn Backend>>>,
+    pub(super) cache_dir: Option<PathBuf>,
+    marker: Mutex<Option<RemoteMarker>>,
+    state: Mutex<Option<LogState>>,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("cache_dir", &self.cache_dir).finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// Uses a backend as a remote. Nothing is requested yet, so that a cold read by tag takes three round trips.
+    #[must_use]
+    pub fn open(backend: Box<dyn Backend>, options: RemoteOptions) -> Self {
+        // The wrapper only counts here; reports and tests name the number of requests.
+        let backend = Arc::new(FaultBackend::counting(Arc::from(backend)));
+        Self { backend, cache_dir: options.cache_dir, marker: Mutex::new(None), state: Mutex::new(None) }
+    }
+
+    /// Makes the place a remote; one that is a remote already stays as it is.
+    ///
+    /// # Errors
+    /// [`SyncError::Backend`], or [`SyncError::Format`] if a newer program made it.
+    pub fn create(&self) -> Result<(), SyncError> {
+        let key = Key::parse(MARKER_KEY)?;
+        let marker = RemoteMarker::new(fresh_ulid().to_string());
+        match self.backend.create(&key, &marker.to_bytes())? {
+            Created::Created => *lock(&self.marker) = Some(marker),
+            Created::AlreadyExists => drop(self.marker()?),
+        }
+        Ok(())
+    }
+
+    /// Returns whether the place is a remote.
+    ///
+    /// # Errors
+    /// [`SyncError::Backend`], or [`SyncError::Format`] if only a newer program can read it.
+    pub fn exists(&self) -> Result<bool, SyncError> {
+        match self.marker() {
+            Ok(_) => Ok(true),
+            Err(SyncError::NotCreated) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns how many requests were made so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.backend.requests()
+    }
+
+    /// Returns the newest snapshot of a commit that was pushed, with or without a tag.
+    ///
+    /// # Errors
+    /// [`SyncError::Backend`], or [`SyncError::Damaged`] and its like if the remote is.
+    pub fn snapshot_of_commit(&self, commit: &CommitId) -> Result<Option<Snapshot>, SyncError> {
+        let folder = Key::parse(&format!("snapshots/{commit}"))?;
+        // Session ids grow with time, so the last one is the newest.
+        let Some(entry) = self.list_all(&folder)?.pop() else { return Ok(None) };
+        let bytes = self.get_named(&entry, MAX_SNAPSHOT_LEN)?;
+        decode_snapshot(&entry, &bytes, commit).map(Some)
+    }
+
+    pub(super) fn snapshot(&self, place: &SnapshotRef) -> Result<Snapshot, SyncError> {
+        let key = Key::parse(&place.key)?;
+        let bytes = self.get_named(&key, MAX_SNAPSHOT_LEN)?;
+        if ContentDigest::of(&bytes) != place.digest {
+            return Err(SyncError::WrongObject { key: place.key.clone(), reason: "it has another digest" });
+        }
+        decode_snapshot(&key, &bytes, &place.commit)
+    }
+
+    /// Reads the marker, once.
+    pub(super) fn marker(&self) -> Result<RemoteMarker, SyncError> {
+        if let Some(marker) = lock(&self.marker).clone() {
+            return Ok(marker);
+        }
+        let bytes = match self.backend.get(&Key::parse(MARKER_KEY)?, MAX_MARKER_LEN) {
+            Err(BackendError::NotFound { .. }) => return Err(SyncError::NotCreated),
+            other => other?,
+        };
+        let marker = RemoteMarker::from_bytes(&bytes).map_err(SyncError::Format)?;
+        *lock(&self.marker) = Some(marker.clone());
+        Ok(marker)
+    }
+
+    pub(super) fn backend(&self) -> &dyn Backend {
+        self.backend.as_ref()
+    }
+
+    pub(super) fn shared_backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.backend) as Arc<dyn Backend>
+    }
+
+    /// The log as last seen by this value.
+    pub(super) fn state(&self) -> MutexGuard<'_, Option<LogState>> {
+        lock(&self.state)
+    }
+
+    /// Gets an object that the remote names, so that its absence is damage.
+    pub(super) fn get_named(&self, key: &Key, max_len: u64) -> Result<Vec<u8>, SyncError> {
+        self.backend.get(key, max_len).map_err(|error| named(error, key))
+    }
+
+    pub(super) fn get_tag_record(&self, key: &Key) -> Result<TagRecord, SyncError> {
+        let bytes = self.get_named(key, MAX_SEALED_LEN)?;
+        unseal("tag record", &bytes).map_err(|source| SyncError::Damaged { key: key.to_string(), source })
+    }
+
+    /// Lists a whole folder, page by page.
+    pub(super) fn list_all(&self, folder: &Key) -> Result<Vec<Key>, SyncError> {
+        const PAGE: usize = 1000;
+        let mut keys: Vec<Key> = vec![];
+        loop {
+            let page = self.backend.list(folder, keys.last(), PAGE)?;
+            let full = page.len() == PAGE;
+            keys.extend(page.into_iter().map(|entry| entry.key));
+            if !full {
+                return Ok(keys);
+            }
+        }
+    }
+}
+
+/// Turns "not found" into damage, for objects that something names.
+pub(super) fn named(error: BackendError, key: &Key) -> SyncError {
+    match error {
+        BackendError::NotFound { .. } => SyncError::Absent { key: key.to_string() },
+        other => other.into(),
+    }
+}
+
+fn decode_snapshot(key: &Key, bytes: &[u8], commit: &CommitId) -> Result<Snapshot, SyncError> {
+    let snapshot = Snapshot::from_bytes(bytes).map_err(|source| SyncError::Damaged { key: key.to_string(), source })?;
+    if snapshot.commit != *commit {
+        return Err(SyncError::WrongObject { key: key.to_string(), reason: "it is of another commit" });
+    }
+    Ok(snapshot)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept under these locks is replaced as a whole, so a panic leaves it sound.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,314 @@
+//! What holds for remotes, shown with a store in memory on both sides.
+
+mod faults;
+mod reading;
+mod support;
+
+use super::*;
+use crate::backend::{Backend, Key, LocalBackend, MemoryBackend};
+use crate::format::remote_log::LogOp;
+use std::sync::Arc;
+use support::*;
+
+#[test]
+fn a_pushed_tag_is_read_cold_with_three_requests_before_its_data() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 900_000)), ("Small", b"x".to_vec()), ("Empty", vec![])]);
+    let report = push_tags(&open(&place), &store, &[tag.clone()]).expect("pushes");
+    assert_eq!(report.outcomes, [TagOutcome::Pushed]);
+    assert_eq!(report.packs, 1);
+
+    let cold = open_uncreated(&place);
+    let (named, snapshot) = cold.snapshot_of_tag("v1").expect("reads").expect("is there");
+    assert_eq!(cold.requests(), 3);
+    assert_eq!(named, RemoteTag { tag: "v1".to_owned(), commit: commit(1) });
+    assert_eq!((snapshot.repo_name.as_str(), snapshot.exports.len()), ("demo", 3));
+    for export in &snapshot.exports {
+        assert_eq!(Some(&read_all(&cold, &snapshot, &export.digest)), store.contents.get(&export.digest));
+    }
+    assert_eq!(cold.snapshot_of_commit(&commit(1)).expect("reads"), Some(snapshot));
+    assert_eq!(cold.snapshot_of_commit(&commit(2)).expect("reads"), None);
+}
+
+#[test]
+fn a_repeated_push_takes_two_requests() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 100_000))]);
+    push_tags(&open(&place), &store, &[tag.clone()]).expect("pushes");
+    let again = open_uncreated(&place);
+    let report = push_tags(&again, &Store::default(), &[tag]).expect("pushes");
+    assert_eq!((report.outcomes, report.requests), (vec![TagOutcome::AlreadyThere], 2));
+}
+
+#[test]
+fn only_what_changed_is_sent_even_out_of_big_frames() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let old = noise(1, 20 * CHUNK);
+    let mut new = old.clone();
+    new[10 * CHUNK] ^= 1;
+    let tags = [store.tag("v1", 1, &[("Sales", old)]), store.tag("v2", 2, &[("Sales", new)])];
+    push_tags(&open(&place), &store, &tags[..1]).expect("pushes");
+    store.frames_of_all();
+    let report = push_tags(&open(&place), &store, &tags[1..]).expect("pushes");
+    assert_eq!(report.bytes_reused, 19 * CHUNK as u64);
+    assert!(report.bytes_sent < 2 * CHUNK as u64, "{}", report.bytes_sent);
+    assert_same(&open(&place), &store, &tags);
+    let third = push_tags(&open(&place), &store, &[store.retag(&tags[1], "v3", 3)]).expect("pushes");
+    assert_eq!((third.packs, third.bytes_sent), (0, 0));
+}
+
+#[test]
+fn a_dry_run_plans_and_writes_nothing() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 100_000))]);
+    let remote = open(&place);
+    let request = PushRequest { repo_name: "demo".to_owned(), tags: vec![tag], dry_run: true };
+    let report = push(&remote, &request, &store, &mut |_| ()).expect("plans");
+    assert_eq!((report.bytes_sent, report.outcomes), (103_000, vec![TagOutcome::Pushed]));
+    assert_eq!(names(place.as_ref()), ["onenb.json"]);
+}
+
+#[test]
+fn moving_a_tag_is_refused_without_force_and_stays_in_the_log_with_it() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let first = store.tag("v1", 1, &[("Sales", b"one".to_vec())]);
+    let mut second = store.tag("v1", 2, &[("Sales", b"two".to_vec())]);
+    push_tags(&open(&place), &store, &[first.clone()]).expect("pushes");
+    let refused = push_tags(&open(&place), &store, &[second.clone()]).expect("answers");
+    assert_eq!(refused.outcomes, [TagOutcome::Conflict { remote_commit: commit(1) }]);
+    assert_same(&open(&place), &store, &[first]);
+    second.force = true;
+    let forced = push_tags(&open(&place), &store, &[second.clone()]).expect("pushes");
+    assert_eq!(forced.outcomes, [TagOutcome::Pushed]);
+    assert_same(&open(&place), &store, &[second]);
+    let log: Vec<_> = names(place.as_ref()).into_iter().filter(|name| name.starts_with("log/")).collect();
+    assert_eq!(log.len(), 4, "two pushes, each with its begin and commit");
+}
+
+#[test]
+fn a_deleted_tag_is_hidden_and_can_be_pushed_again() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", b"one".to_vec())]);
+    let moved = store.tag("v1", 2, &[("Sales", b"two".to_vec())]);
+    push_tags(&open(&place), &store, &[tag]).expect("pushes");
+    let remote = open(&place);
+    remote.delete_tag("v1").expect("deletes");
+    remote.delete_tag("v1").expect("deletes again");
+    assert!(matches!(remote.delete_tag("v2"), Err(SyncError::NoTag { .. })));
+    assert_eq!(open(&place).tags().expect("lists"), []);
+    assert_eq!(open(&place).snapshot_of_tag("v1").expect("reads"), None);
+    push_tags(&open(&place), &store, &[moved.clone()]).expect("a hidden tag is free");
+    assert_same(&open(&place), &store, &[moved]);
+}
+
+#[test]
+fn data_that_only_the_remote_has_is_fine_and_data_that_nobody_has_is_named() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let bytes = noise(1, 200_000);
+    let tag = store.tag("v1", 1, &[("Sales", bytes.clone()), ("Small", b"x".to_vec())]);
+    push_tags(&open(&place), &store, &[tag.clone()]).expect("pushes");
+    let mut elsewhere = Store::default();
+    let lost = store.tag("v3", 3, &[("Sales", bytes), ("Lost", noise(9, 5_000))]);
+    let fine = elsewhere.tag("v4", 4, &[("New", noise(4, 5_000))]);
+    let tags = [store.retag(&tag, "v2", 2), lost, fine.clone()];
+    let report = push_tags(&open(&place), &elsewhere, &tags).expect("pushes the rest");
+    let missing = TagOutcome::MissingLocally(vec!["Lost".to_owned(), "a/report.ipynb".to_owned()]);
+    assert_eq!(report.outcomes, [TagOutcome::Pushed, missing, TagOutcome::Pushed]);
+    store.contents.extend(elsewhere.contents.clone());
+    assert_same(&open(&place), &store, &[tag, tags[0].clone(), fine]);
+}
+
+#[test]
+fn commits_without_a_tag_are_uploaded_and_read_by_commit() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let mut upload = store.tag("", 1, &[("Sales", noise(1, 50_000))]);
+    upload.tag = None;
+    let first = push_tags(&open(&place), &store, &[upload.clone()]).expect("pushes");
+    let second = push_tags(&open(&place), &store, &[upload.clone()]).expect("pushes");
+    assert_eq!((first.outcomes, second.outcomes), (vec![TagOutcome::Pushed], vec![TagOutcome::AlreadyThere]));
+    assert_eq!(open(&place).tags().expect("lists"), []);
+    let snapshot = open(&place).snapshot_of_commit(&commit(1)).expect("reads").expect("is there");
+    assert_eq!(snapshot.exports, upload.exports);
+}
+
+#[test]
+fn a_place_that_is_no_remote_says_so_and_newer_remotes_are_not_written() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", b"x".to_vec())]);
+    let remote = open_uncreated(&place);
+    assert!(!remote.exists().expect("answers"));
+    let error = push_tags(&remote, &store, &[tag.clone()]).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::NotInitialised);
+    assert!(error.hint().is_some_and(|hint| hint.contains("--create")));
+    assert!(matches!(remote.snapshot_of_tag("v1"), Err(SyncError::NotCreated)));
+    remote.create().expect("creates");
+    let marker = Key::parse("onenb.json").expect("a key");
+    let before = place.get(&marker, 1000).expect("is there");
+    open_uncreated(&place).create().expect("creates again");
+    assert_eq!(place.get(&marker, 1000).expect("is there"), before);
+    let newer = String::from_utf8(before).expect("text").replace("\"min_writer\": 1", "\"min_writer\": 2");
+    place.put(&marker, newer.as_bytes()).expect("puts");
+    let error = push_tags(&open_uncreated(&place), &store, &[tag]).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::TooNew);
+    assert_eq!(open_uncreated(&place).tags().expect("reading is fine"), []);
+}
+
+#[test]
+fn two_pushers_at_once_both_succeed_in_memory() {
+    race(Arc::new(MemoryBackend::new()));
+}
+
+#[test]
+fn two_pushers_at_once_both_succeed_in_a_directory() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    race(Arc::new(LocalBackend::new(dir.path())));
+}
+
+/// Two pushers with twenty tags each, one tag a push; one shared tag goes to whoever was first.
+fn race<B: Backend + 'static>(place: Arc<B>) {
+    open(&place);
+    let mut store = Store::default();
+    let lists: Vec<Vec<_>> = (0..2_u8)
+        .map(|pusher| {
+            let tag = |number: u8| {
+                let seed = pusher * 100 + number;
+                store.tag(&format!("p{pusher}-{number}"), seed, &[("Sales", noise(u64::from(number), 30_000))])
+            };
+            (0..20).map(tag).collect()
+        })
+        .collect();
+    let shared: Vec<_> =
+        lists.iter().map(|list| store.retag(&list[0], "shared", list[0].commit.as_slice()[0])).collect();
+    let (place, store) = (&place, &store);
+    let ends: Vec<_> = std::thread::scope(|scope| {
+        let pushers: Vec<_> = lists
+            .iter()
+            .zip(&shared)
+            .map(|(list, shared)| {
+                scope.spawn(move || {
+                    let remote = open(place);
+                    for tag in list {
+                        let report = push_tags(&remote, store, std::slice::from_ref(tag)).expect("pushes");
+                        assert_eq!(report.outcomes, [TagOutcome::Pushed]);
+                    }
+                    push_tags(&remote, store, std::slice::from_ref(shared)).expect("answers").outcomes
+                })
+            })
+            .collect();
+        pushers.into_iter().map(|pusher| pusher.join().expect("no panic")).collect()
+    });
+    let mut all: Vec<_> = lists.concat();
+    let winner = ends.iter().position(|end| *end == [TagOutcome::Pushed]).expect("one won");
+    assert!(matches!(ends[1 - winner].as_slice(), [TagOutcome::Conflict { .. }]), "{ends:?}");
+    all.push(shared[winner].clone());
+    assert_same(&open(place), store, &all);
+}
+
+#[test]
+fn a_checkpoint_spares_cold_machines_the_old_entries() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tags: Vec<_> =
+        (0..50).map(|number| store.tag(&format!("v{number}"), number, &[("Sales", vec![number; 9])])).collect();
+    let remote = open(&place);
+    for tag in &tags {
+        push_tags(&remote, &store, std::slice::from_ref(tag)).expect("pushes");
+    }
+    assert!(names(place.as_ref()).iter().any(|name| name.starts_with("checkpoints/")));
+    let cold = open_uncreated(&place);
+    assert_eq!(cold.tags().expect("lists").len(), tags.len());
+    assert!(cold.requests() < 45, "{}", cold.requests());
+    let mut replayed = super::log::LogState::empty(cold.marker().expect("reads").id);
+    let folded = cold.refresh().expect("reads");
+    while replayed.next < folded.next {
+        let entry = cold.get_entry(replayed.next).expect("reads");
+        replayed.apply(&entry);
+    }
+    assert_eq!(replayed, folded);
+}
+
+#[test]
+fn a_cache_spares_requests_and_survives_damage_and_a_replaced_remote() {
+    let place = Arc::new(MemoryBackend::new());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let options = || RemoteOptions { cache_dir: Some(dir.path().to_path_buf()) };
+    let cached = |place: &Arc<MemoryBackend>| Remote::open(Box::new(Arc::clone(place)), options());
+    let mut store = Store::default();
+    let tags: Vec<_> = (0..10)
+        .map(|number| store.tag(&format!("v{number}"), number, &[("Sales", noise(number.into(), 5_000))]))
+        .collect();
+    open(&place);
+    for tag in &tags {
+        push_tags(&cached(&place), &store, std::slice::from_ref(tag)).expect("pushes");
+    }
+    let warm = push_tags(&cached(&place), &store, &[store.retag(&tags[0], "w1", 77)]).expect("pushes");
+    let cold = push_tags(&open(&place), &store, &[store.retag(&tags[0], "w2", 78)]).expect("pushes");
+    assert!(warm.requests + 10 < cold.requests, "{} {}", warm.requests, cold.requests);
+    crate::fs::write_atomic(&dir.path().join("state"), b"garbage").expect("writes");
+    for session in std::fs::read_dir(dir.path().join("index")).expect("lists") {
+        crate::fs::write_atomic(&session.expect("lists").path(), b"garbage").expect("writes");
+    }
+    push_tags(&cached(&place), &store, &[store.retag(&tags[0], "w3", 79)]).expect("pushes");
+    assert_eq!(cached(&place).tags().expect("lists").len(), 13);
+    let other = Arc::new(MemoryBackend::new());
+    open(&other);
+    push_tags(&cached(&other), &store, &tags[..2]).expect("pushes");
+    assert_same(&cached(&other), &store, &tags[..2]);
+}
+
+#[test]
+fn a_push_builds_on_nothing_that_was_revoked_meanwhile() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let bytes = noise(1, 40_000);
+    let old = store.tag("old", 1, &[("Sales", bytes.clone())]);
+    push_tags(&open(&place), &store, &[old]).expect("pushes");
+    let collector = open(&place);
+    let first = *collector.refresh().expect("reads").committed.keys().next().expect("one push");
+    let new = store.tag("new", 2, &[("Sales", bytes), ("More", noise(2, 40_000))]);
+    // Garbage collection revokes the first push while the second one is sending.
+    let revoke = || {
+        let op = |state: &super::log::LogState| {
+            Ok((!state.revoked.contains(&first)).then_some(LogOp::Revoke { session: first }))
+        };
+        collector.append(op).expect("appends");
+    };
+    let report =
+        push_tags(&open(&place), &Meddling { store: &store, act: &revoke }, &[new.clone()]).expect("starts over");
+    assert_eq!(report.outcomes, [TagOutcome::Pushed]);
+    for name in names(place.as_ref()).iter().filter(|name| name.contains(&first.to_string())) {
+        place.delete(&Key::parse(name).expect("a key")).expect("deletes");
+    }
+    let snapshot = open(&place).snapshot_of_tag("new").expect("reads").expect("is there").1;
+    for export in &snapshot.exports {
+        assert_eq!(Some(&read_all(&open(&place), &snapshot, &export.digest)), store.contents.get(&export.digest));
+    }
+}
+
+#[test]
+fn a_revoked_push_cannot_be_committed() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 40_000))]);
+    let collector = open(&place);
+    let revoke = || {
+        let all =
+            |state: &super::log::LogState| Ok(state.open.first().map(|session| LogOp::Revoke { session: *session }));
+        collector.append(all).expect("appends");
+    };
+    let error =
+        push_tags(&open(&place), &Meddling { store: &store, act: &revoke }, &[tag.clone()]).expect_err("revoked");
+    assert!(error.to_string().contains("revoked"), "{error}");
+    assert_eq!(open(&place).tags().expect("lists"), []);
+    push_tags(&open(&place), &store, &[tag.clone()]).expect("a repeated push succeeds");
+    assert_same(&open(&place), &store, &[tag]);
+}

@@ -1,0 +1,123 @@
+//! Verifying what a tag names on a remote.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::sync::Arc;
+
+use super::SyncError;
+use super::remote::Remote;
+use crate::backend::Key;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::snapshot::Snapshot;
+use crate::format::tables::TableContent;
+use crate::id::ContentDigest;
+
+/// How closely a tag is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerifyDepth {
+    /// Every pack is there and long enough: one request a pack.
+    Presence,
+    /// Every byte is fetched and verified.
+    Everything,
+}
+
+/// What is wrong with a content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Something it needs is not there.
+    Missing,
+    /// Something it needs has other bytes than it should.
+    Damaged,
+}
+
+/// A content that cannot be read from the remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The content.
+    pub digest: ContentDigest,
+    /// The exports and notebooks that have it, as people write them.
+    pub labels: Vec<String>,
+    /// What is wrong.
+    pub problem: Problem,
+    /// The object of the remote, or the content, that shows it.
+    pub object: String,
+}
+
+/// Returns what of a tag cannot be read; empty if all is well.
+///
+/// # Errors
+/// [`SyncError::NoTag`] if the remote does not have the tag; a snapshot that is itself damaged; a backend that fails.
+pub fn verify_tag(remote: &Remote, tag: &str, depth: VerifyDepth) -> Result<Vec<Finding>> {
+    let (_, snapshot) = remote.snapshot_of_tag(tag)?.ok_or_else(|| SyncError::NoTag { tag: tag.to_owned() })?;
+    let mut labels: BTreeMap<ContentDigest, Vec<String>> = BTreeMap::new();
+    snapshot.needs().for_each(|(digest, label)| labels.entry(digest).or_default().push(label));
+    let bad_packs = bad_packs(remote, &snapshot)?;
+    let mut findings = vec![];
+    for (digest, labels) in labels {
+        let shallow = shallow_problem(&snapshot, &digest, &bad_packs);
+        let problem = match (shallow, depth) {
+            (None, VerifyDepth::Everything) => deep_problem(remote, &snapshot, &digest)?,
+            (shallow, _) => shallow,
+        };
+        if let Some((problem, object)) = problem {
+            findings.push(Finding { digest, labels, problem, object });
+        }
+    }
+    Ok(findings)
+}
+
+/// Returns the packs that are missing or too short.
+fn bad_packs(remote: &Remote, snapshot: &Snapshot) -> Result<BTreeMap<Arc<str>, Problem>, SyncError> {
+    let mut ends: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    for chunk in snapshot.data.chunks() {
+        let end = chunk.offset + u64::from(chunk.stored_len);
+        let known = ends.entry(chunk.pack).or_default();
+        *known = end.max(*known);
+    }
+    let mut bad = BTreeMap::new();
+    for (pack, end) in ends {
+        match remote.backend().head(&Key::parse(&pack)?)? {
+            None => drop(bad.insert(pack, Problem::Missing)),
+            Some(len) if len < end => drop(bad.insert(pack, Problem::Damaged)),
+            Some(_) => {}
+        }
+    }
+    Ok(bad)
+}
+
+fn shallow_problem(
+    snapshot: &Snapshot,
+    digest: &ContentDigest,
+    bad_packs: &BTreeMap<Arc<str>, Problem>,
+) -> Option<(Problem, String)> {
+    match snapshot.data.content(digest) {
+        None => Some((Problem::Missing, digest.to_string())),
+        Some(TableContent::Inline(_)) => None,
+        Some(TableContent::Chunks { chunks, .. }) => {
+            let packs: BTreeSet<_> = chunks.into_iter().map(|(chunk, _)| chunk.pack).collect();
+            packs.into_iter().find_map(|pack| bad_packs.get(&pack).map(|problem| (*problem, pack.to_string())))
+        }
+    }
+}
+
+/// Reads a whole content.
+fn deep_problem(remote: &Remote, snapshot: &Snapshot, digest: &ContentDigest) -> Result<Option<(Problem, String)>> {
+    let mut content = remote.open_content(snapshot, digest)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1024 * 1024];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => drop(hasher.update(buffer.get(..count).unwrap_or_default())),
+            Err(error) => {
+                let error = Error::from(error);
+                return match error.kind() {
+                    ErrorKind::Damaged | ErrorKind::TooNew => Ok(Some((Problem::Damaged, error.to_string()))),
+                    _ => Err(error),
+                };
+            }
+        }
+    }
+    let right = hasher.finalize().as_bytes() == digest.as_bytes();
+    Ok((!right).then(|| (Problem::Damaged, digest.to_string())))
+}
