@@ -163,7 +163,7 @@ mod tests {
             .and_then(|rest| rest.split("```").next())
             .expect("it has an example")
             .lines()
-            .flat_map(|line| line.split("  ").next())
+            .filter_map(|line| line.split("  ").next())
             .flat_map(str::split_whitespace)
             .collect();
         let encoded = crate::id::from_hex(&hex).expect("hex");

@@ -16,6 +16,6 @@ pub(super) fn cells(json: &Json) -> Result<(Vec<Cell>, Option<String>), Notebook
     for worksheet in worksheets {
         cells.extend(cells_of(worksheet, cells.len())?);
     }
-    let all = worksheets.iter().filter_map(|worksheet| worksheet.get("cells")).filter_map(Json::as_array).flatten();
-    Ok((cells, all.filter_map(|cell| text_at(cell, "/language")).next()))
+    let mut all = worksheets.iter().filter_map(|worksheet| worksheet.get("cells")).filter_map(Json::as_array).flatten();
+    Ok((cells, all.find_map(|cell| text_at(cell, "/language"))))
 }

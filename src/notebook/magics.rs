@@ -1,7 +1,7 @@
-//! IPython's additions to Python, taken out of a cell before it is parsed.
+//! `IPython`'s additions to Python, taken out of a cell before it is parsed.
 //!
 //! - Line numbers never change, and [`neutralise`] keeps byte offsets too.
-//! - The parser has a mode for IPython, but some faulty cells make it panic in that mode (`lambda)` before a line that
+//! - The parser has a mode for `IPython`, but some faulty cells make it panic in that mode (`lambda)` before a line that
 //!   starts with a comma), so it only ever sees plain Python.
 
 use std::borrow::Cow;
@@ -10,36 +10,29 @@ use super::python::Unreadable;
 
 /// Cell magics that run their cell as Python in the notebook's own namespace.
 const WRAPPERS: [&str; 3] = ["time", "capture", "prun"];
-/// What makes a line a command for IPython when it stands first: magics, shell, help, and the calls without brackets.
+/// What makes a line a command for `IPython` when it stands first: magics, shell, help, and the calls without brackets.
 const ESCAPES: &[u8] = b"%!?,;/";
 
-/// Does what IPython does before it looks for Python: takes off the indentation of the first line, and looks at the cell
+/// Does what `IPython` does before it looks for Python: takes off the indentation of the first line, and looks at the cell
 /// magics in front. Those that only wrap Python become comments; line numbers stay.
 pub(super) fn prepare(source: &str) -> Result<Cow<'_, str>, Unreadable> {
-    let mut text = dedent(source);
-    while let Some(at) = cell_magic(&text) {
-        let name: String = text.get(at + 2..).unwrap_or_default().chars().take_while(|c| !c.is_whitespace()).collect();
-        if !WRAPPERS.contains(&name.as_str()) {
-            return Err(Unreadable::CellMagic(name.chars().take(40).collect()));
-        }
-        text.to_mut().replace_range(at..at + 2, "##");
-    }
-    Ok(text)
-}
-
-/// Returns where a cell magic starts: `%%` on the first line that is not blank or a magic turned into a comment.
-fn cell_magic(text: &str) -> Option<usize> {
-    let mut at = 0;
+    let text = dedent(source);
+    let mut magics_len = 0;
     for line in text.split_inclusive('\n') {
-        if line.starts_with("%%") {
-            return Some(at);
+        if let Some(magic) = line.strip_prefix("%%") {
+            let name = magic.split(char::is_whitespace).next().unwrap_or_default();
+            if !WRAPPERS.contains(&name) {
+                return Err(Unreadable::CellMagic(name.chars().take(40).collect()));
+            }
+        } else if !line.trim().is_empty() {
+            break;
         }
-        if !line.trim().is_empty() && !line.starts_with("##") {
-            return None;
-        }
-        at += line.len();
+        magics_len += line.len();
     }
-    None
+    match text.split_at_checked(magics_len) {
+        Some((magics, rest)) if magics.contains("%%") => Ok(Cow::Owned(magics.replace("%%", "##") + rest)),
+        _ => Ok(text),
+    }
 }
 
 /// Takes the indentation of the first line that is not blank off every line that has it.
@@ -198,6 +191,15 @@ mod tests {
         ] {
             assert_eq!(neutralise(source), source, "{source}");
         }
+    }
+
+    #[test]
+    fn wrapping_cell_magics_become_comments_only_in_front() {
+        assert_eq!(prepare("\n%%time\n\n%%capture a\nx\n%%bash").unwrap(), "\n##time\n\n##capture a\nx\n%%bash");
+        assert_eq!(prepare("## a\n%%bash").unwrap(), "## a\n%%bash");
+        assert_eq!(prepare("  %%prun -l 5\n  x").unwrap(), "##prun -l 5\nx");
+        // A rescan for every magic would take minutes here.
+        assert!(prepare(&"%%time\n".repeat(140_000)).is_ok());
     }
 
     fn line_ends(text: &str) -> Vec<(usize, u8)> {

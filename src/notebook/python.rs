@@ -47,7 +47,7 @@ pub(super) struct SyntaxFault {
 }
 
 impl PythonCell {
-    /// Parses a cell as IPython would.
+    /// Parses a cell as `IPython` would.
     pub(super) fn parse(source: &str) -> Result<Self, Unreadable> {
         if source.len() > MAX_CELL_LEN {
             return Err(Unreadable::TooLong);

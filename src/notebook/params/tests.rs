@@ -224,7 +224,8 @@ fn to_python(value: &ParamValue) -> String {
             format!("{{{}}}", entries.join(", "))
         }
         ParamValue::Text(text) => {
-            format!("\"{}\"", text.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect::<String>())
+            let escapes: Vec<_> = text.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect();
+            format!("\"{}\"", escapes.concat())
         }
         number => number.to_json().to_string(),
     }

@@ -57,7 +57,7 @@ impl Visitor<'_> for WalkAll {}
 fn deep_sources(depth: usize) -> Vec<String> {
     let chain = |head: &str, part: &str, tail: &str| format!("x = {head}{}{tail}", part.repeat(depth));
     let nest = |open: &str, close: &str| format!("x = {}1{}", open.repeat(depth), close.repeat(depth));
-    let blocks = (0..depth.min(90)).map(|at| format!("{}if 1:\n", " ".repeat(at))).collect::<String>();
+    let blocks = (0..depth.min(90)).map(|at| format!("{}if 1:\n", " ".repeat(at))).collect::<Vec<_>>().concat();
     vec![
         nest("(", ")"),
         nest("[", "]"),
