@@ -181,3 +181,53 @@ pub fn unseal<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
     }
     serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the text of the example under a heading of the page.
+    fn example(heading: &str) -> &'static str {
+        let page = include_str!("../../docs/format/remote.md");
+        let rest = page.split(heading).nth(1).expect("the page has the section");
+        rest.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it has an example")
+    }
+
+    #[test]
+    fn the_page_about_remotes_shows_texts_that_decode_and_encode_the_same() {
+        let entry: LogEntry = unseal("log entry", example("## Log entries").as_bytes()).expect("decodes");
+        assert!(matches!(&entry.op, LogOp::Commit { tags, .. } if tags.len() == 1));
+        assert_eq!(String::from_utf8(seal(&entry)).expect("text"), example("## Log entries"));
+        let record: TagRecord = unseal("tag record", example("## Tag records").as_bytes()).expect("decodes");
+        assert_eq!(String::from_utf8(seal(&record)).expect("text"), example("## Tag records"));
+        let marker = RemoteMarker::from_bytes(example("## The marker").as_bytes()).expect("decodes");
+        assert_eq!(String::from_utf8(marker.to_bytes()).expect("text"), example("## The marker"));
+    }
+
+    #[test]
+    fn every_kind_of_entry_comes_back() {
+        let session = SessionId::from_bytes([1; 16]);
+        let index = "index/x".to_owned();
+        let ops = [
+            LogOp::Begin { session },
+            LogOp::Commit { session, tags: vec![], packs: vec!["packs/x".to_owned()], index },
+            LogOp::Revoke { session },
+            LogOp::Delete { tag: "größe/1".to_owned() },
+        ];
+        for op in ops {
+            let entry = LogEntry { format: REMOTE_FORMAT, nonce: "n".to_owned(), checkpoint: Some(u64::MAX), op };
+            assert_eq!(unseal("log entry", &seal(&entry)), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn newer_and_unsealed_texts_are_refused() {
+        let newer = seal(&serde_json::json!({"format": 2, "op": {"unheard": 1}}));
+        assert!(matches!(unseal::<LogEntry>("log entry", &newer), Err(FormatError::TooNew { found: 2, .. })));
+        for bad in [&b""[..], b"{}", b"onenb ", b"onenb 00\n{}"] {
+            assert!(matches!(unseal::<LogEntry>("log entry", bad), Err(FormatError::Malformed { .. })));
+        }
+        let marker = br#"{"format": 2, "min_reader": 2, "min_writer": 2, "id": "x"}"#;
+        assert!(matches!(RemoteMarker::from_bytes(marker), Err(FormatError::TooNew { found: 2, .. })));
+    }
+}

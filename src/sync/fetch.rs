@@ -41,6 +41,9 @@ pub trait ChunkSink {
     fn finish_content(&mut self, digest: &ContentDigest, content: LocalContent) -> Result<()>;
 }
 
+/// Frames behind each other: the pack, and the position and length of each.
+type Run = (Arc<str>, Vec<(u64, u32)>);
+
 /// How a fetch went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FetchReport {
@@ -113,8 +116,8 @@ fn collect_frames(
 }
 
 /// Joins frames that lie behind each other into requests of bounded length.
-pub(super) fn runs_of(frames: &BTreeMap<FramePlace, u32>) -> Vec<(Arc<str>, Vec<(u64, u32)>)> {
-    let mut runs: Vec<(Arc<str>, Vec<(u64, u32)>)> = vec![];
+fn runs_of(frames: &BTreeMap<FramePlace, u32>) -> Vec<Run> {
+    let mut runs: Vec<Run> = vec![];
     for ((pack, offset), stored_len) in frames {
         if let Some((last_pack, run)) = runs.last_mut()
             && let (Some((first, _)), Some((last, last_len))) = (run.first(), run.last())

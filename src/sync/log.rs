@@ -89,7 +89,9 @@ impl LogState {
             LogOp::Commit { session, tags, index, .. } => {
                 if self.open.remove(session) {
                     self.committed.insert(*session, index.clone());
-                    tags.iter().for_each(|tag_move| self.apply_move(number, tag_move));
+                    for tag_move in tags {
+                        self.apply_move(number, tag_move);
+                    }
                 }
             }
             LogOp::Revoke { session } => {

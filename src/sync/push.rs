@@ -215,7 +215,7 @@ fn send_and_commit(
     plan.places = packer.places;
     let index = write_segment(remote, session, &plan)?;
     let (snapshots, packs) = write_snapshots(remote, session, repo_name, tags, &plan)?;
-    commit(remote, session, tags, &snapshots, packs, index)
+    commit(remote, session, tags, &snapshots, packs, &index)
 }
 
 /// Appends the commit entry and writes the tag records.
@@ -225,7 +225,7 @@ fn commit(
     tags: &[&TagToPush],
     snapshots: &BTreeMap<CommitId, SnapshotRef>,
     packs: BTreeSet<String>,
-    index: String,
+    index: &str,
 ) -> Result<Option<Vec<TagOutcome>>> {
     let builds_on: BTreeSet<_> =
         packs.iter().filter_map(|pack| session_of_pack(pack)).filter(|other| *other != session).collect();
@@ -242,7 +242,7 @@ fn commit(
             let snapshot = snapshots.get(&tag.commit)?.clone();
             Some(TagMove { tag: tag.tag.clone(), snapshot, force: tag.force })
         });
-        let op = LogOp::Commit { session, tags: moves.collect(), packs: packs.clone(), index: index.clone() };
+        let op = LogOp::Commit { session, tags: moves.collect(), packs: packs.clone(), index: index.to_owned() };
         Ok(holds.then_some(op))
     })?;
     if !holds {

@@ -4,6 +4,7 @@
 //! after the entry; a tag without its record is not found yet, and the next push of it writes the record.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::SyncError;
 use super::log::{LogState, number_of, numbered_key};
@@ -33,7 +34,7 @@ fn folder_of(tag: &str) -> String {
     let mut encoded = String::new();
     for (position, character) in tag.char_indices() {
         match character {
-            'A'..='Z' => encoded.push_str(&format!("%{:02X}", u32::from(character))),
+            'A'..='Z' => drop(write!(encoded, "%{:02X}", u32::from(character))),
             '.' if position == 0 => encoded.push_str("%2E"),
             _ => encoded.push_str(&encode_component(character.encode_utf8(&mut [0; 4]))),
         }

@@ -15,7 +15,7 @@ fn a_pushed_tag_is_read_cold_with_three_requests_before_its_data() {
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
     let tag = store.tag("v1", 1, &[("Sales", noise(1, 900_000)), ("Small", b"x".to_vec()), ("Empty", vec![])]);
-    let report = push_tags(&open(&place), &store, &[tag.clone()]).expect("pushes");
+    let report = push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
     assert_eq!(report.outcomes, [TagOutcome::Pushed]);
     assert_eq!(report.packs, 1);
 
@@ -36,7 +36,7 @@ fn a_repeated_push_takes_two_requests() {
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
     let tag = store.tag("v1", 1, &[("Sales", noise(1, 100_000))]);
-    push_tags(&open(&place), &store, &[tag.clone()]).expect("pushes");
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
     let again = open_uncreated(&place);
     let report = push_tags(&again, &Store::default(), &[tag]).expect("pushes");
     assert_eq!((report.outcomes, report.requests), (vec![TagOutcome::AlreadyThere], 2));
@@ -78,12 +78,12 @@ fn moving_a_tag_is_refused_without_force_and_stays_in_the_log_with_it() {
     let mut store = Store::default();
     let first = store.tag("v1", 1, &[("Sales", b"one".to_vec())]);
     let mut second = store.tag("v1", 2, &[("Sales", b"two".to_vec())]);
-    push_tags(&open(&place), &store, &[first.clone()]).expect("pushes");
-    let refused = push_tags(&open(&place), &store, &[second.clone()]).expect("answers");
+    push_tags(&open(&place), &store, std::slice::from_ref(&first)).expect("pushes");
+    let refused = push_tags(&open(&place), &store, std::slice::from_ref(&second)).expect("answers");
     assert_eq!(refused.outcomes, [TagOutcome::Conflict { remote_commit: commit(1) }]);
     assert_same(&open(&place), &store, &[first]);
     second.force = true;
-    let forced = push_tags(&open(&place), &store, &[second.clone()]).expect("pushes");
+    let forced = push_tags(&open(&place), &store, std::slice::from_ref(&second)).expect("pushes");
     assert_eq!(forced.outcomes, [TagOutcome::Pushed]);
     assert_same(&open(&place), &store, &[second]);
     let log: Vec<_> = names(place.as_ref()).into_iter().filter(|name| name.starts_with("log/")).collect();
@@ -103,7 +103,7 @@ fn a_deleted_tag_is_hidden_and_can_be_pushed_again() {
     assert!(matches!(remote.delete_tag("v2"), Err(SyncError::NoTag { .. })));
     assert_eq!(open(&place).tags().expect("lists"), []);
     assert_eq!(open(&place).snapshot_of_tag("v1").expect("reads"), None);
-    push_tags(&open(&place), &store, &[moved.clone()]).expect("a hidden tag is free");
+    push_tags(&open(&place), &store, std::slice::from_ref(&moved)).expect("a hidden tag is free");
     assert_same(&open(&place), &store, &[moved]);
 }
 
@@ -113,7 +113,7 @@ fn data_that_only_the_remote_has_is_fine_and_data_that_nobody_has_is_named() {
     let mut store = Store::default();
     let bytes = noise(1, 200_000);
     let tag = store.tag("v1", 1, &[("Sales", bytes.clone()), ("Small", b"x".to_vec())]);
-    push_tags(&open(&place), &store, &[tag.clone()]).expect("pushes");
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
     let mut elsewhere = Store::default();
     let lost = store.tag("v3", 3, &[("Sales", bytes), ("Lost", noise(9, 5_000))]);
     let fine = elsewhere.tag("v4", 4, &[("New", noise(4, 5_000))]);
@@ -131,8 +131,8 @@ fn commits_without_a_tag_are_uploaded_and_read_by_commit() {
     let mut store = Store::default();
     let mut upload = store.tag("", 1, &[("Sales", noise(1, 50_000))]);
     upload.tag = None;
-    let first = push_tags(&open(&place), &store, &[upload.clone()]).expect("pushes");
-    let second = push_tags(&open(&place), &store, &[upload.clone()]).expect("pushes");
+    let first = push_tags(&open(&place), &store, std::slice::from_ref(&upload)).expect("pushes");
+    let second = push_tags(&open(&place), &store, std::slice::from_ref(&upload)).expect("pushes");
     assert_eq!((first.outcomes, second.outcomes), (vec![TagOutcome::Pushed], vec![TagOutcome::AlreadyThere]));
     assert_eq!(open(&place).tags().expect("lists"), []);
     let snapshot = open(&place).snapshot_of_commit(&commit(1)).expect("reads").expect("is there");
@@ -146,7 +146,7 @@ fn a_place_that_is_no_remote_says_so_and_newer_remotes_are_not_written() {
     let tag = store.tag("v1", 1, &[("Sales", b"x".to_vec())]);
     let remote = open_uncreated(&place);
     assert!(!remote.exists().expect("answers"));
-    let error = push_tags(&remote, &store, &[tag.clone()]).expect_err("refused");
+    let error = push_tags(&remote, &store, std::slice::from_ref(&tag)).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::NotInitialised);
     assert!(error.hint().is_some_and(|hint| hint.contains("--create")));
     assert!(matches!(remote.snapshot_of_tag("v1"), Err(SyncError::NotCreated)));
@@ -164,18 +164,18 @@ fn a_place_that_is_no_remote_says_so_and_newer_remotes_are_not_written() {
 
 #[test]
 fn two_pushers_at_once_both_succeed_in_memory() {
-    race(Arc::new(MemoryBackend::new()));
+    race(&Arc::new(MemoryBackend::new()));
 }
 
 #[test]
 fn two_pushers_at_once_both_succeed_in_a_directory() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    race(Arc::new(LocalBackend::new(dir.path())));
+    race(&Arc::new(LocalBackend::new(dir.path())));
 }
 
 /// Two pushers with twenty tags each, one tag a push; one shared tag goes to whoever was first.
-fn race<B: Backend + 'static>(place: Arc<B>) {
-    open(&place);
+fn race<B: Backend + 'static>(place: &Arc<B>) {
+    open(place);
     let mut store = Store::default();
     let lists: Vec<Vec<_>> = (0..2_u8)
         .map(|pusher| {
@@ -188,7 +188,7 @@ fn race<B: Backend + 'static>(place: Arc<B>) {
         .collect();
     let shared: Vec<_> =
         lists.iter().map(|list| store.retag(&list[0], "shared", list[0].commit.as_slice()[0])).collect();
-    let (place, store) = (&place, &store);
+    let store = &store;
     let ends: Vec<_> = std::thread::scope(|scope| {
         let pushers: Vec<_> = lists
             .iter()
@@ -282,8 +282,8 @@ fn a_push_builds_on_nothing_that_was_revoked_meanwhile() {
         };
         collector.append(op).expect("appends");
     };
-    let report =
-        push_tags(&open(&place), &Meddling { store: &store, act: &revoke }, &[new.clone()]).expect("starts over");
+    let report = push_tags(&open(&place), &Meddling { store: &store, act: &revoke }, std::slice::from_ref(&new))
+        .expect("starts over");
     assert_eq!(report.outcomes, [TagOutcome::Pushed]);
     for name in names(place.as_ref()).iter().filter(|name| name.contains(&first.to_string())) {
         place.delete(&Key::parse(name).expect("a key")).expect("deletes");
@@ -305,10 +305,10 @@ fn a_revoked_push_cannot_be_committed() {
             |state: &super::log::LogState| Ok(state.open.first().map(|session| LogOp::Revoke { session: *session }));
         collector.append(all).expect("appends");
     };
-    let error =
-        push_tags(&open(&place), &Meddling { store: &store, act: &revoke }, &[tag.clone()]).expect_err("revoked");
+    let error = push_tags(&open(&place), &Meddling { store: &store, act: &revoke }, std::slice::from_ref(&tag))
+        .expect_err("revoked");
     assert!(error.to_string().contains("revoked"), "{error}");
     assert_eq!(open(&place).tags().expect("lists"), []);
-    push_tags(&open(&place), &store, &[tag.clone()]).expect("a repeated push succeeds");
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("a repeated push succeeds");
     assert_same(&open(&place), &store, &[tag]);
 }
