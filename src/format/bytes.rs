@@ -81,3 +81,19 @@ pub(crate) fn checksum16(parts: &[&[u8]]) -> [u8; 16] {
     hasher.finalize_xof().fill(&mut short);
     short
 }
+
+/// Reads the bytes of the worked example on a page of `docs/format`: the block marked `hex`, with offsets before a
+/// colon and remarks after a `;`.
+#[cfg(test)]
+pub(crate) fn hex_of_page(page: &str) -> Vec<u8> {
+    let block =
+        page.split("```hex\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has an example");
+    let digits: String = block
+        .lines()
+        .map(|line| line.split_once(':').map_or(line, |(_, hex)| hex))
+        .map(|line| line.split(';').next().unwrap_or_default())
+        .flat_map(str::chars)
+        .filter(|c| !c.is_whitespace())
+        .collect();
+    crate::id::from_hex(&digits).expect("the example is hex")
+}
