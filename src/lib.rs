@@ -3,12 +3,17 @@
 
 pub mod backend;
 pub mod catalog;
+pub mod cli;
 pub mod error;
 pub mod format;
 pub mod fs;
 pub mod git;
+pub mod host;
 pub mod id;
 pub mod notebook;
+pub mod repo;
+pub mod store;
 pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};
+pub use repo::*;

@@ -8,7 +8,7 @@ use rusqlite::{Row, params};
 
 use super::commits::{key_columns, record_column, record_text};
 use super::error::CatalogError;
-use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column, session_column};
+use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column};
 use crate::format::binding::{BranchStart, Pending, PushLog};
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::id::{CodeIdentity, CommitId};
@@ -73,8 +73,8 @@ impl ReadTransaction {
     /// # Errors
     /// [`CatalogError`].
     pub fn pushes_of(&self, remote: &str) -> Result<Vec<PushLog>, CatalogError> {
-        let sql = "SELECT tag, commit_id, remote, session, time_unix FROM pushes WHERE remote = ?1 \
-                   ORDER BY time_unix, tag, commit_id, session";
+        let sql = "SELECT tag, commit_id, remote, time_unix FROM pushes WHERE remote = ?1 \
+                   ORDER BY time_unix, tag, commit_id";
         self.all(sql, [remote], push_columns)
     }
 
@@ -143,9 +143,11 @@ impl WriteTransaction {
     /// [`CatalogError`].
     pub fn put_late_binding(&self, row: &LateRow) -> Result<(), CatalogError> {
         let LateRow { commit, key, record, explicit } = row;
-        let sql = "INSERT INTO late_bindings (commit_id, name, params_hash, record, explicit) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql =
+            "INSERT INTO late_bindings (commit_id, name, params_hash, record, explicit) VALUES (?1, ?2, ?3, ?4, ?5)";
         let text = record.as_ref().map(record_text);
-        self.change(sql, params![commit.as_slice(), key.name.as_str(), key.params_hash.as_bytes(), text, explicit]).map(drop)
+        self.change(sql, params![commit.as_slice(), key.name.as_str(), key.params_hash.as_bytes(), text, explicit])
+            .map(drop)
     }
 
     /// Puts one tag of a push that the remote confirmed; the same fact twice is one.
@@ -153,9 +155,8 @@ impl WriteTransaction {
     /// # Errors
     /// [`CatalogError`].
     pub fn put_push(&self, push: &PushLog) -> Result<(), CatalogError> {
-        let sql = "INSERT OR REPLACE INTO pushes (tag, commit_id, remote, session, time_unix) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let (commit, session) = (push.commit.as_slice(), push.session.to_bytes());
-        self.change(sql, params![push.tag, commit, push.remote, session, push.time_unix]).map(drop)
+        let sql = "INSERT OR REPLACE INTO pushes (tag, commit_id, remote, time_unix) VALUES (?1, ?2, ?3, ?4)";
+        self.change(sql, params![push.tag, push.commit.as_slice(), push.remote, push.time_unix]).map(drop)
     }
 
     /// Puts where a branch was created; the same fact twice is one.
@@ -174,7 +175,6 @@ fn push_columns(row: &Row<'_>) -> Result<PushLog, CatalogError> {
         tag: column(row, 0)?,
         commit: commit_column(row, 1)?,
         remote: column(row, 2)?,
-        session: session_column(row, 3)?,
-        time_unix: column(row, 4)?,
+        time_unix: column(row, 3)?,
     })
 }

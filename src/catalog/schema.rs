@@ -90,9 +90,8 @@ CREATE TABLE pushes (
   remote    TEXT NOT NULL,
   tag       TEXT NOT NULL,
   commit_id BLOB NOT NULL,
-  session   BLOB NOT NULL,
   time_unix INTEGER NOT NULL,
-  PRIMARY KEY (remote, tag, commit_id, session)
+  PRIMARY KEY (remote, tag, commit_id, time_unix)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE branch_starts (

@@ -13,7 +13,7 @@ use crate::format::name::{ExportName, Suffix};
 use crate::format::params::Params;
 use crate::format::record::{ExportKey, ExportRecord, Producer};
 use crate::format::run::{RunExport, RunRecord};
-use crate::id::{CodeIdentity, CommitId, ContentDigest, SessionId};
+use crate::id::{CodeIdentity, CommitId, ContentDigest};
 
 fn commit(number: u32) -> CommitId {
     let mut bytes = [0; 20];
@@ -320,14 +320,8 @@ fn the_last_late_binding_of_a_key_counts() {
 #[test]
 fn a_confirmed_push_stays_confirmed() {
     let catalog = Catalog::in_memory().expect("memory");
-    let session = SessionId::from_bytes([3; 16]);
-    let push = |time_unix: i64| PushLog {
-        tag: "v1".to_owned(),
-        commit: commit(1),
-        remote: "/srv".to_owned(),
-        session,
-        time_unix,
-    };
+    let push =
+        |time_unix: i64| PushLog { tag: "v1".to_owned(), commit: commit(1), remote: "/srv".to_owned(), time_unix };
     let confirmed = |tag: &str, number: u32| read(&catalog, |view| view.is_confirmed(tag, &commit(number), "/srv"));
     assert!(!confirmed("v1", 1));
     write(&catalog, |tx| tx.put_push(&push(2)));

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 
 use super::error::{CatalogError, sqlite};
 use super::open::Catalog;
-use crate::id::{CommitId, ParamsHash, SessionId};
+use crate::id::{CommitId, ParamsHash};
 
 /// How long to wait before asking again where SQLite answers "busy" without having waited itself.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
@@ -247,9 +247,4 @@ pub(super) fn commit_column(row: &Row<'_>, index: usize) -> Result<CommitId, Cat
 /// Reads a parameter hash.
 pub(super) fn params_hash_column(row: &Row<'_>, index: usize) -> Result<ParamsHash, CatalogError> {
     column(row, index).map(ParamsHash::from_bytes)
-}
-
-/// Reads a push session.
-pub(super) fn session_column(row: &Row<'_>, index: usize) -> Result<SessionId, CatalogError> {
-    column(row, index).map(SessionId::from_bytes)
 }

@@ -9,7 +9,7 @@ use super::FormatError;
 use super::name::ExportName;
 use super::params::Params;
 use super::record::{ExportRecord, from_versioned_json, to_canonical_json};
-use crate::id::{CodeIdentity, CommitId, SessionId};
+use crate::id::{CodeIdentity, CommitId};
 
 /// An export that is in a work tree and perhaps in no commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,8 +59,6 @@ pub struct PushLog {
     pub commit: CommitId,
     /// Where to.
     pub remote: String,
-    /// The push session.
-    pub session: SessionId,
     /// Seconds since 1970 UTC.
     pub time_unix: i64,
 }
@@ -116,7 +114,6 @@ mod tests {
             tag: "v1".to_owned(),
             commit: CommitId::from_slice(&[7; 20]).expect("20 bytes"),
             remote: "/srv/data".to_owned(),
-            session: SessionId::from_bytes([1; 16]),
             time_unix: 1_700_000_000,
         };
         let bytes = push.to_bytes();

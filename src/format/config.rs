@@ -89,6 +89,16 @@ pub enum BranchPolicy {
     Verify,
 }
 
+impl std::fmt::Display for BranchPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Warn => "warn",
+            Self::Upload => "upload",
+            Self::Verify => "verify",
+        })
+    }
+}
+
 impl RepoConfig {
     /// Makes the configuration that `onenb init` writes.
     #[must_use]

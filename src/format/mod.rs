@@ -14,8 +14,8 @@ pub mod recipe;
 pub mod record;
 pub mod remote_log;
 pub mod run;
-pub mod spec;
 pub mod snapshot;
+pub mod spec;
 pub mod tables;
 
 use thiserror::Error;

@@ -22,8 +22,18 @@ pub const MAX_DEPTH: usize = 32;
 /// Longest encoding of a whole parameter set in bytes.
 pub const MAX_ENCODED_LEN: usize = 64 * 1024;
 
-const QUERY_ESCAPES: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b':').add(b'&').add(b'+').add(b'=').add(b'?').add(b'<').add(b'>');
+const QUERY_ESCAPES: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b':')
+    .add(b'&')
+    .add(b'+')
+    .add(b'=')
+    .add(b'?')
+    .add(b'<')
+    .add(b'>');
 
 /// One parameter's value.
 #[derive(Debug, Clone, PartialEq)]

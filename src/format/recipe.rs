@@ -47,6 +47,18 @@ pub enum Cut {
     End,
 }
 
+impl Cut {
+    /// Returns the word that listings show.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Max => "max",
+            Self::End => "end",
+        }
+    }
+}
+
 /// One chunk of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChunkRef {

@@ -44,7 +44,8 @@ pub struct SplitSpec<'a> {
 /// [`FormatError::Refused`] if a part is missing.
 pub fn split<'a>(text: &'a str, is_repo: &dyn Fn(&str) -> bool) -> Result<SplitSpec<'a>, FormatError> {
     let refuse = |reason: &str| FormatError::refused("specification", text, reason);
-    let (before, after) = text.rsplit_once(':').ok_or_else(|| refuse("write it as `REV:NAME`, for example `v1:Sales`"))?;
+    let (before, after) =
+        text.rsplit_once(':').ok_or_else(|| refuse("write it as `REV:NAME`, for example `v1:Sales`"))?;
     let (rest, query) = after.split_once('?').unwrap_or((after, ""));
     let (repo, rev) = split_rev(before, is_repo);
     if rest.is_empty() {
@@ -74,9 +75,10 @@ pub fn split_rev<'a>(text: &'a str, is_repo: &dyn Fn(&str) -> bool) -> (Option<&
 /// Returns whether a text is a URL or an absolute path, which may stand where a repository's name does.
 #[must_use]
 pub fn is_url(text: &str) -> bool {
-    text.starts_with('/') || text.split_once("://").is_some_and(|(scheme, rest)| {
-        !rest.is_empty() && !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
-    })
+    text.starts_with('/')
+        || text.split_once("://").is_some_and(|(scheme, rest)| {
+            !rest.is_empty() && !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
+        })
 }
 
 impl Spec {

@@ -60,6 +60,14 @@ impl GitRepo {
         self.run(args, &input).map(drop)
     }
 
+    /// Sets a key of this repository's own configuration, which no clone takes along.
+    ///
+    /// # Errors
+    /// [`GitError::Program`] or [`GitError::Spawn`].
+    pub fn set_config(&self, key: &str, value: &str) -> Result<(), GitError> {
+        self.run(&["config", "--local", key, value], &[]).map(drop)
+    }
+
     /// Returns the regular files whose content differs between HEAD and the index and whose path is `wanted`, sorted
     /// by path: what `git commit` would change. In a hook that is the index Git names there.
     ///

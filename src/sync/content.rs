@@ -13,8 +13,7 @@ use super::remote::{Remote, named};
 use crate::backend::{Backend, Key};
 use crate::error::Error;
 use crate::format::pack::{Check, Frame, FrameHeader, FrameKind};
-use crate::format::snapshot::Snapshot;
-use crate::format::tables::{LocatedChunk, TableContent};
+use crate::format::tables::{DataTables, LocatedChunk, TableContent};
 use crate::id::ContentDigest;
 
 /// Most bytes of one ranged request.
@@ -51,20 +50,20 @@ impl std::fmt::Debug for RemoteContent {
 }
 
 impl Remote {
-    /// Opens a content of a snapshot. Nothing is requested before the first read.
+    /// Opens a content of a snapshot or segment. Nothing is requested before the first read.
     ///
     /// # Errors
     /// [`SyncError::NoContent`].
-    pub fn open_content(&self, snapshot: &Snapshot, digest: &ContentDigest) -> Result<RemoteContent, SyncError> {
-        RemoteContent::new(self.shared_backend(), snapshot, digest)
+    pub fn open_content(&self, data: &DataTables, digest: &ContentDigest) -> Result<RemoteContent, SyncError> {
+        RemoteContent::new(self.shared_backend(), data, digest)
     }
 }
 
 impl RemoteContent {
-    fn new(backend: Arc<dyn Backend>, snapshot: &Snapshot, digest: &ContentDigest) -> Result<Self, SyncError> {
+    fn new(backend: Arc<dyn Backend>, data: &DataTables, digest: &ContentDigest) -> Result<Self, SyncError> {
         let missing = || SyncError::NoContent { digest: *digest };
-        let len = snapshot.data.content_len(digest).ok_or_else(missing)?;
-        let (inline, chunks) = match snapshot.data.content(digest).ok_or_else(missing)? {
+        let len = data.content_len(digest).ok_or_else(missing)?;
+        let (inline, chunks) = match data.content(digest).ok_or_else(missing)? {
             TableContent::Inline(bytes) => (bytes.to_vec(), vec![]),
             TableContent::Chunks { chunks, .. } => (vec![], chunks.into_iter().map(|(chunk, _)| chunk).collect()),
         };

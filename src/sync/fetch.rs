@@ -10,8 +10,7 @@ use super::{Progress, SyncError};
 use crate::error::Result;
 use crate::format::pack::Frame;
 use crate::format::recipe::ChunkRef;
-use crate::format::snapshot::Snapshot;
-use crate::format::tables::TableContent;
+use crate::format::tables::{DataTables, TableContent};
 use crate::id::{ChunkId, ContentDigest};
 
 /// Where a fetch puts its data: the local store, as far as a fetch needs it.
@@ -55,14 +54,14 @@ pub struct FetchReport {
     pub bytes_received: u64,
 }
 
-/// Fetches contents of a snapshot into a store. Contents and chunks that it has are skipped, so a repeated fetch goes on
+/// Fetches contents of a snapshot or segment into a store. Contents and chunks that it has are skipped, so a repeated fetch goes on
 /// where the last one stopped.
 ///
 /// # Errors
 /// [`SyncError`] for the remote, and whatever the sink answers.
 pub fn fetch(
     remote: &Remote,
-    snapshot: &Snapshot,
+    data: &DataTables,
     digests: &[ContentDigest],
     sink: &mut dyn ChunkSink,
     progress: &mut dyn FnMut(Progress),
@@ -74,7 +73,7 @@ pub fn fetch(
         if sink.has_content(digest)? {
             continue;
         }
-        let content = snapshot.data.content(digest).ok_or(SyncError::NoContent { digest: *digest })?;
+        let content = data.content(digest).ok_or(SyncError::NoContent { digest: *digest })?;
         contents.push((*digest, collect_frames(content, sink, &mut frames)?));
     }
     let total_bytes = frames.values().map(|stored_len| u64::from(*stored_len)).sum();

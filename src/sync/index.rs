@@ -12,7 +12,7 @@ use super::{SyncError, cache};
 use crate::backend::Key;
 use crate::format::recipe::Cut;
 use crate::format::snapshot::{MAX_SNAPSHOT_LEN, Segment};
-use crate::format::tables::{LocatedChunk, TableContent};
+use crate::format::tables::{DataTables, LocatedChunk, TableContent};
 use crate::id::{ChunkId, ContentDigest, SessionId};
 
 /// What a push asks the index for.
@@ -58,6 +58,28 @@ impl Remote {
             collect(&segment, state, wanted, &mut found);
         }
         Ok(found)
+    }
+
+    /// Returns where a content is, whichever push brought it; `None` if no complete push did.
+    ///
+    /// # Errors
+    /// [`SyncError::NotCreated`], [`SyncError::Backend`], or [`SyncError::Damaged`] and its like if the remote is.
+    pub fn data_with(&self, digest: &ContentDigest) -> Result<Option<DataTables>, SyncError> {
+        let state = self.refresh()?;
+        for (session, key) in state.committed.iter().rev() {
+            let data = self.segment(*session, key)?.data;
+            let complete =
+                |pack: &str| session_of_pack(pack).is_some_and(|session| state.committed.contains_key(&session));
+            let whole = match data.content(digest) {
+                Some(TableContent::Inline(_)) => true,
+                Some(TableContent::Chunks { chunks, .. }) => chunks.iter().all(|(chunk, _)| complete(&chunk.pack)),
+                None => false,
+            };
+            if whole {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
     }
 
     fn segment(&self, session: SessionId, key: &str) -> Result<Segment, SyncError> {

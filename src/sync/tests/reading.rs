@@ -23,7 +23,7 @@ fn a_range_costs_one_request_and_a_scan_few() {
     let bytes = noise(1, 300 * CHUNK);
     let (place, _, snapshot) = pushed(&[("Sales", bytes.clone())]);
     let remote = open_uncreated(&place);
-    let mut content = remote.open_content(&snapshot, &ContentDigest::of(&bytes)).expect("opens");
+    let mut content = remote.open_content(&snapshot.data, &ContentDigest::of(&bytes)).expect("opens");
     assert_eq!((remote.requests(), content.len()), (0, bytes.len() as u64));
     content.seek(SeekFrom::End(-7)).expect("seeks");
     let mut tail = [0; 7];
@@ -44,13 +44,13 @@ fn fetching_fills_a_store_once_and_in_few_requests() {
     let remote = open_uncreated(&place);
     let digests: Vec<_> = snapshot.needs().map(|(digest, _)| digest).collect();
     let mut copy = Store::default();
-    let report = fetch(&remote, &snapshot, &digests, &mut copy, &mut |_| ()).expect("fetches");
+    let report = fetch(&remote, &snapshot.data, &digests, &mut copy, &mut |_| ()).expect("fetches");
     assert_eq!(copy.contents, store.contents);
     assert_eq!((report.contents, remote.requests()), (3, 1));
-    let again = fetch(&remote, &snapshot, &digests, &mut copy, &mut |_| ()).expect("fetches");
+    let again = fetch(&remote, &snapshot.data, &digests, &mut copy, &mut |_| ()).expect("fetches");
     assert_eq!((again, remote.requests()), (FetchReport::default(), 1));
     let unknown = [ContentDigest::of(b"unknown")];
-    let error = fetch(&remote, &snapshot, &unknown, &mut copy, &mut |_| ()).expect_err("is not in the snapshot");
+    let error = fetch(&remote, &snapshot.data, &unknown, &mut copy, &mut |_| ()).expect_err("is not in the snapshot");
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -67,7 +67,7 @@ fn a_changed_byte_anywhere_in_a_pack_is_found_or_does_not_matter() {
         place.put(&pack, &damaged).expect("puts");
         let mut read = vec![];
         match open_uncreated(&place)
-            .open_content(&snapshot, &ContentDigest::of(&bytes))
+            .open_content(&snapshot.data, &ContentDigest::of(&bytes))
             .expect("opens")
             .read_to_end(&mut read)
         {
@@ -129,7 +129,7 @@ fn verifying_names_the_exports_whose_packs_are_gone_short_or_changed() {
     place.delete(&pack).expect("deletes");
     assert_eq!(sorted(verify(VerifyDepth::Presence)), both(Problem::Missing));
     let error = open_uncreated(&place);
-    let mut content = error.open_content(&snapshot, &ContentDigest::of(&noise(1, 25_000))).expect("opens");
+    let mut content = error.open_content(&snapshot.data, &ContentDigest::of(&noise(1, 25_000))).expect("opens");
     let absent = Error::from(content.read(&mut [0; 10]).expect_err("the pack is gone"));
     assert_eq!(absent.kind(), ErrorKind::Damaged);
     assert!(
@@ -145,7 +145,7 @@ proptest! {
         let bytes = noise(5, len);
         let (place, _, snapshot) = pushed(&[("Sales", bytes.clone())]);
         let remote = open_uncreated(&place);
-        let mut content = remote.open_content(&snapshot, &ContentDigest::of(&bytes)).expect("opens");
+        let mut content = remote.open_content(&snapshot.data, &ContentDigest::of(&bytes)).expect("opens");
         for (start, count) in reads {
             content.seek(SeekFrom::Start(start)).expect("seeks");
             let mut read = vec![];

@@ -185,7 +185,7 @@ pub(super) fn push_tags(remote: &Remote, source: &dyn ChunkSource, tags: &[TagTo
 
 pub(super) fn read_all(remote: &Remote, snapshot: &Snapshot, digest: &ContentDigest) -> Vec<u8> {
     let mut bytes = vec![];
-    remote.open_content(snapshot, digest).expect("opens").read_to_end(&mut bytes).expect("reads");
+    remote.open_content(&snapshot.data, digest).expect("opens").read_to_end(&mut bytes).expect("reads");
     bytes
 }
 

@@ -1,0 +1,142 @@
+"""The reader's side: one export of one revision."""
+
+import html
+import io
+import json
+import warnings
+
+from . import _context, _display
+from ._errors import Error, TagMovedWarning
+from ._exported import SOURCE_SUFFIX
+
+# Small enough that a footer costs little, large enough that rows do not cost a call each.
+_BUFFER = 128 * 1024
+
+
+class _RawReader(io.RawIOBase):
+    """The native reader under Python's `BufferedReader`."""
+
+    def __init__(self, native, name):
+        self._native = native
+        self.name = name
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def readinto(self, buffer):
+        self._check_open()
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            data = self._native.read(len(flat))
+            flat[: len(data)] = data
+            return len(data)
+
+    def readall(self):
+        # Without this, `io` would gather the whole in pieces of 8 KiB.
+        self._check_open()
+        return self._native.read(self._native.size())
+
+    def tell(self):
+        self._check_open()
+        return self._native.tell()
+
+    def seek(self, offset, whence=0):
+        self._check_open()
+        if whence not in (0, 1, 2):
+            raise ValueError(f"whence {whence!r} is not 0, 1 or 2")
+        base = (0, self._native.tell(), self._native.size())[whence] if whence else 0
+        if base + offset < 0:
+            raise ValueError(f"negative position {base + offset}")
+        return self._native.seek(base + offset)
+
+    def close(self):
+        self._native = None
+        super().close()
+
+    def _check_open(self):
+        if self._native is None:
+            raise ValueError("I/O operation on closed file")
+
+
+class Imported:
+    """An export found by repository and revision. What it stands for does not change any more."""
+
+    def __init__(self, native):
+        self._native = native
+        found = json.loads(native.json())
+        self._record = found.pop("record")
+        self._place = found
+        moved = native.moved()
+        if moved is not None:
+            tag, local, remote = moved
+            warnings.warn(
+                f"tag {tag} is {local[:12]} here and {remote[:12]} on the remote; the local one is read",
+                TagMovedWarning,
+                stacklevel=3,
+            )
+
+    @property
+    def name(self):
+        """The export's name."""
+        return self._record["name"]
+
+    @property
+    def params(self):
+        """A copy of its parameters."""
+        return json.loads(json.dumps(self._record["params"]))
+
+    @property
+    def info(self):
+        """What is known of it: repository, revision, commit, digest, size, suffix, media type, producer, inputs."""
+        record = {key: value for key, value in self._record.items() if key not in ("format", "kind")}
+        return json.loads(json.dumps({**self._place, **record}))
+
+    def reader(self):
+        """Opens a seekable binary file that reads only what is asked of it."""
+        native = self._native.open()
+        _context.record_input(self._native)
+        return io.BufferedReader(_RawReader(native, self.name + self._record["suffix"]), _BUFFER)
+
+    def path(self):
+        """Returns the path of a verified local file with the right suffix; a copy in the cache, not to be changed."""
+        path = self._native.path()
+        _context.record_input(self._native)
+        return path
+
+    @property
+    def value(self):
+        """What `save_value` saved, the source that `open_no_upload` noted, or the content of any other JSON export."""
+        if self._record.get("value") is not None:
+            _context.record_input(self._native)
+            return json.loads(json.dumps(self._record["value"]))
+        if self._record["suffix"] in (".json", SOURCE_SUFFIX):
+            return json.loads(bytes(self))
+        raise Error(f"{self.name} is a {self._record['suffix']} file, not a value", "read it with `reader()`")
+
+    def get_value(self):
+        """Returns `value`."""
+        return self.value
+
+    def __bytes__(self):
+        with self.reader() as file:
+            return file.read()
+
+    def __repr__(self):
+        return f"<OneNB import {self._title()}: {self._words()}>"
+
+    def _repr_html_(self):
+        return f"<b>{html.escape(self._title())}</b>: {html.escape(self._words())}"
+
+    def _title(self):
+        return f"{self._place['repo']}@{self._place['rev']}:{self.name}{_display.params_text(self._record['params'])}"
+
+    def _words(self):
+        record, commit = self._record, self._place["commit"]
+        words = [record["suffix"], _display.size_text(record["size"]), f"digest {record['digest'][:12]}"]
+        if commit:
+            words.append(f"commit {commit[:7]}")
+        if record["producer"]["path"]:
+            words.append(f"from {record['producer']['path']}")
+        return ", ".join(words)

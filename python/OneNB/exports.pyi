@@ -1,0 +1,3 @@
+from ._exported import Exported
+
+def __getattr__(name: str) -> Exported: ...

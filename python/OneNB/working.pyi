@@ -1,0 +1,3 @@
+from ._imported import Imported
+
+def __getattr__(name: str) -> Imported: ...

@@ -1,0 +1,106 @@
+//! `onenb get`: writes an export into a file; `nb get` does the same for a notebook.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::args::SpecArgs;
+use super::errors::{Exit, Failure};
+use super::json::{Files, WrittenFile, document};
+use super::output::{Context, finish, stdout};
+use super::{input, render};
+use crate::error::{Error, ErrorKind};
+use crate::fs::PendingFile;
+use crate::{ExportReader, Progress};
+
+const EXAMPLES: &str = "\
+Examples:
+  onenb get v1:Sales
+  onenb get v1:Report -p year=2023 -o report-2023.csv
+  onenb get working:Sales --force";
+
+/// Write an export into a file
+///
+/// Without -o the file is NAME and its suffix, here. The file appears whole or not at all.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    out: OutArgs,
+}
+
+/// Where to write, as `get` and `nb get` take it.
+#[derive(Debug, clap::Args)]
+pub(super) struct OutArgs {
+    /// File or directory to write to; `-` is stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
+    let workspace = ctx.workspace();
+    let resolved = args.spec.resolve(&workspace, ctx)?;
+    let record = &resolved.export.record;
+    let name = format!("{}{}", record.name, record.suffix);
+    args.out.write(&name, ctx, || workspace.read(&resolved))
+}
+
+impl OutArgs {
+    /// Writes what `open` gives under `default_name` or where the user said.
+    pub(super) fn write(
+        &self,
+        default_name: &str,
+        ctx: &Context,
+        open: impl FnOnce() -> crate::Result<ExportReader>,
+    ) -> Result<Exit, Failure> {
+        let output = match self.output.as_deref() {
+            Some(output) if output.as_os_str() == "-" => return to_stdout(&mut open()?, ctx),
+            Some(output) if output.is_dir() => output.join(default_name),
+            Some(output) => output.to_path_buf(),
+            None => PathBuf::from(default_name),
+        };
+        // Asked first so that no data is fetched for nothing; publishing asks again, for good.
+        if !self.force && output.symlink_metadata().is_ok() {
+            return Err(exists(&output).into());
+        }
+        let size = self.to_file(&output, &mut open()?, ctx)?;
+        let path = output.to_string_lossy().into_owned();
+        let note = format!("wrote {path}, {}", render::size(size));
+        ctx.conclude(&document(Files { files: vec![WrittenFile { path, size }] }), || note)?;
+        Ok(Exit::Success)
+    }
+
+    fn to_file(&self, output: &Path, reader: &mut ExportReader, ctx: &Context) -> Result<u64, Failure> {
+        let could_not =
+            |cause: io::Error| Error::from(cause).context(format!("could not write `{}`", output.display()));
+        let mut file = PendingFile::create(output).map_err(could_not)?;
+        let start = Progress { doing: "writing", done: 0, total: Some(reader.len()) };
+        let mut progress = ctx.progress();
+        let of_write = |cause| Failure::from(could_not(cause));
+        let size = input::copy(reader, &mut file, start, of_write, &mut |news| progress.update(news))?;
+        if self.force {
+            file.publish().map_err(could_not)?;
+        } else if !file.publish_new().map_err(could_not)? {
+            return Err(exists(output).into());
+        }
+        Ok(size)
+    }
+}
+
+/// Copies everything to stdout.
+fn to_stdout(reader: &mut ExportReader, ctx: &Context) -> Result<Exit, Failure> {
+    let start = Progress { doing: "writing", done: 0, total: Some(reader.len()) };
+    let (mut out, mut progress) = (stdout(), ctx.progress());
+    input::copy(reader, &mut out, start, Failure::of_stdout, &mut |news| progress.update(news))?;
+    finish(out)?;
+    Ok(Exit::Success)
+}
+
+fn exists(output: &Path) -> Error {
+    Error::new(ErrorKind::Conflict, format!("`{}` exists", output.display()))
+        .with_hint("replace it with `--force`, or choose another name with `-o FILE`")
+}

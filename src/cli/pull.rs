@@ -1,0 +1,55 @@
+//! `onenb pull`: fetches data from the remote into the local store.
+
+use super::args::{ParamArgs, is_spec};
+use super::errors::{Exit, Failure};
+use super::json::{Pulled, document};
+use super::output::Context;
+use super::render;
+use crate::PullTarget;
+
+const EXAMPLES: &str = "\
+Examples:
+  onenb pull
+  onenb pull v1
+  onenb pull 'v1:Report?year=2023'";
+
+/// Fetch data from the remote into the local store
+///
+/// Reading does this by itself; pull when you will be offline.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Args {
+    /// A revision, for all of its exports, or one export as REV:NAME[?k=v]
+    #[arg(value_name = "REV|SPEC", default_value = "HEAD")]
+    target: String,
+    #[command(flatten)]
+    params: ParamArgs,
+}
+
+pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
+    let workspace = ctx.workspace();
+    let target = if is_spec(&args.target) || !args.params.is_empty() {
+        PullTarget::Export(workspace.parse_spec(&args.target, &args.params.parse()?)?)
+    } else {
+        PullTarget::Rev(args.target.clone())
+    };
+    let mut progress = ctx.progress();
+    let summary = workspace.pull(&target, &mut |news| progress.update(news))?;
+    drop(progress);
+    let body = Pulled { exports: summary.exports, fetched: summary.fetched, bytes_received: summary.bytes_received };
+    ctx.conclude(&document(body), || {
+        let exports = render::count(summary.exports as u64, "export");
+        match summary.fetched {
+            0 => format!("{exports} of `{}` here already", args.target),
+            fetched => {
+                let contents = render::count(fetched as u64, "content");
+                format!(
+                    "{exports} of `{}` here now; fetched {contents}, {}",
+                    args.target,
+                    render::size(summary.bytes_received)
+                )
+            }
+        }
+    })?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,55 @@
+//! `onenb show`: everything known of one export.
+
+use super::args::SpecArgs;
+use super::errors::{Exit, Failure};
+use super::json::{Export, Exports, document};
+use super::output::Context;
+use super::render;
+use crate::ResolvedExport;
+
+const EXAMPLES: &str = "\
+Examples:
+  onenb show v1:Sales
+  onenb show working:Report -p year=2023
+  onenb show 'myrepo@v1:Report?year=2023' --json";
+
+/// Show what is known of an export: content, producer, inputs
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+}
+
+pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
+    let workspace = ctx.workspace();
+    let resolved = args.spec.resolve(&workspace, ctx)?;
+    let body = Exports { exports: vec![Export::from(&resolved.export)] };
+    ctx.print(&document(body), || text(&resolved))?;
+    Ok(Exit::Success)
+}
+
+fn text(resolved: &ResolvedExport) -> String {
+    let record = &resolved.export.record;
+    let mut rows = vec![
+        ("digest", record.digest.to_string()),
+        ("size", format!("{} ({} bytes)", render::size(record.size), record.size)),
+        ("suffix", format!("{} ({})", record.suffix, record.media_type)),
+        ("commit", resolved.export.commit.map_or_else(|| "none yet".to_owned(), |commit| commit.to_string())),
+        ("repository", resolved.repo.clone()),
+    ];
+    if let Some(path) = &record.producer.path {
+        rows.push(("made by", path.clone()));
+    }
+    if let Some(code) = &record.producer.code_identity {
+        rows.push(("code", code.to_string()));
+    }
+    if let Some(value) = &record.value {
+        rows.push(("value", value.to_string()));
+    }
+    for input in &record.inputs {
+        rows.push(("input", format!("{}@{}:{}{}", input.repo, input.rev, input.name, input.params)));
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    format!("{}\n{}", render::one_line(&record.label()), render::indent(&render::table(&rows, &[])))
+}

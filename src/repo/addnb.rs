@@ -1,0 +1,196 @@
+//! `addnb`: records one executed notebook with its parameters, code identity, exports and inputs.
+//!
+//! The receipts inside the saved notebook say what it exported, whatever the file is called. Without them (outputs
+//! stripped) the latest exports that this path made in this worktree are taken, and the user is told.
+
+use std::path::{Path, PathBuf};
+
+use super::Repo;
+use super::receipts::record_of;
+use super::types::AddedNotebook;
+use super::working::bare;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::record::{ExportRecord, Input};
+use crate::format::run::{RunExport, RunRecord};
+use crate::fs;
+use crate::id::CodeIdentity;
+use crate::notebook::{self, Document, MAX_NOTEBOOK_LEN, NotebookError, ParameterProblem};
+use crate::store::WriteOptions;
+
+/// What a notebook file turned out to be, before anything is written.
+struct Executed {
+    run: RunRecord,
+    records: Vec<ExportRecord>,
+    warnings: Vec<String>,
+}
+
+impl Repo {
+    /// Records executed notebooks and stages their records; without paths, all notebooks with uncommitted exports.
+    ///
+    /// # Errors
+    /// `Failed` for a refused notebook; then nothing of it is written.
+    pub fn addnb(&self, paths: &[PathBuf], original: Option<&Path>) -> Result<Vec<AddedNotebook>> {
+        self.check_writable()?;
+        let root = self.work_dir().ok_or_else(bare)?;
+        let chosen = if paths.is_empty() { self.notebooks_with_exports(root)? } else { paths.to_vec() };
+        if original.is_some() && chosen.len() != 1 {
+            return Err(Error::new(ErrorKind::Usage, "`--original` goes with exactly one notebook"));
+        }
+        chosen
+            .iter()
+            .map(|path| {
+                self.add_one(path, original)
+                    .map_err(|error| error.context(format!("could not add `{}`", path.display())))
+            })
+            .collect()
+    }
+
+    fn add_one(&self, path: &Path, original: Option<&Path>) -> Result<AddedNotebook> {
+        let relative = self.git().to_relative(path).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "the notebook is outside of this repository")
+                .with_hint("save it below the work tree first")
+        })?;
+        let bytes = read_notebook(path)?;
+        let original = original.map(|path| self.git().to_relative(path).unwrap_or_else(|| path.display().to_string()));
+        let mut added = self.record_notebook(&relative, &bytes, original)?;
+        self.git().stage(&added.staged.iter().map(String::as_str).collect::<Vec<_>>())?;
+        added.staged.sort();
+        Ok(added)
+    }
+
+    /// Stores a notebook's bytes and writes its run record and export records; stages nothing.
+    pub(super) fn record_notebook(
+        &self,
+        relative: &str,
+        bytes: &[u8],
+        original: Option<String>,
+    ) -> Result<AddedNotebook> {
+        let executed = self.examine(relative, bytes, original)?;
+        self.store()?.put_content(bytes, &WriteOptions::default())?;
+        let mut staged = Vec::new();
+        for record in &executed.records {
+            self.write_record(record)?;
+            staged.push(record.key().record_path());
+        }
+        let run_path = executed.run.record_path();
+        let file = self.work_dir().ok_or_else(bare)?.join(&run_path);
+        fs::write_atomic(&file, &executed.run.to_bytes())?;
+        staged.push(run_path);
+        Ok(AddedNotebook { run: executed.run, staged, warnings: executed.warnings })
+    }
+
+    fn examine(&self, relative: &str, bytes: &[u8], original: Option<String>) -> Result<Executed> {
+        let document = Document::parse(bytes)?;
+        let identity = notebook::code_identity(&document);
+        let parameters = notebook::parameters(&document);
+        let mut warnings: Vec<String> = parameters.problems.iter().map(warning_of).collect();
+        let receipts = document.latest_receipts();
+        let mut runs: Vec<_> = receipts.iter().map(|found| found.receipt.run).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        let mut records = Vec::new();
+        for found in &receipts {
+            if self.store()?.contains(&found.receipt.digest)?.is_none() {
+                warnings.push(format!(
+                    "the content of `{}{}` is not in this store",
+                    found.receipt.export, found.receipt.params
+                ));
+            }
+            records.push(self.settled(record_of(&found.receipt, relative, Some(identity)))?);
+        }
+        if records.is_empty() {
+            records = self.pending_records(relative, identity)?;
+            if !records.is_empty() {
+                let names: Vec<_> = records.iter().map(ExportRecord::label).collect();
+                warnings
+                    .push(format!("the notebook has no receipts; took its latest exports here: {}", names.join(", ")));
+            }
+        }
+        records.sort_by_key(ExportRecord::key);
+        let exports = records
+            .iter()
+            .map(|record| RunExport { name: record.name.clone(), params: record.params.clone(), digest: record.digest })
+            .collect();
+        let run = RunRecord {
+            path: relative.to_owned(),
+            original: original
+                .or_else(|| document.papermill_input_path().filter(|input| *input != relative).map(str::to_owned)),
+            params: parameters.params,
+            notebook: crate::id::ContentDigest::of(bytes),
+            size: bytes.len() as u64,
+            code_identity: identity,
+            runs,
+            exports,
+            inputs: all_inputs(&records),
+        };
+        Ok(Executed { run, records, warnings })
+    }
+
+    /// Keeps what only the work tree's record knows: the inline value of the same content.
+    fn settled(&self, mut record: ExportRecord) -> Result<ExportRecord> {
+        if let Ok(Some(known)) = self.working_record(&record.key())
+            && known.digest == record.digest
+        {
+            record.value = known.value;
+        }
+        Ok(record)
+    }
+
+    /// Returns the records of the work tree that this path produced and HEAD does not have.
+    fn pending_records(&self, relative: &str, identity: CodeIdentity) -> Result<Vec<ExportRecord>> {
+        let mut records = Vec::new();
+        for export in self.working()?.exports {
+            let mut record = export.record;
+            if record.producer.path.as_deref() == Some(relative) {
+                record.producer.code_identity = Some(identity);
+                records.push(record);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Returns the notebooks that made exports which HEAD does not have as they are.
+    fn notebooks_with_exports(&self, root: &Path) -> Result<Vec<PathBuf>> {
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for uncommitted in self.uncommitted()? {
+            let producer = &uncommitted.record.producer;
+            if let Some(path) = producer.path.as_deref().filter(|_| producer.is_notebook()) {
+                paths.push(root.join(path));
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        paths.retain(|path| path.is_file());
+        if paths.is_empty() {
+            return Err(Error::new(ErrorKind::Failed, "no notebook here has exports that are not committed")
+                .with_hint("name the notebook: `onenb addnb NOTEBOOK.ipynb`"));
+        }
+        Ok(paths)
+    }
+}
+
+/// Reads a notebook file, refusing one that is too long before reading it.
+fn read_notebook(path: &Path) -> Result<Vec<u8>> {
+    let len = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "there is no such file"),
+        _ => Error::from(error),
+    })?;
+    if len.len() > MAX_NOTEBOOK_LEN {
+        return Err(NotebookError::TooLarge { len: len.len(), limit: MAX_NOTEBOOK_LEN }.into());
+    }
+    Ok(fs::read_bounded(path, MAX_NOTEBOOK_LEN)?)
+}
+
+fn warning_of(problem: &ParameterProblem) -> String {
+    match &problem.name {
+        Some(name) => format!("parameter `{name}` (line {} of its cell) is left out: {}", problem.line, problem.reason),
+        None => format!("the parameters cell (line {}): {}", problem.line, problem.reason),
+    }
+}
+
+fn all_inputs(records: &[ExportRecord]) -> Vec<Input> {
+    let mut inputs: Vec<Input> = records.iter().flat_map(|record| record.inputs.iter().cloned()).collect();
+    inputs.sort_by(|a, b| (&a.repo, &a.rev, &a.name, a.digest).cmp(&(&b.repo, &b.rev, &b.name, b.digest)));
+    inputs.dedup();
+    inputs
+}

@@ -1,0 +1,146 @@
+//! `rm`, `bind` and `unbind`: repairs of what commits have. Refused once a pushed tag inherits the change, unless forced.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::Repo;
+use super::facts::now_unix;
+use super::types::{ResolvedExport, Spec};
+use super::working::bare;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::binding::{LateBinding, Unbinding};
+use crate::format::name::{ExportName, Suffix};
+use crate::format::params::Params;
+use crate::format::record::{ExportRecord, Producer};
+use crate::format::spec::WORKING;
+use crate::fs;
+use crate::id::CommitId;
+use crate::store::{ObjectKind, WriteOptions};
+
+impl Repo {
+    /// Deletes the record of an export in the work tree and stages that; the next commit no longer has it.
+    ///
+    /// # Errors
+    /// Usage for a revision other than `working` or HEAD, `NotFound`.
+    pub fn remove(&self, spec: &Spec) -> Result<String> {
+        let root = self.work_dir().ok_or_else(bare)?;
+        if spec.rev != WORKING && Some(self.commit_of(&spec.rev)?) != self.git().head()? {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("`rm` changes the next commit, and `{}` is history", spec.rev),
+            )
+            .with_hint(format!("remove it from that commit with `onenb unbind {} {}`", spec.rev, spec.name)));
+        }
+        let found = self.resolve_local(&spec.rev, &spec.name, &spec.params)?;
+        let (label, path) = (found.record.label(), found.record.key().record_path());
+        let file = root.join(&path);
+        let late = found.commit.is_some() && self.git().tree_id_at(self.commit_of(&spec.rev)?, &path)?.is_none();
+        fs::remove_file(&file)?;
+        if let Some(folder) = file.parent() {
+            fs::remove_dir_if_empty(folder)?;
+        }
+        self.git().remove_from_index(&[path.as_str()])?;
+        if late && let Some(commit) = found.commit {
+            self.write_unbinding(commit, &found.record.name, &found.record.params)?;
+        }
+        Ok(label)
+    }
+
+    /// Gives a commit the content of an export that was resolved elsewhere.
+    ///
+    /// # Errors
+    /// `NotFound`, Conflict if a pushed tag inherits the change.
+    pub fn bind_export(&self, rev: &str, from: &ResolvedExport, force: bool) -> Result<String> {
+        let commit = self.commit_of(rev)?;
+        let record = from.export.record.clone();
+        if self.store()?.contains(&record.digest)?.is_none() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the content of `{}` is not in this store", record.label()),
+            )
+            .with_hint(format!("fetch it first with `onenb pull {}:{}`", from.rev, record.name)));
+        }
+        self.bind_record(commit, record, force)
+    }
+
+    /// Gives a commit the content of a file, under the file's name unless another is given.
+    ///
+    /// # Errors
+    /// Usage for a file without a suffix or with a name that no export can have, Conflict as in [`Repo::bind_export`].
+    pub fn bind_file(
+        &self,
+        rev: &str,
+        file: &Path,
+        name: Option<ExportName>,
+        params: Params,
+        force: bool,
+    ) -> Result<String> {
+        let commit = self.commit_of(rev)?;
+        let shown = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let suffix = Suffix::of_file_name(&shown).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("`{shown}` has no suffix"))
+                .with_hint("rename it, for example to `NAME.csv`")
+        })?;
+        let stem = shown.strip_suffix(suffix.as_str()).unwrap_or(&shown);
+        let name = name.map_or_else(|| ExportName::parse(stem), Ok)?;
+        let mut content = self.store()?.writer(&WriteOptions::default())?;
+        std::io::copy(&mut File::open(file)?, &mut content)?;
+        let stored = content.finish()?;
+        let record = ExportRecord {
+            name,
+            params,
+            digest: stored.digest,
+            size: stored.len,
+            media_type: suffix.media_type().to_owned(),
+            suffix,
+            producer: Producer::default(),
+            inputs: vec![],
+            value: None,
+        };
+        self.bind_record(commit, record, force)
+    }
+
+    /// Takes an export away from a commit and from all that inherit it.
+    ///
+    /// # Errors
+    /// `NotFound`, Conflict as in [`Repo::bind_export`].
+    pub fn unbind(&self, rev: &str, name: &ExportName, params: &Params, force: bool) -> Result<String> {
+        let commit = self.commit_of(rev)?;
+        let found = self.resolve_local(rev, name, params)?;
+        self.check_not_pushed(commit, force)?;
+        self.write_unbinding(commit, name, params)?;
+        Ok(found.record.label())
+    }
+
+    fn bind_record(&self, commit: CommitId, record: ExportRecord, force: bool) -> Result<String> {
+        self.check_writable()?;
+        self.check_name_is_unique(&record.name)?;
+        self.check_not_pushed(commit, force)?;
+        let label = record.label();
+        let binding = LateBinding { commit, record, explicit: true, time_unix: now_unix() };
+        self.remember(&[(ObjectKind::LATE_BINDING, binding.to_bytes())])?;
+        self.catch_up()?;
+        Ok(label)
+    }
+
+    fn write_unbinding(&self, commit: CommitId, name: &ExportName, params: &Params) -> Result<()> {
+        let unbinding = Unbinding { commit, name: name.clone(), params: params.clone(), time_unix: now_unix() };
+        self.remember(&[(ObjectKind::UNBINDING, unbinding.to_bytes())])?;
+        self.catch_up()?;
+        Ok(())
+    }
+
+    /// Refuses to change what a pushed tag already says.
+    fn check_not_pushed(&self, commit: CommitId, force: bool) -> Result<()> {
+        let Some(storage) = self.storage()?.filter(|_| !force) else { return Ok(()) };
+        for push in self.facts(|view| view.pushes_of(&storage.url))? {
+            if push.commit == commit || self.git().is_ancestor(commit, push.commit)? {
+                let message = format!("the pushed tag `{}` inherits from {}", push.tag, commit.short());
+                return Err(
+                    Error::new(ErrorKind::Conflict, message).with_hint("add `--force` if that is what you want")
+                );
+            }
+        }
+        Ok(())
+    }
+}

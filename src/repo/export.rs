@@ -1,0 +1,159 @@
+//! Exporting: bytes into the store, then the recipe, then the record in the work tree, each durable before the next.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::Repo;
+use super::facts::now_unix;
+use super::types::{ExportOptions, ExportOutcome};
+use super::working::bare;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::binding::Pending;
+use crate::format::record::{ExportRecord, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
+use crate::format::run::{RECEIPT_VERSION, Receipt};
+use crate::fs;
+use crate::id::{CodeIdentity, ContentDigest};
+use crate::notebook;
+use crate::store::{ContentWriter, ObjectKind, StoredContent, WriteOptions};
+
+/// Scripts longer than this have no code identity.
+const MAX_SCRIPT_LEN: u64 = 16 * 1024 * 1024;
+
+/// An export being written. Dropping it discards everything; the previous version stays.
+pub struct ExportWriter {
+    repo: Repo,
+    options: ExportOptions,
+    content: ContentWriter,
+}
+
+impl Repo {
+    /// Starts an export into this repository's store and work tree.
+    ///
+    /// # Errors
+    /// Usage for a clashing name, `ReadOnly` for a repository that cannot be written.
+    pub fn export(&self, options: ExportOptions) -> Result<ExportWriter> {
+        self.check_writable()?;
+        if self.work_dir().is_none() {
+            return Err(bare());
+        }
+        self.check_name_is_unique(&options.name)?;
+        let content = self.store()?.writer(&WriteOptions::default())?;
+        Ok(ExportWriter { repo: self.clone(), options, content })
+    }
+
+    /// Exports a small value, which is kept inline in the record, the receipt and the store.
+    ///
+    /// # Errors
+    /// Usage if its canonical JSON has more than 100 bytes.
+    pub fn export_value(&self, options: ExportOptions, value: &serde_json::Value) -> Result<ExportOutcome> {
+        let json = serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
+        if json.len() > MAX_VALUE_LEN {
+            let message =
+                format!("the value of `{}` has {} bytes of JSON, more than {MAX_VALUE_LEN}", options.name, json.len());
+            return Err(
+                Error::new(ErrorKind::Usage, message).with_hint("write it with `open(suffix=\".json\")` instead")
+            );
+        }
+        let mut writer = self.export(options)?;
+        writer.write_all(&json)?;
+        writer.finish_with(Some(value.clone()))
+    }
+
+    /// Says what made an export: the path below the work tree, and the code of a script.
+    fn producer(&self, path: Option<&Path>) -> Producer {
+        let Some(relative) = path.and_then(|path| self.git().to_relative(path)) else { return Producer::default() };
+        let code_identity = path.filter(|_| !relative.ends_with(".ipynb")).and_then(script_identity);
+        Producer { path: Some(relative), code_identity }
+    }
+
+    /// Returns the newest tag or commit that has the identical content for the record's key.
+    fn unchanged_since(&self, record: &ExportRecord) -> Result<Option<String>> {
+        let Some(head) = self.git().head()? else { return Ok(None) };
+        let snapshot = self.snapshot(head)?;
+        let Some(bound) = self.view(|view| view.entry(snapshot, &record.key()))? else { return Ok(None) };
+        if bound.record.digest != record.digest {
+            return Ok(None);
+        }
+        let tag = self.git().tags()?.into_iter().find(|(_, commit)| *commit == bound.commit);
+        Ok(Some(tag.map_or_else(|| bound.commit.short(), |(name, _)| name)))
+    }
+}
+
+/// Reads a script and identifies its code; `None` if it cannot be read.
+pub(super) fn script_identity(path: &Path) -> Option<CodeIdentity> {
+    fs::read_bounded(path, MAX_SCRIPT_LEN).ok().map(|source| notebook::script_identity(&source))
+}
+
+impl ExportWriter {
+    /// Makes the export durable and visible in `working`.
+    ///
+    /// # Errors
+    /// What writing can meet; the previous version then stays.
+    pub fn finish(self) -> Result<ExportOutcome> {
+        self.finish_with(None)
+    }
+
+    fn finish_with(self, value: Option<serde_json::Value>) -> Result<ExportOutcome> {
+        let Self { repo, options, content } = self;
+        let stored = content.finish()?;
+        let record = record_of(&options, &stored, repo.producer(options.producer.as_deref()), value);
+        let path = repo.record_file(&record.key()).ok_or_else(bare)?;
+        let unchanged = fs::read_bounded(&path, MAX_RECORD_LEN).is_ok_and(|old| old == record.to_bytes());
+        if !unchanged {
+            let pending = Pending {
+                worktree: repo.git().worktree_id(),
+                script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
+                record: record.clone(),
+                time_unix: now_unix(),
+            };
+            repo.remember(&[(ObjectKind::PENDING, pending.to_bytes())])?;
+            repo.write_record(&record)?;
+        }
+        // Talk only: an unreadable history must not fail an export that is already durable.
+        let unchanged_since = repo.unchanged_since(&record).unwrap_or_default();
+        let receipt = options.run.map(|run| Receipt {
+            v: RECEIPT_VERSION,
+            run,
+            export: record.name.clone(),
+            params: record.params.clone(),
+            digest: record.digest,
+            size: record.size,
+            suffix: record.suffix.clone(),
+            cell_source_digest: options.cell_source.as_deref().map(|source| ContentDigest::of(source.as_bytes())),
+            inputs: record.inputs.clone(),
+        });
+        Ok(ExportOutcome { record, stored_len: stored.stored_bytes, unchanged_since, receipt })
+    }
+}
+
+fn record_of(
+    options: &ExportOptions,
+    stored: &StoredContent,
+    producer: Producer,
+    value: Option<serde_json::Value>,
+) -> ExportRecord {
+    let mut inputs = options.inputs.clone();
+    inputs.sort_by(|a, b| (&a.repo, &a.rev, &a.name, a.digest).cmp(&(&b.repo, &b.rev, &b.name, b.digest)));
+    inputs.dedup();
+    ExportRecord {
+        name: options.name.clone(),
+        params: options.params.clone(),
+        digest: stored.digest,
+        size: stored.len,
+        suffix: options.suffix.clone(),
+        media_type: options.suffix.media_type().to_owned(),
+        producer,
+        inputs,
+        value,
+    }
+}
+
+impl Write for ExportWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.content.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

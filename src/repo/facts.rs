@@ -1,0 +1,111 @@
+//! What the store's metadata packs tell the catalog: pending exports, late bindings, pushes, branch starts.
+//!
+//! The catalog remembers how far it has read. A late binding for a commit that is indexed already makes the
+//! indexed history be forgotten, because every descendant may inherit something else now.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Repo;
+use crate::catalog::{CatalogError, LateRow, ReadTransaction, WriteTransaction};
+use crate::error::Result;
+use crate::format::binding::{BranchStart, LateBinding, Pending, PushLog, Unbinding};
+use crate::format::record::{ExportKey, ExportRecord};
+use crate::id::CommitId;
+use crate::store::{NewObject, ObjectCursor, ObjectKind, StoredObject};
+
+/// One key's late word at one commit.
+#[derive(Debug, Clone)]
+pub(super) struct Late {
+    /// The record, or `None` if the key is unbound.
+    pub(super) record: Option<ExportRecord>,
+    /// Whether a person asked for it, so that it counts for more than the tree.
+    pub(super) forced: bool,
+}
+
+/// Returns the time for new objects, seconds since 1970 UTC.
+pub(super) fn now_unix() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl Repo {
+    /// Lets the catalog read every metadata object that is new since the last time.
+    pub(super) fn catch_up(&self) -> Result<()> {
+        let catalog = self.catalog()?;
+        let Some(store) = self.store_if_present()? else { return Ok(()) };
+        let cursor = self
+            .view(ReadTransaction::cursor)?
+            .and_then(|bytes| ObjectCursor::from_bytes(&bytes).ok())
+            .unwrap_or_default();
+        let (objects, next) = store.objects_since(&cursor)?;
+        if objects.is_empty() && next == cursor {
+            return Ok(());
+        }
+        Ok(catalog.write(|tx| {
+            objects.iter().try_for_each(|object| take_in(tx, object))?;
+            tx.set_cursor(&next.to_bytes())
+        })?)
+    }
+
+    /// Makes objects durable and known to the catalog.
+    pub(super) fn remember(&self, objects: &[(ObjectKind, Vec<u8>)]) -> Result<()> {
+        let new: Vec<NewObject> = objects
+            .iter()
+            .map(|(kind, bytes)| NewObject { kind: *kind, bytes: bytes.clone(), aliases: vec![] })
+            .collect();
+        self.store()?.put_objects(&new)?;
+        Ok(())
+    }
+
+    /// Returns what was bound to or unbound from a commit afterwards.
+    pub(super) fn late_changes(tx: &ReadTransaction, commit: CommitId) -> Result<Vec<(ExportKey, Late)>> {
+        let rows = tx.late_bindings_of(&commit)?;
+        Ok(rows.into_iter().map(|row| (row.key, Late { record: row.record, forced: row.explicit })).collect())
+    }
+}
+
+fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogError> {
+    // One unreadable object must not hide the others; `verify` names it.
+    match object.kind {
+        ObjectKind::PENDING => {
+            if let Ok(pending) = Pending::from_bytes(&object.bytes) {
+                tx.put_pending(&pending)?;
+            }
+        }
+        ObjectKind::LATE_BINDING => {
+            if let Ok(late) = LateBinding::from_bytes(&object.bytes) {
+                let key = late.record.key();
+                take_in_late(
+                    tx,
+                    &LateRow { commit: late.commit, key, record: Some(late.record), explicit: late.explicit },
+                )?;
+            }
+        }
+        ObjectKind::UNBINDING => {
+            if let Ok(unbinding) = Unbinding::from_bytes(&object.bytes) {
+                let key = ExportKey { name: unbinding.name, params_hash: unbinding.params.hash() };
+                take_in_late(tx, &LateRow { commit: unbinding.commit, key, record: None, explicit: true })?;
+            }
+        }
+        ObjectKind::PUSH_LOG => {
+            if let Ok(push) = PushLog::from_bytes(&object.bytes) {
+                tx.put_push(&push)?;
+            }
+        }
+        ObjectKind::BRANCH_START => {
+            if let Ok(start) = BranchStart::from_bytes(&object.bytes) {
+                tx.put_branch_start(&start)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn take_in_late(tx: &WriteTransaction, row: &LateRow) -> Result<(), CatalogError> {
+    tx.put_late_binding(row)?;
+    if tx.commit(&row.commit)?.is_some() {
+        tx.forget_commits()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,367 @@
+//! What Git's hooks do. They speed things up and are never needed for correctness; a commit is never blocked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use super::Repo;
+use super::export::script_identity;
+use super::facts::now_unix;
+use super::receipts::{MAX_INDEXED_NOTEBOOK_LEN, is_notebook_path};
+use super::snapshot::changed_against_all;
+use super::types::{HookOutcome, PushOptions, PushOutcome};
+use crate::error::Result;
+use crate::format::binding::{LateBinding, Pending};
+use crate::format::config::BranchPolicy;
+use crate::format::record::{ExportKey, ExportRecord};
+use crate::git::Operation;
+use crate::id::CommitId;
+use crate::notebook;
+use crate::store::ObjectKind;
+
+/// Bytes that pre-push uploads by itself; more is left to a command that shows progress.
+const DEFAULT_PUSH_LIMIT: u64 = 64 * 1024 * 1024;
+/// Longest standard input of a hook that is read.
+const MAX_HOOK_INPUT: u64 = 16 * 1024 * 1024;
+
+impl Repo {
+    /// Runs one of Git's hooks with Git's own standard input. Only pre-push ever refuses.
+    pub fn run_hook(&self, event: &str, stdin: &mut dyn Read) -> HookOutcome {
+        let result = match event {
+            "pre-commit" => self.pre_commit(),
+            "post-commit" => self.post_commit(),
+            "post-merge" => self.index_head(),
+            "post-rewrite" => self.post_rewrite(stdin),
+            "pre-push" => self.pre_push(stdin),
+            _ => Ok(HookOutcome::default()),
+        };
+        result.unwrap_or_else(|error| {
+            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            HookOutcome { lines: vec![format!("{event}: {error}{hint}")], refuse: event == "pre-push" }
+        })
+    }
+
+    /// Stages the records of the notebooks and scripts that are being committed.
+    fn pre_commit(&self) -> Result<HookOutcome> {
+        let mut outcome = HookOutcome::default();
+        if self.git().is_partial_commit() || self.git().operation_in_progress().is_some_and(replays_history) {
+            return Ok(outcome);
+        }
+        let staged: Vec<String> = self
+            .git()
+            .staged_changes(&|_| true)?
+            .into_iter()
+            .filter(|change| change.new.is_some())
+            .map(|change| change.path)
+            .collect();
+        if staged.is_empty() {
+            return Ok(outcome);
+        }
+        let mut to_stage = Vec::new();
+        for path in staged.iter().filter(|path| is_notebook_path(path)) {
+            match self.record_staged_notebook(path) {
+                Ok(records) => to_stage.extend(records),
+                Err(error) => outcome.lines.push(format!("`{path}` is committed without its run: {error}")),
+            }
+        }
+        let scripts: BTreeSet<&str> =
+            staged.iter().map(String::as_str).filter(|path| !is_notebook_path(path)).collect();
+        for uncommitted in self.uncommitted_of(&scripts)? {
+            to_stage.push(uncommitted.key().record_path());
+        }
+        if !to_stage.is_empty() {
+            self.git().stage(&to_stage.iter().map(String::as_str).collect::<Vec<_>>())?;
+        }
+        Ok(outcome)
+    }
+
+    fn record_staged_notebook(&self, path: &str) -> Result<Vec<String>> {
+        let Some(blob) = self.git().staged_blob(path)? else { return Ok(vec![]) };
+        let bytes = self.git().read_blob(blob, MAX_INDEXED_NOTEBOOK_LEN)?;
+        let exports_here = || self.uncommitted_of(&BTreeSet::from([path]));
+        if !notebook::may_hold_receipts(&bytes) && exports_here()?.is_empty() {
+            return Ok(vec![]);
+        }
+        Ok(self.record_notebook(path, &bytes, None)?.staged)
+    }
+
+    /// Returns the records of the work tree that one of these paths produced and HEAD's tree does not have.
+    fn uncommitted_of(&self, producers: &BTreeSet<&str>) -> Result<Vec<ExportRecord>> {
+        if producers.is_empty() {
+            return Ok(vec![]);
+        }
+        let made = |record: &ExportRecord| record.producer.path.as_deref().is_some_and(|path| producers.contains(path));
+        let working = self.working()?.exports;
+        if !working.iter().any(|export| made(&export.record)) {
+            return Ok(vec![]);
+        }
+        let head = self.git().head()?;
+        let mut found = Vec::new();
+        for export in working.into_iter().filter(|export| made(&export.record)) {
+            let tracked = match head {
+                Some(head) => self.git().read_file_at(
+                    head,
+                    &export.record.key().record_path(),
+                    crate::format::record::MAX_RECORD_LEN,
+                )?,
+                None => None,
+            };
+            if tracked.as_deref() != Some(export.record.to_bytes().as_slice()) {
+                found.push(export.record);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Indexes the new commit and binds to it what is pending and belongs to it.
+    fn post_commit(&self) -> Result<HookOutcome> {
+        let mut outcome = HookOutcome::default();
+        let Some(head) = self.git().head()? else { return Ok(outcome) };
+        if !self.git().operation_in_progress().is_some_and(replays_history) {
+            let late = self.pending_for(head)?;
+            if !late.is_empty() {
+                let time_unix = now_unix();
+                let objects: Vec<_> = late
+                    .into_iter()
+                    .map(|record| LateBinding { commit: head, record, explicit: false, time_unix })
+                    .map(|binding| (ObjectKind::LATE_BINDING, binding.to_bytes()))
+                    .collect();
+                self.remember(&objects)?;
+            }
+        }
+        let snapshot = self.snapshot(head)?;
+        let bound = self.view(|view| view.entries(snapshot))?;
+        let mut labels: Vec<String> =
+            bound.iter().filter(|bound| bound.commit == head).map(|bound| bound.record.label()).collect();
+        labels.sort();
+        if !labels.is_empty() {
+            outcome.lines.push(format!("bound {} to {}", labels.join(", "), head.short()));
+        }
+        Ok(outcome)
+    }
+
+    /// Returns the pending exports that a new commit takes along though its tree does not have them.
+    fn pending_for(&self, head: CommitId) -> Result<Vec<ExportRecord>> {
+        let worktree = self.git().worktree_id();
+        let pending = self.facts(|view| view.pending_of(&worktree))?;
+        if pending.is_empty() {
+            return Ok(vec![]);
+        }
+        let snapshot = self.snapshot(head)?;
+        let have: BTreeMap<ExportKey, _> = self
+            .view(|view| view.entries(snapshot))?
+            .into_iter()
+            .map(|bound| (bound.record.key(), bound.record.digest))
+            .collect();
+        let info = self.git().commit_info(head)?;
+        let changed: BTreeSet<String> =
+            changed_against_all(self.git(), head, &info, "")?.into_iter().map(|(path, _)| path).collect();
+        let mut found = Vec::new();
+        for row in pending {
+            let key = row.record.key();
+            let newest = self.working_record(&key)?.is_some_and(|now| now.digest == row.record.digest);
+            if newest && have.get(&key) != Some(&row.record.digest) && self.belongs(&row, &changed) {
+                found.push(row.record);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A notebook's export belongs to the commit that has the notebook; another's only while its script is unchanged.
+    fn belongs(&self, row: &Pending, changed: &BTreeSet<String>) -> bool {
+        let producer = &row.record.producer;
+        match producer.path.as_deref() {
+            Some(path) if producer.is_notebook() => changed.contains(path),
+            Some(path) => self
+                .work_dir()
+                .is_some_and(|root| script_identity(&root.join(path)) == row.script && row.script.is_some()),
+            None => true,
+        }
+    }
+
+    fn index_head(&self) -> Result<HookOutcome> {
+        if let Some(head) = self.git().head()? {
+            self.snapshot(head)?;
+        }
+        Ok(HookOutcome::default())
+    }
+
+    /// Carries late bindings from the old commits to the new ones that amend and rebase made of them.
+    fn post_rewrite(&self, stdin: &mut dyn Read) -> Result<HookOutcome> {
+        let mut carried = Vec::new();
+        for line in read_lines(stdin)? {
+            let mut words = line.split(' ');
+            let (Some(old), Some(new)) = (words.next(), words.next()) else { continue };
+            let (Ok(old), Ok(new)) = (old.parse::<CommitId>(), new.parse::<CommitId>()) else { continue };
+            for row in self.facts(|view| view.late_bindings_of(&old))? {
+                if let Some(record) = row.record {
+                    let binding = LateBinding { commit: new, record, explicit: row.explicit, time_unix: now_unix() };
+                    carried.push((ObjectKind::LATE_BINDING, binding.to_bytes()));
+                }
+            }
+        }
+        if !carried.is_empty() {
+            self.remember(&carried)?;
+        }
+        self.index_head()
+    }
+
+    /// Makes sure that the data of every tag being pushed is on the remote, or stops the push with the command to run.
+    fn pre_push(&self, stdin: &mut dyn Read) -> Result<HookOutcome> {
+        let mut outcome = HookOutcome::default();
+        let policy = self.git().config_string("onenb.prePush").unwrap_or_default();
+        let Some(storage) = self.storage()?.filter(|_| policy != "off") else { return Ok(outcome) };
+        let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
+        let mut tags = Vec::new();
+        for update in updates.iter().filter(|update| !update.local.is_null()) {
+            let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
+            // A tag on a blob or tree, or an object we do not have, is nothing of ours.
+            let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
+            if !self.facts(|view| view.is_confirmed(tag, &commit, &storage.url))? && !self.bound_at(commit)?.is_empty()
+            {
+                tags.push((tag.to_owned(), commit));
+            }
+        }
+        self.push_tags(&tags, &policy, &mut outcome)?;
+        if !outcome.refuse {
+            self.check_branches(&updates, &storage.url, &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    fn push_tags(&self, tags: &[(String, CommitId)], policy: &str, outcome: &mut HookOutcome) -> Result<()> {
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = tags.iter().map(|(tag, _)| tag.as_str()).collect();
+        let mut refuse = |reason: &str| {
+            outcome.refuse = true;
+            outcome.lines.push(format!("the data of {} is not on the remote yet: {reason}", names.join(", ")));
+            outcome.lines.push(format!(
+                "run `onenb push {}`, or push without the data by `git push --no-verify`",
+                names.join(" ")
+            ));
+        };
+        let limit = self
+            .git()
+            .config_string("onenb.prePushLimit")
+            .and_then(|text| parse_size(&text))
+            .unwrap_or(DEFAULT_PUSH_LIMIT);
+        let len = self.raw_len_of(tags)?;
+        if policy == "verify" || len > limit {
+            refuse(if policy == "verify" {
+                "onenb.prePush is `verify`"
+            } else {
+                "it is more than `onenb.prePushLimit`"
+            });
+            return Ok(());
+        }
+        let commits: BTreeMap<String, CommitId> = tags.iter().cloned().collect();
+        match self.push_commits(&commits, &PushOptions::default(), &mut |_| true) {
+            Ok(summary) => {
+                for (tag, result) in &summary.revs {
+                    if let PushOutcome::Skipped(missing) = result {
+                        outcome.lines.push(format!(
+                            "`{tag}` is pushed without its data, which is neither here nor there: {}",
+                            missing.join(", ")
+                        ));
+                    }
+                }
+                outcome.lines.extend(summary.warnings);
+                outcome.lines.push(format!("pushed the data of {} to {}", names.join(", "), summary.remote));
+            }
+            Err(error) => refuse(&error.to_string()),
+        }
+        Ok(())
+    }
+
+    fn check_branches(&self, updates: &[RefUpdate], remote: &str, outcome: &mut HookOutcome) -> Result<()> {
+        let policy = self.0.config.push.as_ref().map(|push| push.branches).unwrap_or_default();
+        for update in updates.iter().filter(|update| !update.local.is_null()) {
+            let Some(branch) = update.remote_ref.strip_prefix("refs/heads/") else { continue };
+            let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
+            let exports = self.bound_at(commit)?;
+            let confirmed = self.facts(|view| view.confirmed_commits(remote))?;
+            let fresh = exports.iter().filter(|bound| !confirmed.contains(&bound.commit)).count();
+            if exports.is_empty() || fresh == 0 || confirmed.contains(&commit) {
+                continue;
+            }
+            match policy {
+                BranchPolicy::Warn => outcome.lines.push(format!(
+                    "`{branch}` has {fresh} exports whose data is not on the remote; send it with `onenb push {branch}`"
+                )),
+                BranchPolicy::Verify => {
+                    outcome.refuse = true;
+                    outcome
+                        .lines
+                        .push(format!("the data of `{branch}` is not on the remote; run `onenb push {branch}`"));
+                }
+                BranchPolicy::Upload => {
+                    let commits = BTreeMap::from([(branch.to_owned(), commit)]);
+                    self.push_commits(&commits, &PushOptions::default(), &mut |_| true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// While history is replayed nothing pending is bound: the replayed commits did not make it.
+fn replays_history(operation: Operation) -> bool {
+    !matches!(operation, Operation::Merge)
+}
+
+/// One line of pre-push's standard input.
+struct RefUpdate {
+    local: CommitId,
+    remote_ref: String,
+}
+
+impl RefUpdate {
+    fn parse(line: &str) -> Option<Self> {
+        // `<local ref> <local id> <remote ref> <remote id>`; the local ref may be an expression with spaces.
+        let mut words = line.rsplitn(4, ' ');
+        let (_remote, remote_ref, local) = (words.next()?, words.next()?, words.next()?);
+        Some(Self { local: local.parse().ok()?, remote_ref: remote_ref.to_owned() })
+    }
+}
+
+fn read_lines(stdin: &mut dyn Read) -> Result<Vec<String>> {
+    let mut bytes = Vec::new();
+    stdin.take(MAX_HOOK_INPUT).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
+}
+
+/// Reads sizes as Git's configuration writes them: a number with `k`, `m` or `g`.
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let (digits, factor) = match text.strip_suffix(['k', 'm', 'g']) {
+        Some(digits) if text.ends_with('k') => (digits, 1 << 10),
+        Some(digits) if text.ends_with('m') => (digits, 1 << 20),
+        Some(digits) => (digits, 1 << 30),
+        None => (text.as_str(), 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn push_lines_are_read_as_git_writes_them() {
+        let id = "1111111111111111111111111111111111111111";
+        let zero = "0".repeat(40);
+        let update = RefUpdate::parse(&format!("refs/tags/v1 {id} refs/tags/v1 {zero}")).expect("a line");
+        assert_eq!((update.local.to_string().as_str(), update.remote_ref.as_str()), (id, "refs/tags/v1"));
+        assert!(RefUpdate::parse(&format!("HEAD~1 {id} refs/heads/x {zero}")).is_some());
+        assert!(RefUpdate::parse("nonsense").is_none());
+    }
+
+    #[test]
+    fn sizes_have_gits_units() {
+        assert_eq!(parse_size("64m"), Some(64 << 20));
+        assert_eq!(parse_size("1K"), Some(1024));
+        assert_eq!(parse_size("12"), Some(12));
+        assert_eq!(parse_size("x"), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! `path()`: a verified local file with the right suffix, for libraries that insist on one.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use super::Workspace;
+use super::types::ResolvedExport;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::PendingFile;
+use crate::id::ContentDigest;
+
+/// Bytes that are copied at once.
+const COPY_LEN: usize = 1024 * 1024;
+
+impl Workspace {
+    /// Writes a resolved export's content into the cache, unless it is there already, and returns the file.
+    ///
+    /// The file is named by the content's digest and checked against it each time, so that a file somebody changed is
+    /// never handed out again.
+    ///
+    /// # Errors
+    /// As [`Workspace::read`]; `Failed` where there is no cache directory.
+    pub fn materialise(&self, export: &ResolvedExport) -> Result<PathBuf> {
+        let cache = self.environment().cache_dir.as_deref().ok_or_else(|| {
+            Error::new(ErrorKind::Failed, "there is no cache directory").with_hint("set `HOME` or `XDG_CACHE_HOME`")
+        })?;
+        let record = &export.export.record;
+        let digest = record.digest.to_string();
+        let folder = cache.join("files").join(digest.get(..2).unwrap_or("00")).join(&digest);
+        let path = folder.join(format!("{}{}", record.name.to_component(), record.suffix));
+        if path.is_file() && digest_of(&path)? == record.digest {
+            return Ok(path);
+        }
+        let mut reader = self.read(export)?;
+        let mut file = PendingFile::create(&path)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; COPY_LEN];
+        loop {
+            let count = reader.read(&mut buffer)?;
+            let bytes = buffer.get(..count).unwrap_or_default();
+            if bytes.is_empty() {
+                break;
+            }
+            hasher.update(bytes);
+            std::io::Write::write_all(&mut file, bytes)?;
+        }
+        if ContentDigest::from_bytes(*hasher.finalize().as_bytes()) != record.digest {
+            return Err(Error::new(
+                ErrorKind::Damaged,
+                format!("the content of `{}` does not have its digest", record.label()),
+            )
+            .with_hint("list all damage with `onenb verify`"));
+        }
+        file.publish()?;
+        Ok(path)
+    }
+}
+
+fn digest_of(path: &std::path::Path) -> Result<ContentDigest> {
+    let (digest, _) = super::hash_reader(&mut std::fs::File::open(path)?)?;
+    Ok(digest)
+}

@@ -1,0 +1,218 @@
+//! The facade: one file per verb. It owns the order in which things become durable and the way layers work together.
+//!
+//! - [`Repo`] is one initialised Git repository with its store and catalog; [`Workspace`] is a place on the machine from
+//!   which specifications are resolved, in a repository or not.
+//! - Publication goes pack, recipe, record, catalog; remotely chunks, snapshot, tag. Nothing names what is not durable.
+//! - Nothing here prints or reads the environment: front ends hand in an [`Environment`].
+
+mod addnb;
+mod bind;
+mod export;
+mod facts;
+mod hooks;
+mod init;
+mod inspect;
+mod log;
+mod materialise;
+mod notebooks;
+mod pull;
+mod push;
+mod read;
+mod receipts;
+mod registry;
+mod reindex;
+mod remote;
+mod resolve;
+mod snapshot;
+mod status;
+mod types;
+mod verify;
+mod working;
+mod workspace;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+pub use export::ExportWriter;
+pub use inspect::{hash_reader, inspect_pack};
+pub use read::ExportReader;
+pub use types::*;
+pub use workspace::Workspace;
+
+use crate::catalog::{Catalog, CatalogError, OpenOptions, ReadTransaction};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig};
+use crate::fs;
+use crate::git::{self, GitRepo};
+use crate::store::{Store, StoreOptions};
+use registry::Registry;
+
+/// Folder of the store below Git's common directory.
+const STORE_DIR: &str = "onenb";
+/// Git configuration key that points several repositories at one store.
+const STORE_KEY: &str = "onenb.store";
+/// Name of the catalog below the store's directory.
+const CATALOG_FILE: &str = "catalog.sqlite";
+
+/// One initialised Git repository with its store. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Repo(Arc<State>);
+
+struct State {
+    git: GitRepo,
+    config: RepoConfig,
+    unknown_keys: Vec<String>,
+    environment: Environment,
+    registry: Registry,
+    store_dir: PathBuf,
+    store: OnceLock<Store>,
+    catalog: OnceLock<Catalog>,
+}
+
+impl std::fmt::Debug for Repo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repo").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Repo {
+    /// Opens the repository that holds `dir`, with no user configuration.
+    ///
+    /// # Errors
+    /// `NotARepository`, `NotInitialised` (hint: `onenb init`), or a damaged or newer configuration.
+    pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_with(dir, &Environment::default())
+    }
+
+    /// Opens the repository that holds `dir`.
+    ///
+    /// # Errors
+    /// As [`Repo::open`].
+    pub fn open_with(dir: &Path, environment: &Environment) -> Result<Self> {
+        let git = discover(dir, environment)?;
+        let text = read_config_text(&git)?.ok_or_else(|| {
+            Error::new(ErrorKind::NotInitialised, format!("`{}` is not set up for onenb", shown_root(&git).display()))
+                .with_hint("set it up with `onenb init local` or `onenb init dir PATH`")
+        })?;
+        let (config, unknown_keys) = RepoConfig::from_text(&text)?;
+        let store_dir = store_dir(&git);
+        Ok(Self(Arc::new(State {
+            git,
+            config,
+            unknown_keys,
+            registry: Registry::new(environment),
+            environment: environment.clone(),
+            store_dir,
+            store: OnceLock::new(),
+            catalog: OnceLock::new(),
+        })))
+    }
+
+    /// Returns the repository's name, as in `from OneNB.i.<name>`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.config.name
+    }
+
+    /// Returns the root of the work tree; `None` in a bare repository.
+    #[must_use]
+    pub fn work_dir(&self) -> Option<&Path> {
+        self.0.git.work_dir()
+    }
+
+    /// Returns the directory of the store, shared by all worktrees.
+    #[must_use]
+    pub fn store_dir(&self) -> &Path {
+        &self.0.store_dir
+    }
+
+    /// Returns keys of the tracked configuration that this program does not know.
+    #[must_use]
+    pub fn unknown_keys(&self) -> &[String] {
+        &self.0.unknown_keys
+    }
+
+    fn git(&self) -> &GitRepo {
+        &self.0.git
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// Returns the store, creating it where it is missing and the place can be written.
+    fn store(&self) -> Result<&Store> {
+        if let Some(store) = self.0.store.get() {
+            return Ok(store);
+        }
+        let store = Store::open(&self.0.store_dir, &StoreOptions::default())?;
+        Ok(self.0.store.get_or_init(|| store))
+    }
+
+    /// Returns the store unless there is none yet: a fresh clone has no reason to make one for reading.
+    fn store_if_present(&self) -> Result<Option<&Store>> {
+        if self.0.store.get().is_none() && !self.0.store_dir.join("format").is_file() {
+            return Ok(None);
+        }
+        self.store().map(Some)
+    }
+
+    fn catalog(&self) -> Result<&Catalog> {
+        if let Some(catalog) = self.0.catalog.get() {
+            return Ok(catalog);
+        }
+        // The directory may be missing in a fresh clone and impossible to make in a read-only one.
+        let _ = fs::create_dir_all(&self.0.store_dir);
+        let catalog = Catalog::open(&self.0.store_dir.join(CATALOG_FILE), OpenOptions::default())?;
+        if self.git().is_shallow()? {
+            // What a cut history says changes with its depth; it is short, so it is read anew each time.
+            catalog.write(|tx| tx.forget_commits())?;
+        }
+        Ok(self.0.catalog.get_or_init(|| catalog))
+    }
+
+    /// Asks the catalog several questions in one view.
+    fn view<T>(&self, questions: impl FnOnce(&ReadTransaction) -> Result<T, CatalogError>) -> Result<T> {
+        Ok(self.catalog()?.read(questions)?)
+    }
+
+    /// As [`Repo::view`], once the catalog has heard of every new metadata object.
+    fn facts<T>(&self, questions: impl FnOnce(&ReadTransaction) -> Result<T, CatalogError>) -> Result<T> {
+        self.catch_up()?;
+        self.view(questions)
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.0.config.is_writable() {
+            return Ok(());
+        }
+        let message = format!("this repository asks for format {} to write", self.0.config.min_writer);
+        Err(Error::new(ErrorKind::TooNew, message).with_hint("upgrade with `pip install --upgrade onenb`"))
+    }
+}
+
+fn discover(dir: &Path, environment: &Environment) -> Result<GitRepo> {
+    let mode = if environment.in_hook { git::Environment::Hook } else { git::Environment::Ignored };
+    Ok(GitRepo::discover(dir, mode)?)
+}
+
+/// Returns the tracked configuration: from the work tree, else from HEAD (bare repositories).
+fn read_config_text(git: &GitRepo) -> Result<Option<String>> {
+    if let Some(root) = git.work_dir()
+        && let Ok(bytes) = fs::read_bounded(&root.join(CONFIG_PATH), MAX_CONFIG_LEN)
+    {
+        return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    let Some(head) = git.head()? else { return Ok(None) };
+    let bytes = git.read_file_at(head, CONFIG_PATH, MAX_CONFIG_LEN)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn store_dir(git: &GitRepo) -> PathBuf {
+    let configured = git.config_string(STORE_KEY).map(PathBuf::from).filter(|path| path.is_absolute());
+    configured.unwrap_or_else(|| git.common_dir().join(STORE_DIR))
+}
+
+fn shown_root(git: &GitRepo) -> &Path {
+    git.work_dir().unwrap_or_else(|| git.git_dir())
+}

@@ -1,0 +1,124 @@
+//! `pull`: fetches from the remote into the local store what a revision or one export needs.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use super::read::remote_data_with;
+use super::types::{BoundExport, Progress, ProgressFn, PullSummary, PullTarget};
+use super::workspace::Source;
+use super::{Repo, Workspace};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::pack::Frame;
+use crate::format::recipe::Recipe;
+use crate::format::tables::DataTables;
+use crate::id::{ChunkId, ContentDigest};
+use crate::store::Store;
+use crate::sync::{self, ChunkSink, LocalContent};
+
+impl Workspace {
+    /// Fetches all exports of a revision, or one export, into the store of the repository's clone.
+    ///
+    /// # Errors
+    /// `NotFound`, Auth, Damaged; what was fetched before stays and need not be fetched again.
+    pub fn pull(&self, target: &PullTarget, progress: ProgressFn<'_>) -> Result<PullSummary> {
+        let (repo, rev) = match target {
+            PullTarget::Rev(text) => self.parse_rev(text),
+            PullTarget::Export(spec) => (spec.repo.clone(), spec.rev.clone()),
+        };
+        let Source::Clone(clone) = self.source(repo.as_deref())? else {
+            return Err(Error::new(ErrorKind::Failed, "there is no clone on this machine to pull into")
+                .with_hint("read it directly with `onenb get`, or clone the repository first"));
+        };
+        let exports = match target {
+            PullTarget::Rev(_) => self.list(repo.as_deref(), &rev)?,
+            PullTarget::Export(spec) => vec![self.resolve(spec)?.export],
+        };
+        clone.pull_exports(&exports, &rev, progress)
+    }
+}
+
+impl Repo {
+    fn pull_exports(&self, exports: &[BoundExport], rev: &str, progress: ProgressFn<'_>) -> Result<PullSummary> {
+        let store = self.store()?;
+        let mut summary = PullSummary { exports: exports.len(), ..PullSummary::default() };
+        let mut missing: Vec<&BoundExport> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for export in exports {
+            if store.contains(&export.record.digest)?.is_none() && seen.insert(export.record.digest) {
+                missing.push(export);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(summary);
+        }
+        let Some((remote, storage)) = self.remote()? else {
+            return Err(Error::new(ErrorKind::NotFound, "some data is not here and storage is local")
+                .with_hint("name the remote that has it: `onenb remote set URL`"));
+        };
+        let mut left: BTreeSet<ContentDigest> = missing.iter().map(|export| export.record.digest).collect();
+        for export in missing {
+            if !left.contains(&export.record.digest) {
+                continue;
+            }
+            let data = remote_data_with(&remote, &export.record.digest, export.commit, rev)?.ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("`{}` is not at `{}`", export.record.label(), storage.url))
+                    .with_hint(format!("push it from the clone that has it: `onenb push {rev}`"))
+            })?;
+            let here: Vec<ContentDigest> =
+                left.iter().copied().filter(|digest| data.content_len(digest).is_some()).collect();
+            summary.bytes_received += fetch(&remote, &data, &here, store, progress)?;
+            summary.fetched += here.len();
+            left.retain(|digest| !here.contains(digest));
+        }
+        Ok(summary)
+    }
+}
+
+fn fetch(
+    remote: &sync::Remote,
+    data: &DataTables,
+    digests: &[ContentDigest],
+    store: &Store,
+    progress: ProgressFn<'_>,
+) -> Result<u64> {
+    let interrupted = Cell::new(false);
+    let mut sink = StoreSink { store, interrupted: &interrupted };
+    let mut report = |at: sync::Progress| {
+        let at = Progress { doing: "pulling", done: at.done_bytes, total: Some(at.total_bytes) };
+        interrupted.set(interrupted.get() || !progress(at));
+    };
+    Ok(sync::fetch(remote, data, digests, &mut sink, &mut report)?.bytes_received)
+}
+
+/// The local store as `sync` fills it.
+struct StoreSink<'a> {
+    store: &'a Store,
+    interrupted: &'a Cell<bool>,
+}
+
+impl ChunkSink for StoreSink<'_> {
+    fn has_content(&self, digest: &ContentDigest) -> Result<bool> {
+        Ok(self.store.contains(digest)?.is_some())
+    }
+
+    fn has_chunk(&self, chunk: &ChunkId) -> Result<bool> {
+        Ok(self.store.has_chunk(chunk)?)
+    }
+
+    fn insert_frame(&mut self, frame: Frame) -> Result<()> {
+        if self.interrupted.get() {
+            return Err(Error::new(ErrorKind::Interrupted, "interrupted").with_hint("run the pull again"));
+        }
+        self.store.insert_frames(std::iter::once(frame))?;
+        Ok(())
+    }
+
+    fn finish_content(&mut self, digest: &ContentDigest, content: LocalContent) -> Result<()> {
+        let (recipe, nodes) = match content {
+            LocalContent::Inline(bytes) => (Recipe::inline(bytes), vec![]),
+            LocalContent::Chunks { chunker, chunks } => Recipe::of_chunks(*digest, chunker, chunks),
+        };
+        self.store.insert_recipe(&recipe, &nodes)?;
+        Ok(())
+    }
+}

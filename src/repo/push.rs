@@ -1,0 +1,254 @@
+//! `push`: puts tags' data on the remote, the tag last. Never runs `git push`.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use super::Repo;
+use super::facts::now_unix;
+use super::types::{Progress, ProgressFn, PushOptions, PushOutcome, PushSummary};
+use crate::backend::RemoteUrl;
+use crate::catalog::ReadTransaction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::binding::PushLog;
+use crate::format::recipe::{RecipeBody, RecipeNode};
+use crate::format::record::ExportRecord;
+use crate::format::run::RunRecord;
+use crate::id::{ChunkId, CommitId, ContentDigest};
+use crate::store::{ObjectKind, Store};
+use crate::sync::{self, ChunkSource, LocalContent, PushRequest, TagOutcome, TagToPush};
+
+impl Repo {
+    /// Pushes tags, branches or commits.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown revision, Conflict for a tag that the remote has for another commit, `Failed` for runs
+    /// with parameters that their exports do not declare, Auth for a remote that is not approved.
+    pub fn push(&self, options: &PushOptions, progress: ProgressFn<'_>) -> Result<PushSummary> {
+        if self.storage()?.is_none() {
+            return Ok(PushSummary::default());
+        }
+        if let Some(tag) = &options.delete {
+            return self.delete_remote_tag(tag);
+        }
+        let commits = self.commits_to_push(options)?;
+        self.push_commits(&commits, options, progress)
+    }
+
+    fn commits_to_push(&self, options: &PushOptions) -> Result<BTreeMap<String, CommitId>> {
+        if options.revs.is_empty() {
+            let wanted = if options.all { None } else { Some(self.unpushed()?) };
+            let tags = self.git().tags()?.into_iter();
+            return Ok(tags.filter(|(tag, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(tag))).collect());
+        }
+        options.revs.iter().map(|rev| Ok((rev.clone(), self.commit_of(rev)?))).collect()
+    }
+
+    /// Pushes revisions that are resolved already. Named tags become readable by name, other revisions by commit.
+    pub(super) fn push_commits(
+        &self,
+        commits: &BTreeMap<String, CommitId>,
+        options: &PushOptions,
+        progress: ProgressFn<'_>,
+    ) -> Result<PushSummary> {
+        let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
+        let mut summary = PushSummary { remote: storage.url.clone(), ..PushSummary::default() };
+        let confirmed = |tag: &str, commit: &CommitId| self.facts(|view| view.is_confirmed(tag, commit, &storage.url));
+        let mut tags = Vec::new();
+        for (rev, commit) in commits {
+            let tag = self.tag_name(rev)?;
+            if let Some(tag) = &tag
+                && !options.force
+                && confirmed(tag, commit)?
+                && remote.is_current(tag, commit)?
+            {
+                summary.revs.push((rev.clone(), PushOutcome::AlreadyThere));
+                continue;
+            }
+            let exports: Vec<ExportRecord> = self.bound_at(*commit)?.into_iter().map(|bound| bound.record).collect();
+            let runs = self.runs_behind(*commit, &exports)?;
+            check_declared(rev, &runs)?;
+            summary.exports += exports.len();
+            self.warn_of_newer(rev, &exports, &mut summary.warnings)?;
+            tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, force: options.force }));
+        }
+        if tags.is_empty() {
+            return Ok(summary);
+        }
+        let named = !options.revs.is_empty();
+        // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
+        if options.create || RemoteUrl::parse(&storage.url)?.is_directory() {
+            remote.create()?;
+        }
+        let request = PushRequest {
+            repo_name: self.name().to_owned(),
+            tags: tags.iter().map(|(_, tag)| tag.clone()).collect(),
+            dry_run: options.dry_run,
+        };
+        let source = StoreSource { store: self.store()?, interrupted: Cell::new(false) };
+        let mut report_progress = |at: sync::Progress| {
+            let at = Progress { doing: "pushing", done: at.done_bytes, total: Some(at.total_bytes) };
+            source.interrupted.set(source.interrupted.get() || !progress(at));
+        };
+        let report = sync::push(&remote, &request, &source, &mut report_progress)?;
+        summary.packs = report.packs;
+        summary.bytes_sent = report.bytes_sent;
+        summary.requests = report.requests;
+        for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
+            let outcome = match outcome {
+                TagOutcome::Pushed => PushOutcome::Pushed,
+                TagOutcome::AlreadyThere => PushOutcome::AlreadyThere,
+                TagOutcome::MissingLocally(missing) if named => return Err(missing_data(rev, &missing)),
+                TagOutcome::MissingLocally(missing) => PushOutcome::Skipped(missing),
+                TagOutcome::Conflict { remote_commit } => return Err(conflict(rev, tag.commit, remote_commit)),
+            };
+            if !options.dry_run && !matches!(outcome, PushOutcome::Skipped(_)) {
+                self.log_push(tag, &storage.url)?;
+            }
+            summary.revs.push((rev.clone(), outcome));
+        }
+        Ok(summary)
+    }
+
+    /// Returns the tag that a revision names, without `refs/tags/`; `None` for branches and commits.
+    fn tag_name(&self, rev: &str) -> Result<Option<String>> {
+        let name = rev.strip_prefix("refs/tags/").unwrap_or(rev);
+        Ok(self.git().tag_commit(name)?.map(|_| name.to_owned()))
+    }
+
+    fn log_push(&self, tag: &TagToPush, remote: &str) -> Result<()> {
+        let Some(name) = &tag.tag else { return Ok(()) };
+        if self.facts(|view| view.is_confirmed(name, &tag.commit, remote))? {
+            return Ok(());
+        }
+        let (tag, commit, remote) = (name.clone(), tag.commit, remote.to_owned());
+        let log = PushLog { tag, commit, remote, time_unix: now_unix() };
+        self.remember(&[(ObjectKind::PUSH_LOG, log.to_bytes())])
+    }
+
+    fn delete_remote_tag(&self, tag: &str) -> Result<PushSummary> {
+        let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
+        remote.delete_tag(tag)?;
+        Ok(PushSummary {
+            remote: storage.url,
+            warnings: vec![format!("deleted `{tag}` on the remote")],
+            ..PushSummary::default()
+        })
+    }
+
+    /// Returns the runs that made what a commit has: for each notebook and parameter set the newest up to that commit.
+    pub(super) fn runs_behind(&self, commit: CommitId, exports: &[ExportRecord]) -> Result<Vec<RunRecord>> {
+        self.snapshot(commit)?;
+        let history: std::collections::BTreeMap<CommitId, usize> = self
+            .git()
+            .walk_topological(&[commit], &|_| false)?
+            .into_iter()
+            .enumerate()
+            .map(|(at, commit)| (commit, at))
+            .collect();
+        let mut newest: BTreeMap<(String, crate::id::ParamsHash), (usize, RunRecord)> = BTreeMap::new();
+        for row in self.view(ReadTransaction::all_runs)? {
+            let Some(at) = history.get(&row.commit) else { continue };
+            let run = row.entry.record;
+            let key = (run.path.clone(), run.params.hash());
+            if newest.get(&key).is_none_or(|(other, _)| other < at) {
+                newest.insert(key, (*at, run));
+            }
+        }
+        let digests: std::collections::BTreeSet<ContentDigest> = exports.iter().map(|record| record.digest).collect();
+        let made = |run: &RunRecord| run.exports.iter().any(|export| digests.contains(&export.digest));
+        Ok(newest.into_values().map(|(_, run)| run).filter(made).collect())
+    }
+
+    fn warn_of_newer(&self, rev: &str, exports: &[ExportRecord], warnings: &mut Vec<String>) -> Result<()> {
+        for export in exports {
+            if let Ok(Some(now)) = self.working_record(&export.key())
+                && now.digest != export.digest
+                && Some(self.commit_of(rev)?) == self.git().head()?
+            {
+                warnings.push(format!("`{}` was re-exported after {rev} and is not in it", export.label()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the raw length of everything that these tags have; an upper bound of what a push sends.
+    pub(super) fn raw_len_of(&self, tags: &[(String, CommitId)]) -> Result<u64> {
+        let mut contents = std::collections::BTreeMap::new();
+        for (_, commit) in tags {
+            for bound in self.bound_at(*commit)? {
+                contents.insert(bound.record.digest, bound.record.size);
+            }
+        }
+        Ok(contents.into_values().sum())
+    }
+}
+
+/// Refuses runs whose exports do not say which parameters they depend on: another run would overwrite them unseen.
+fn check_declared(rev: &str, runs: &[RunRecord]) -> Result<()> {
+    for run in runs {
+        for export in run.exports.iter().filter(|export| !export.params.is_empty()) {
+            let missing: Vec<_> = run
+                .params
+                .iter()
+                .filter(|(name, _)| export.params.get(name).is_none())
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            if !missing.is_empty() {
+                let message = format!(
+                    "`{}` at `{rev}`: parameters {} of `{}` are not in the dict of `{}`",
+                    run.path,
+                    missing.join(", "),
+                    run.path,
+                    export.name
+                );
+                return Err(Error::new(ErrorKind::Failed, message).with_hint(
+                    "add them to the dict that the import names (`from OneNB.exports._p1 import ..`), rerun and commit",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn missing_data(rev: &str, missing: &[String]) -> Error {
+    let message =
+        format!("the data of {} at `{rev}` is neither in the local store nor on the remote", missing.join(", "));
+    Error::new(ErrorKind::NotFound, message).with_hint("push from the clone that made it, or rerun the notebook")
+}
+
+fn conflict(rev: &str, local: CommitId, remote: CommitId) -> Error {
+    let message =
+        format!("tag `{rev}` is on the remote for commit {}, and names {} here", remote.short(), local.short());
+    Error::new(ErrorKind::Conflict, message)
+        .with_hint(format!("move it with `onenb push --force {rev}`; the old mapping stays in the log"))
+}
+
+/// The local store as `sync` reads it.
+struct StoreSource<'a> {
+    store: &'a Store,
+    interrupted: Cell<bool>,
+}
+
+impl ChunkSource for StoreSource<'_> {
+    fn content(&self, digest: &ContentDigest) -> Result<Option<LocalContent>> {
+        if self.store.contains(digest)?.is_none() {
+            return Ok(None);
+        }
+        let (recipe, nodes) = self.store.recipe_of(digest)?;
+        let chunker = recipe.chunker();
+        Ok(Some(match recipe.body() {
+            RecipeBody::Inline(bytes) => LocalContent::Inline(bytes.clone()),
+            RecipeBody::Flat(chunks) => LocalContent::Chunks { chunker, chunks: chunks.clone() },
+            RecipeBody::Tree(_) => {
+                LocalContent::Chunks { chunker, chunks: nodes.into_iter().flat_map(RecipeNode::into_chunks).collect() }
+            }
+        }))
+    }
+
+    fn frame_with(&self, chunk: &ChunkId) -> Result<crate::format::pack::Frame> {
+        if self.interrupted.get() {
+            return Err(Error::new(ErrorKind::Interrupted, "interrupted").with_hint("run the push again"));
+        }
+        Ok(self.store.frame_with(chunk)?)
+    }
+}

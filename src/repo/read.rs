@@ -1,0 +1,321 @@
+//! Reading: from the local store where the content is, else from the remote, chunk by chunk, each verified.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use super::resolve::not_found;
+use super::types::{BoundExport, Dependency, MovedTag, ResolvedExport};
+use super::workspace::Source;
+use super::{Repo, Workspace};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::record::{ExportKey, ExportRecord};
+use crate::format::snapshot::Snapshot;
+use crate::format::spec::{Spec, WORKING};
+use crate::format::tables::DataTables;
+use crate::id::{CommitId, ContentDigest};
+use crate::store::ContentReader;
+use crate::sync::{Remote, RemoteContent};
+
+/// Deepest chain of inputs that `deps` follows.
+const MAX_DEPENDENCY_DEPTH: usize = 64;
+
+/// Where the content of a resolved export is to be found.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// In a clone's store, or on that clone's remote.
+    Clone(Repo),
+    /// On a remote alone.
+    Remote { remote: Arc<Remote>, data: Arc<DataTables> },
+}
+
+/// Reads one content: seekable, verified, without loading it.
+pub struct ExportReader {
+    source: Content,
+    len: u64,
+}
+
+enum Content {
+    Local(ContentReader),
+    Remote(RemoteContent),
+}
+
+impl ExportReader {
+    pub(super) fn local(reader: ContentReader) -> Self {
+        Self { len: reader.len(), source: Content::Local(reader) }
+    }
+
+    pub(super) fn remote(reader: RemoteContent) -> Self {
+        Self { len: reader.len(), source: Content::Remote(reader) }
+    }
+
+    /// Returns the length of the content in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns whether the content has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Read for ExportReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.source {
+            Content::Local(reader) => reader.read(buffer),
+            Content::Remote(reader) => reader.read(buffer),
+        }
+    }
+}
+
+impl Seek for ExportReader {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        match &mut self.source {
+            Content::Local(reader) => reader.seek(position),
+            Content::Remote(reader) => reader.seek(position),
+        }
+    }
+}
+
+impl Workspace {
+    /// Resolves a specification to one export.
+    ///
+    /// # Errors
+    /// `NotFound` with what comes near, Auth for a remote that is not approved.
+    pub fn resolve(&self, spec: &Spec) -> Result<ResolvedExport> {
+        match self.source(spec.repo.as_deref())? {
+            Source::Clone(clone) => clone.resolve_spec(spec),
+            Source::Remote { name, storage } => {
+                let remote = self.open_remote(&name, &storage)?;
+                resolve_remote(remote, &name, spec)
+            }
+        }
+    }
+
+    /// Opens the content of a resolved export.
+    ///
+    /// # Errors
+    /// Damaged with the exports concerned, `NotFound` where neither the store nor the remote has it.
+    pub fn read(&self, export: &ResolvedExport) -> Result<ExportReader> {
+        let record = &export.export.record;
+        let doing = || format!("could not read `{}` at `{}`", record.label(), export.rev);
+        match &export.place {
+            Place::Clone(clone) => {
+                clone.read_content(record, export.export.commit, &export.rev).map_err(|error| error.context(doing()))
+            }
+            Place::Remote { remote, data } => {
+                let reader =
+                    remote.open_content(data, &record.digest).map_err(|error| Error::from(error).context(doing()))?;
+                Ok(ExportReader::remote(reader))
+            }
+        }
+    }
+
+    /// Returns what an export was made from, and what that was made from in turn, nearest first.
+    ///
+    /// # Errors
+    /// What resolving can meet, except that inputs which cannot be found any more end their chain.
+    pub fn deps(&self, export: &ResolvedExport) -> Result<Vec<Dependency>> {
+        let mut found = Vec::new();
+        let mut level: Vec<_> = export.export.record.inputs.clone();
+        let mut seen = std::collections::BTreeSet::new();
+        for depth in 1..=MAX_DEPENDENCY_DEPTH {
+            let mut next = Vec::new();
+            for input in std::mem::take(&mut level) {
+                if !seen.insert((input.repo.clone(), input.rev.clone(), input.name.clone(), input.params.hash())) {
+                    continue;
+                }
+                let at = |rev: &str| Spec {
+                    repo: Some(input.repo.clone()),
+                    rev: rev.to_owned(),
+                    name: input.name.clone(),
+                    params: input.params.clone(),
+                };
+                if let Ok(then) = self.resolve(&at(&input.rev)) {
+                    next.extend(then.export.record.inputs);
+                }
+                let now = self
+                    .resolve(&at("HEAD"))
+                    .ok()
+                    .map(|now| now.export.record.digest)
+                    .filter(|digest| *digest != input.digest);
+                found.push(Dependency { input, depth, now });
+            }
+            level = next;
+        }
+        Ok(found)
+    }
+}
+
+impl Repo {
+    fn resolve_spec(&self, spec: &Spec) -> Result<ResolvedExport> {
+        let found = |export, moved| ResolvedExport {
+            repo: self.name().to_owned(),
+            rev: spec.rev.clone(),
+            export,
+            moved,
+            place: Place::Clone(self.clone()),
+        };
+        if spec.rev != WORKING && self.commit_of(&spec.rev).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            // A revision that Git does not know here is looked up as a tag on the approved remote.
+            if let Some((remote, _)) = self.remote_if_approved()?
+                && remote.snapshot_of_tag(&spec.rev)?.is_some()
+            {
+                return resolve_remote(remote, self.name(), spec);
+            }
+        }
+        let export = self.resolve_local(&spec.rev, &spec.name, &spec.params)?;
+        Ok(found(export, self.moved_tag(&spec.rev)?))
+    }
+
+    fn remote_if_approved(&self) -> Result<Option<(Remote, crate::format::config::StorageConfig)>> {
+        match self.remote() {
+            Err(error) if error.kind() == ErrorKind::Auth => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Returns whether this tag was pushed for another commit than it names now.
+    fn moved_tag(&self, rev: &str) -> Result<Option<MovedTag>> {
+        let Some(local) = self.git().tag_commit(rev)? else { return Ok(None) };
+        let Some(storage) = self.storage()? else { return Ok(None) };
+        let pushes = self.facts(|view| view.pushes_of(&storage.url))?;
+        let last = pushes.into_iter().rfind(|push| push.tag == rev);
+        Ok(last.filter(|push| push.commit != local).map(|push| MovedTag {
+            tag: rev.to_owned(),
+            local,
+            remote: push.commit,
+        }))
+    }
+
+    /// Opens a record's content from the store, else from the remote.
+    pub(super) fn read_content(
+        &self,
+        record: &ExportRecord,
+        commit: Option<CommitId>,
+        rev: &str,
+    ) -> Result<ExportReader> {
+        if let Some(store) = self.store_if_present()?
+            && store.contains(&record.digest)?.is_some()
+        {
+            return Ok(ExportReader::local(store.open_content(&record.digest)?));
+        }
+        let absent = |hint: &str| {
+            Error::new(ErrorKind::Damaged, format!("its data ({}) is not in the local store", record.digest.short()))
+                .with_hint(hint)
+        };
+        let Some((remote, storage)) = self.remote()? else {
+            return Err(absent("storage is local, so another clone must have it; list all damage with `onenb verify`"));
+        };
+        match remote_data_with(&remote, &record.digest, commit, rev)? {
+            Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?)),
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("its data is neither in the local store nor at `{}`", storage.url),
+            )
+            .with_hint(format!("push it from the clone that has it: `onenb push {rev}`"))),
+        }
+    }
+
+    /// Lists a revision that only the remote knows; `None` where there is no such tag there either.
+    pub(super) fn list_remote(&self, rev: &str) -> Option<Vec<BoundExport>> {
+        let (remote, _) = self.remote_if_approved().ok().flatten()?;
+        list_remote(&remote, rev).ok()
+    }
+
+    /// Returns labels of exports by content, over tags, branches, HEAD and the work tree, each with one revision.
+    pub(super) fn labels_by_content(&self) -> Result<BTreeMap<ContentDigest, Vec<String>>> {
+        let mut revs: Vec<(String, CommitId)> = self.git().tags()?;
+        revs.extend(self.git().branches()?);
+        if let Some(head) = self.git().head()? {
+            revs.push(("HEAD".to_owned(), head));
+        }
+        let mut labels: BTreeMap<ContentDigest, Vec<String>> = BTreeMap::new();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut add = |rev: &str, key: ExportKey, record: &ExportRecord| {
+            if seen.insert((key, record.digest)) {
+                labels.entry(record.digest).or_default().push(format!("{rev}:{}", record.label()));
+            }
+        };
+        for (rev, commit) in revs {
+            for bound in self.bound_at(commit)? {
+                add(&rev, bound.record.key(), &bound.record);
+            }
+        }
+        for export in self.working()?.exports {
+            add(WORKING, export.record.key(), &export.record);
+        }
+        Ok(labels)
+    }
+
+    /// Opens a content by its digest, wherever it came from.
+    ///
+    /// # Errors
+    /// `NotFound`, Damaged.
+    pub fn open_object(&self, digest: &ContentDigest) -> Result<ExportReader> {
+        Ok(ExportReader::local(self.store()?.open_content(digest)?))
+    }
+}
+
+/// Finds where a remote has a content: by tag, by the commit that bound it, else by the index of contents.
+pub(super) fn remote_data_with(
+    remote: &Remote,
+    digest: &ContentDigest,
+    commit: Option<CommitId>,
+    rev: &str,
+) -> Result<Option<DataTables>> {
+    let holds = |data: &DataTables| data.content_len(digest).is_some();
+    if let Some((_, snapshot)) = remote.snapshot_of_tag(rev)?
+        && holds(&snapshot.data)
+    {
+        return Ok(Some(snapshot.data));
+    }
+    if let Some(commit) = commit
+        && let Some(snapshot) = remote.snapshot_of_commit(&commit)?
+        && holds(&snapshot.data)
+    {
+        return Ok(Some(snapshot.data));
+    }
+    Ok(remote.data_with(digest)?)
+}
+
+fn resolve_remote(remote: Remote, name: &str, spec: &Spec) -> Result<ResolvedExport> {
+    let snapshot = remote_rev(&remote, &spec.rev)?;
+    let key = ExportKey { name: spec.name.clone(), params_hash: spec.params.hash() };
+    let Some(record) = snapshot.exports.iter().find(|record| record.key() == key) else {
+        let all = snapshot.exports.iter();
+        return Err(not_found(&spec.rev, &spec.name, &spec.params, all.map(|record| (&record.name, &record.params))));
+    };
+    let export = BoundExport { record: record.clone(), commit: Some(snapshot.commit) };
+    let place = Place::Remote { remote: Arc::new(remote), data: Arc::new(snapshot.data) };
+    Ok(ResolvedExport { repo: name.to_owned(), rev: spec.rev.clone(), export, moved: None, place })
+}
+
+/// Lists the exports that a remote has at a tag or full commit id.
+pub(super) fn list_remote(remote: &Remote, rev: &str) -> Result<Vec<BoundExport>> {
+    let snapshot = remote_rev(remote, rev)?;
+    let commit = Some(snapshot.commit);
+    Ok(snapshot.exports.into_iter().map(|record| BoundExport { record, commit }).collect())
+}
+
+pub(super) fn remote_rev(remote: &Remote, rev: &str) -> Result<Snapshot> {
+    let tag = rev.strip_prefix("refs/tags/").unwrap_or(rev);
+    if let Some((_, snapshot)) = remote.snapshot_of_tag(tag)? {
+        return Ok(snapshot);
+    }
+    if let Ok(commit) = rev.parse::<CommitId>()
+        && let Some(snapshot) = remote.snapshot_of_commit(&commit)?
+    {
+        return Ok(snapshot);
+    }
+    let tags: Vec<String> = remote.tags()?.into_iter().map(|tag| tag.tag).collect();
+    let near = crate::git::nearest(rev, tags.iter().map(String::as_str));
+    let hint = match near.first() {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("it has {} tags; push this one with `onenb push {rev}` from a clone", tags.len()),
+    };
+    Err(Error::new(ErrorKind::NotFound, format!("the remote has no tag `{rev}`")).with_hint(hint))
+}

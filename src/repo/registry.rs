@@ -1,0 +1,218 @@
+//! The user's configuration: registered repositories, and the remotes this user approved on this machine.
+//!
+//! - A remote known only from a tracked file is neither read nor written until its URL, endpoint and region are approved.
+//! - The file is rewritten whole under a lock, so that two processes registering at once both stay registered.
+//! - Without a configuration directory nothing is registered and nothing is approved.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::types::Environment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::config::{MAX_CONFIG_LEN, RegisteredRepo, StorageConfig, UserConfig};
+use crate::fs::{self, FileLock, Sharing};
+
+/// Reads and changes the user's configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Registry {
+    file: Option<PathBuf>,
+    system: Option<PathBuf>,
+    approved_now: Option<String>,
+}
+
+impl Registry {
+    pub(crate) fn new(environment: &Environment) -> Self {
+        Self {
+            file: environment.config_dir.as_ref().map(|dir| dir.join("config.toml")),
+            system: environment.system_config.clone(),
+            approved_now: environment.approved_remote.clone(),
+        }
+    }
+
+    /// Returns the user's configuration; a missing file is an empty one.
+    pub(crate) fn load(&self) -> Result<UserConfig> {
+        self.file.as_deref().map_or_else(|| Ok(UserConfig::default()), read_config)
+    }
+
+    fn system(&self) -> UserConfig {
+        // The machine's file only ever adds approvals; one that cannot be read adds none.
+        self.system.as_deref().and_then(|path| read_config(path).ok()).unwrap_or_default()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut UserConfig) -> Result<()>) -> Result<()> {
+        let file = self.file.as_deref().ok_or_else(|| {
+            Error::new(ErrorKind::Failed, "there is no home directory to keep the user configuration in")
+                .with_hint("set `HOME` or `XDG_CONFIG_HOME`")
+        })?;
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let _lock = FileLock::acquire(&file.with_extension("lock"), Sharing::Exclusive)?;
+        let mut config = read_config(file)?;
+        let before = config.clone();
+        change(&mut config)?;
+        if config != before {
+            fs::write_atomic(file, config.to_text().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Registers a clone: the same remote or root commit is the same repository, anything else under a taken name is refused.
+    pub(crate) fn register(&self, name: &str, clone: &RegisteredRepo) -> Result<()> {
+        self.change(|config| {
+            let Some(known) = config.repos.get_mut(name) else {
+                config.repos.insert(name.to_owned(), clone.clone());
+                return Ok(());
+            };
+            known.paths.retain(|path| Path::new(path).exists());
+            let same_root = known.root_commit.is_some() && known.root_commit == clone.root_commit;
+            let same_remote = known.remote.is_some() && known.remote == clone.remote;
+            let same_path = known.paths.iter().any(|path| clone.paths.contains(path));
+            if !same_root && !same_remote && !same_path && !known.is_dead() {
+                let other =
+                    known.paths.first().cloned().or_else(|| known.remote.as_ref().map(|remote| remote.url.clone()));
+                return Err(taken(name, &other.unwrap_or_default(), clone.paths.first().map_or("", String::as_str)));
+            }
+            for path in &clone.paths {
+                known.paths.retain(|other| other != path);
+                known.paths.insert(0, path.clone());
+            }
+            known.root_commit = clone.root_commit.clone().or(known.root_commit.take());
+            known.remote = clone.remote.clone().or(known.remote.take());
+            Ok(())
+        })
+    }
+
+    /// Sets the remote under which a repository's data can be read, and approves it.
+    pub(crate) fn add_remote(&self, name: &str, storage: &StorageConfig) -> Result<()> {
+        crate::format::config::check_repo_name(name)?;
+        self.change(|config| {
+            let known = config.repos.entry(name.to_owned()).or_default();
+            known.paths.retain(|path| Path::new(path).exists());
+            if let (Some(path), Some(remote)) = (known.paths.first(), &known.remote)
+                && remote != storage
+            {
+                return Err(taken(name, path, &storage.url));
+            }
+            known.remote = Some(storage.clone());
+            approve(config, storage);
+            Ok(())
+        })
+    }
+
+    /// Approves one remote for good.
+    pub(crate) fn approve(&self, storage: &StorageConfig) -> Result<()> {
+        self.change(|config| {
+            approve(config, storage);
+            Ok(())
+        })
+    }
+
+    /// Approves every URL that starts with a prefix.
+    pub(crate) fn approve_prefix(&self, prefix: &str) -> Result<()> {
+        self.change(|config| {
+            if !config.approved_prefixes.iter().any(|known| known == prefix) {
+                config.approved_prefixes.push(prefix.to_owned());
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns whether data may be sent to or read from a remote.
+    pub(crate) fn is_approved(&self, storage: &StorageConfig) -> Result<bool> {
+        let here = self.approved_now.as_deref() == Some(storage.url.as_str()) && storage.endpoint_url.is_none();
+        Ok(here || [self.load()?, self.system()].iter().any(|config| allows(config, storage)))
+    }
+}
+
+impl RegisteredRepo {
+    fn is_dead(&self) -> bool {
+        self.paths.is_empty() && self.remote.is_none()
+    }
+}
+
+fn approve(config: &mut UserConfig, storage: &StorageConfig) {
+    if !config.approved.contains(storage) {
+        config.approved.push(storage.clone());
+    }
+}
+
+fn allows(config: &UserConfig, storage: &StorageConfig) -> bool {
+    let by_prefix = storage.endpoint_url.is_none()
+        && config.approved_prefixes.iter().any(|prefix| storage.url.starts_with(prefix.as_str()));
+    by_prefix || config.approved.contains(storage)
+}
+
+fn taken(name: &str, known: &str, new: &str) -> Error {
+    Error::new(ErrorKind::Conflict, format!("the repository name `{name}` belongs to `{known}`, not to `{new}`"))
+        .with_hint("choose another name with `onenb init --name NAME`")
+}
+
+fn read_config(path: &Path) -> Result<UserConfig> {
+    match fs::read_bounded(path, MAX_CONFIG_LEN) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            UserConfig::from_text(&text)
+                .map_err(|error| Error::from(error).context(format!("could not read `{}`", path.display())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(UserConfig::default()),
+        Err(error) => Err(Error::from(error).context(format!("could not read `{}`", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry(dir: &Path) -> Registry {
+        Registry::new(&Environment { config_dir: Some(dir.to_path_buf()), ..Environment::default() })
+    }
+
+    fn storage(url: &str) -> StorageConfig {
+        StorageConfig { url: url.to_owned(), endpoint_url: None, region: None }
+    }
+
+    fn clone_at(path: &Path, root: &str) -> RegisteredRepo {
+        RegisteredRepo { paths: vec![path.display().to_string()], root_commit: Some(root.to_owned()), remote: None }
+    }
+
+    #[test]
+    fn clones_of_one_repository_share_a_name_and_strangers_are_refused() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let registry = registry(dir.path());
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        fs::create_dir_all(&one)?;
+        fs::create_dir_all(&two)?;
+        registry.register("sales", &clone_at(&one, "aa"))?;
+        registry.register("sales", &clone_at(&two, "aa"))?;
+        assert_eq!(registry.load()?.repos["sales"].paths.len(), 2);
+        let stranger = registry.register("sales", &clone_at(dir.path(), "bb")).expect_err("another root commit");
+        assert_eq!(stranger.kind(), ErrorKind::Conflict);
+        Ok(())
+    }
+
+    #[test]
+    fn a_changed_endpoint_needs_a_new_approval() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let registry = registry(dir.path());
+        let plain = storage("s3://bucket");
+        registry.approve(&plain)?;
+        assert!(registry.is_approved(&plain)?);
+        let elsewhere = StorageConfig { endpoint_url: Some("https://evil.example".to_owned()), ..plain };
+        assert!(!registry.is_approved(&elsewhere)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_prefix_approves_what_is_below_it_but_no_other_endpoint() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let registry = registry(dir.path());
+        registry.approve_prefix("s3://acme-")?;
+        assert!(registry.is_approved(&storage("s3://acme-data/x"))?);
+        assert!(!registry.is_approved(&storage("s3://other"))?);
+        let elsewhere =
+            StorageConfig { endpoint_url: Some("https://evil.example".to_owned()), ..storage("s3://acme-data") };
+        assert!(!registry.is_approved(&elsewhere)?);
+        Ok(())
+    }
+}

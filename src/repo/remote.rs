@@ -1,0 +1,183 @@
+//! Remotes as the facade sees them: which one is in force, whether the user approved it, and how it is opened.
+
+use std::path::Path;
+
+use super::registry::Registry;
+use super::types::Check;
+use super::{Repo, Workspace};
+use crate::backend::RemoteUrl;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig, StorageConfig};
+use crate::fs;
+use crate::id::ContentDigest;
+use crate::sync::{Remote, RemoteOptions};
+
+/// Git configuration key (never part of a clone) that overrides the tracked remote on one machine.
+const LOCAL_KEY: &str = "onenb.remote";
+
+/// Shows where data goes, for people.
+pub(super) fn describe(storage: Option<&StorageConfig>) -> String {
+    storage.map_or_else(|| "local only".to_owned(), |storage| storage.url.clone())
+}
+
+/// Opens a remote that the user approved.
+///
+/// # Errors
+/// Auth for one that is not approved: no request is sent.
+pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, cache_dir: Option<&Path>) -> Result<Remote> {
+    if !registry.is_approved(storage)? {
+        return Err(not_approved(storage));
+    }
+    open(storage, cache_dir)
+}
+
+/// Opens a remote without asking whether it is approved: the caller knows, or the user typed its URL.
+pub(super) fn open(storage: &StorageConfig, cache_dir: Option<&Path>) -> Result<Remote> {
+    let backend = RemoteUrl::parse(&storage.url)?.open()?;
+    let cache_dir = cache_dir.map(|dir| dir.join("remotes").join(ContentDigest::of(storage.url.as_bytes()).short()));
+    Ok(Remote::open(backend, RemoteOptions { cache_dir }))
+}
+
+fn not_approved(storage: &StorageConfig) -> Error {
+    Error::new(
+        ErrorKind::Auth,
+        format!("the remote `{}` is known only from this repository's configuration", storage.url),
+    )
+    .with_hint(format!("if you trust it, approve it once with `onenb remote approve {}`", storage.url))
+}
+
+/// Makes the storage that a URL or absolute directory names.
+///
+/// # Errors
+/// Usage for anything else.
+pub(super) fn storage_of_url(url: &str) -> Result<StorageConfig> {
+    RemoteUrl::parse(url)?;
+    Ok(StorageConfig { url: url.to_owned(), endpoint_url: None, region: None })
+}
+
+impl Repo {
+    /// Returns the remote in force: this machine's override, else the tracked one.
+    pub(super) fn storage(&self) -> Result<Option<StorageConfig>> {
+        match self.git().config_string(LOCAL_KEY) {
+            Some(url) => storage_of_url(&url).map(Some),
+            None => Ok(self.0.config.storage.clone()),
+        }
+    }
+
+    /// Returns the remote in force, where it comes from (`local` or `tracked`), and whether it is approved.
+    ///
+    /// # Errors
+    /// Usage for a malformed URL in Git's configuration.
+    pub fn remote_show(&self) -> Result<Option<(StorageConfig, &'static str, bool)>> {
+        let Some(storage) = self.storage()? else { return Ok(None) };
+        let local = self.git().config_string(LOCAL_KEY).is_some();
+        let approved = local || self.registry().is_approved(&storage)?;
+        Ok(Some((storage, if local { "local" } else { "tracked" }, approved)))
+    }
+
+    /// Sets the tracked remote, staging the configuration, or with `local` this machine's override. Typing it approves it.
+    ///
+    /// # Errors
+    /// Usage for a malformed URL.
+    pub fn remote_set(&self, storage: &StorageConfig, local: bool) -> Result<()> {
+        RemoteUrl::parse(&storage.url)?;
+        if local {
+            self.git().set_config(LOCAL_KEY, &storage.url)?;
+            return Ok(());
+        }
+        let root = self.work_dir().ok_or_else(super::working::bare)?;
+        let path = root.join(CONFIG_PATH);
+        let text = String::from_utf8_lossy(&fs::read_bounded(&path, MAX_CONFIG_LEN)?).into_owned();
+        let (mut config, _) = RepoConfig::from_text(&text)?;
+        config.storage = Some(storage.clone());
+        self.registry().approve(storage)?;
+        fs::write_atomic(&path, config.to_text().as_bytes())?;
+        self.git().stage(&[CONFIG_PATH])?;
+        Ok(())
+    }
+
+    fn open_storage(&self, storage: &StorageConfig) -> Result<Remote> {
+        open(storage, self.0.environment.cache_dir.as_deref())
+    }
+
+    /// Opens the remote in force; `None` when storage is local.
+    pub(super) fn remote(&self) -> Result<Option<(Remote, StorageConfig)>> {
+        let Some((storage, _, approved)) = self.remote_show()? else { return Ok(None) };
+        if !approved {
+            return Err(not_approved(&storage));
+        }
+        Ok(Some((self.open_storage(&storage)?, storage)))
+    }
+
+    /// Asks the remote whether it is there and what it holds.
+    ///
+    /// # Errors
+    /// Usage for a malformed URL; everything else becomes a check that failed.
+    pub fn remote_check(&self) -> Result<Vec<Check>> {
+        let check = |name: &str, ok: bool, message: String, hint: Option<String>| Check {
+            name: name.to_owned(),
+            ok,
+            message,
+            hint,
+        };
+        let Some((storage, origin, approved)) = self.remote_show()? else {
+            return Ok(vec![check(
+                "remote",
+                true,
+                "storage is local".to_owned(),
+                Some("`onenb remote set URL`".to_owned()),
+            )]);
+        };
+        let approval = (!approved).then(|| format!("`onenb remote approve {}`", storage.url));
+        let mut checks = vec![check("approved", approved, format!("{} ({origin})", storage.url), approval)];
+        if approved {
+            checks.push(match self.open_storage(&storage).and_then(|remote| Ok(remote.tags()?.len())) {
+                Ok(tags) => check("reachable", true, format!("{tags} tags"), None),
+                Err(error) => check("reachable", false, error.to_string(), error.hint().map(str::to_owned)),
+            });
+        }
+        Ok(checks)
+    }
+}
+
+impl Workspace {
+    /// Registers a repository by hand under a name, with the remote its data is read from.
+    ///
+    /// # Errors
+    /// Usage for a bad name or URL, Conflict for a name that another repository has.
+    pub fn remote_add(&self, name: &str, storage: &StorageConfig) -> Result<()> {
+        RemoteUrl::parse(&storage.url)?;
+        self.registry().add_remote(name, storage)
+    }
+
+    /// Approves a URL, or the tracked remote of the repository we stand in. Returns what was approved.
+    ///
+    /// # Errors
+    /// Usage for a malformed URL, `Failed` where there is no remote to approve.
+    pub fn remote_approve(&self, url: Option<&str>) -> Result<String> {
+        let tracked = self.repo().ok().and_then(|repo| repo.0.config.storage.clone());
+        let storage = match (url, tracked) {
+            (Some(url), Some(tracked)) if tracked.url == url => tracked,
+            (Some(url), _) => storage_of_url(url)?,
+            (None, Some(tracked)) => tracked,
+            (None, None) => {
+                return Err(Error::new(ErrorKind::Failed, "there is no tracked remote here to approve")
+                    .with_hint("name it: `onenb remote approve URL`"));
+            }
+        };
+        self.registry().approve(&storage)?;
+        Ok(storage.url)
+    }
+
+    /// Approves every remote whose URL starts with a prefix.
+    ///
+    /// # Errors
+    /// Usage for a prefix without a scheme or an absolute path.
+    pub fn remote_approve_prefix(&self, prefix: &str) -> Result<()> {
+        if !crate::format::spec::is_url(prefix) {
+            return Err(Error::new(ErrorKind::Usage, format!("`{prefix}` is no prefix of a URL"))
+                .with_hint("for example `s3://acme-`"));
+        }
+        self.registry().approve_prefix(prefix)
+    }
+}

@@ -1,0 +1,130 @@
+//! Resolution: from a revision and a key to the one record that Git, the store or the remote has for it.
+
+use super::Repo;
+use super::types::BoundExport;
+use crate::catalog::Bound;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::ExportName;
+use crate::format::params::{ParamValue, Params};
+use crate::format::record::ExportKey;
+use crate::format::spec::WORKING;
+use crate::git::nearest;
+use crate::id::CommitId;
+
+/// Most candidates that a hint names.
+const MAX_NAMED: usize = 5;
+
+impl Repo {
+    /// Resolves a revision to its commit.
+    ///
+    /// # Errors
+    /// `NotFound` with the nearest names.
+    pub fn commit_of(&self, rev: &str) -> Result<CommitId> {
+        Ok(self.git().resolve(rev)?.commit)
+    }
+
+    /// Returns all exports of a revision, sorted by name and parameters.
+    pub(super) fn list_local(&self, rev: &str) -> Result<Vec<BoundExport>> {
+        if rev == WORKING {
+            return Ok(self.working()?.exports);
+        }
+        let commit = self.commit_of(rev)?;
+        Ok(self.bound_at(commit)?.into_iter().map(from_bound).collect())
+    }
+
+    /// Returns one export of a revision.
+    ///
+    /// # Errors
+    /// `NotFound`, listing names or parameter sets that come near.
+    pub(super) fn resolve_local(&self, rev: &str, name: &ExportName, params: &Params) -> Result<BoundExport> {
+        let key = ExportKey { name: name.clone(), params_hash: params.hash() };
+        if rev == WORKING {
+            if let Some(record) = self.working_record(&key)? {
+                return Ok(BoundExport { record, commit: None });
+            }
+        } else {
+            let snapshot = self.snapshot(self.commit_of(rev)?)?;
+            if let Some(bound) = self.view(|view| view.entry(snapshot, &key))? {
+                return Ok(from_bound(bound));
+            }
+        }
+        let all = self.list_local(rev)?;
+        Err(not_found(rev, name, params, all.iter().map(|export| (&export.record.name, &export.record.params))))
+    }
+}
+
+pub(super) fn from_bound(bound: Bound) -> BoundExport {
+    BoundExport { record: bound.record, commit: Some(bound.commit) }
+}
+
+/// Says what is missing and what comes near: a type that was forgotten, other parameter sets, similar names.
+pub(super) fn not_found<'a>(
+    rev: &str,
+    name: &ExportName,
+    params: &Params,
+    all: impl Iterator<Item = (&'a ExportName, &'a Params)>,
+) -> Error {
+    let all: Vec<_> = all.collect();
+    let sets: Vec<&Params> = all.iter().filter(|(other, _)| *other == name).map(|(_, params)| *params).collect();
+    if sets.is_empty() {
+        let names: std::collections::BTreeSet<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+        let error = Error::new(ErrorKind::NotFound, format!("`{rev}` has no export `{name}`"));
+        return match nearest(name.as_str(), names.iter().copied()).as_slice() {
+            [] if names.is_empty() => {
+                error.with_hint(format!("`{rev}` has no exports at all; list others with `onenb ls REV`"))
+            }
+            [] => error.with_hint(format!("list what it has with `onenb ls {rev}`")),
+            near => error.with_hint(format!("did you mean {}? list all with `onenb ls {rev}`", quoted(near))),
+        };
+    }
+    let message = if params.is_empty() {
+        format!("`{name}` at `{rev}` exists only with parameters")
+    } else {
+        format!("`{name}` at `{rev}` has no parameter set {params}")
+    };
+    let loose: Vec<&&Params> = sets.iter().filter(|set| loosely_equal(set, params)).collect();
+    let hint = match loose.as_slice() {
+        [one] => format!("did you mean {}?", typed(one)),
+        _ => {
+            let mut shown: Vec<String> = sets.iter().take(MAX_NAMED).map(|set| set_text(set)).collect();
+            if sets.len() > MAX_NAMED {
+                shown.push(format!("and {} more", sets.len() - MAX_NAMED));
+            }
+            format!("it has {}; list all with `onenb ls {rev}`", shown.join(", "))
+        }
+    };
+    Error::new(ErrorKind::NotFound, message).with_hint(hint)
+}
+
+fn set_text(params: &Params) -> String {
+    if params.is_empty() { "one without parameters".to_owned() } else { params.to_string() }
+}
+
+/// Shows `year=1 (int), foo=bar (str)`.
+fn typed(params: &Params) -> String {
+    let pairs: Vec<_> = params.iter().map(|(key, value)| format!("{key}={value} ({})", value.type_name())).collect();
+    if pairs.is_empty() { "no parameters".to_owned() } else { pairs.join(", ") }
+}
+
+fn loosely_equal(a: &Params, b: &Params) -> bool {
+    let same = |(name, value): (&str, &ParamValue)| b.get(name).is_some_and(|other| value.loosely_equals(other));
+    a.iter().count() == b.iter().count() && a.iter().all(same)
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forgotten_type_is_named() {
+        let name = ExportName::parse("R").expect("good");
+        let stored = Params::from_assignments(["year=1"]).expect("good");
+        let asked = Params::from_assignments(["year=1.0"]).expect("good");
+        let error = not_found("v1", &name, &asked, [(&name, &stored)].into_iter());
+        assert_eq!(error.hint(), Some("did you mean year=1 (int)?"));
+    }
+}

@@ -1,0 +1,279 @@
+//! Snapshots: everything exported as seen at one commit.
+//!
+//! Per key, in this order (docs/design/0005-snapshots.md): what the commit's tree changed against every parent, by
+//! its record files or else by the receipts of its notebooks; the commit's own late bindings; what the parents hand down.
+//! The answer for a commit never changes, so the catalog keeps it. History from before `.1nb` existed is not walked.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::Repo;
+use super::receipts::bound_by_receipts;
+use crate::catalog::{Bound, CommitRow, ReadTransaction, RunEntry, SnapshotNo, WriteTransaction};
+use crate::error::Result;
+use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
+use crate::format::run::{RUNS_DIR, RunRecord};
+use crate::git::{CommitInfo, GitRepo};
+use crate::id::CommitId;
+
+/// Commits that one catalog transaction covers.
+const COMMITS_PER_TRANSACTION: usize = 500;
+
+type Entries = BTreeMap<ExportKey, Bound>;
+
+/// A change of one key by one commit; `None` removes it.
+pub(super) type Change = (ExportKey, Option<ExportRecord>);
+
+impl Repo {
+    /// Returns the snapshot of a commit, indexing the history that is new since the last time.
+    pub(super) fn snapshot(&self, commit: CommitId) -> Result<SnapshotNo> {
+        if let Some(known) = self.facts(|view| view.snapshot_of(&commit))? {
+            return Ok(known);
+        }
+        self.index_history(&[commit])?;
+        let known = self.view(|view| view.snapshot_of(&commit))?;
+        Ok(known.expect("the commit was indexed just now"))
+    }
+
+    /// Returns everything a commit has, sorted by name and parameters.
+    pub(super) fn bound_at(&self, commit: CommitId) -> Result<Vec<Bound>> {
+        let snapshot = self.snapshot(commit)?;
+        self.view(|view| view.entries(snapshot))
+    }
+
+    /// Indexes the commits reachable from `tips` that the catalog does not know; returns how many there were.
+    pub(super) fn index_history(&self, tips: &[CommitId]) -> Result<u64> {
+        let git = self.git();
+        let outside = self.facts(ReadTransaction::has_late_bindings)?;
+        let is_known =
+            |commit: &CommitId| self.view(|view| view.snapshot_of(commit)).is_ok_and(|known| known.is_some());
+        let stop = |commit: &CommitId| is_known(commit) || (!outside && is_before_onenb(git, commit));
+        let new = git.walk_topological(tips, &stop)?;
+        let mut missing: Vec<CommitId> = new;
+        // A tip from before `.1nb` is its own, empty, root.
+        for tip in tips {
+            if !is_known(tip) && !missing.contains(tip) {
+                missing.push(*tip);
+            }
+        }
+        let mut indexer = Indexer { git, recent: HashMap::new() };
+        for batch in missing.chunks(COMMITS_PER_TRANSACTION) {
+            self.catalog()?.write(|tx| batch.iter().try_for_each(|commit| indexer.index(tx, *commit)))?;
+        }
+        Ok(missing.len() as u64)
+    }
+}
+
+/// History from before `onenb init` holds nothing of ours.
+fn is_before_onenb(git: &GitRepo, commit: &CommitId) -> bool {
+    matches!(git.tree_id_at(*commit, ".1nb"), Ok(None))
+}
+
+/// What a commit got, kept while its children are indexed.
+#[derive(Clone)]
+struct Known {
+    snapshot: SnapshotNo,
+    generation: u64,
+}
+
+struct Indexer<'a> {
+    git: &'a GitRepo,
+    recent: HashMap<CommitId, Known>,
+}
+
+impl Indexer<'_> {
+    fn index(&mut self, tx: &WriteTransaction, commit: CommitId) -> Result<()> {
+        let info = self.git.commit_info(commit)?;
+        let parents = self.known_parents(tx, &info)?;
+        let (base, mut changes) = self.inherit(tx, commit, &info, &parents)?;
+        let mut own = self.tree_changes(commit, &info)?;
+        let tree_keys: BTreeSet<ExportKey> = own.iter().map(|(key, _)| key.clone()).collect();
+        own.extend(
+            bound_by_receipts(self.git, commit, &info)?.bound.into_iter().filter(|(key, _)| !tree_keys.contains(key)),
+        );
+        let own_keys: BTreeSet<ExportKey> = own.iter().map(|(key, _)| key.clone()).collect();
+        let late = Repo::late_changes(tx, commit)?;
+        // The tree is the strongest word, unless somebody repaired history by hand afterwards.
+        own.extend(
+            late.into_iter()
+                .filter(|(key, change)| change.forced || !own_keys.contains(key))
+                .map(|(key, late)| (key, late.record)),
+        );
+        for (key, record) in own {
+            changes.insert(key, record.map(|record| Bound { record, commit }));
+        }
+        let changes: Vec<_> = changes.into_iter().collect();
+        let snapshot = tx.derive(base, &changes)?;
+        let generation = 1 + parents.iter().map(|parent| parent.generation).max().unwrap_or(0);
+        let row = CommitRow { id: commit, time_unix: info.time_unix, generation, parents: info.parents.clone() };
+        tx.put_commit(&row, snapshot)?;
+        let runs = self.runs_changed(commit, &info)?;
+        if !runs.is_empty() {
+            tx.put_runs(&commit, &runs)?;
+        }
+        self.recent.insert(commit, Known { snapshot, generation });
+        Ok(())
+    }
+
+    fn known_parents(&self, tx: &WriteTransaction, info: &CommitInfo) -> Result<Vec<Known>> {
+        let mut known = Vec::new();
+        for parent in &info.parents {
+            if let Some(found) = self.recent.get(parent) {
+                known.push(found.clone());
+            } else if let (Some(row), Some(snapshot)) = (tx.commit(parent)?, tx.snapshot_of(parent)?) {
+                known.push(Known { snapshot, generation: row.generation });
+            }
+        }
+        Ok(known)
+    }
+
+    /// Returns the first parent's snapshot and what the other parents change in it.
+    fn inherit(
+        &self,
+        tx: &WriteTransaction,
+        commit: CommitId,
+        info: &CommitInfo,
+        parents: &[Known],
+    ) -> Result<(Option<SnapshotNo>, BTreeMap<ExportKey, Option<Bound>>)> {
+        let mut changes = BTreeMap::new();
+        let Some(first) = parents.first() else { return Ok((None, changes)) };
+        if parents.iter().all(|parent| parent.snapshot == first.snapshot) {
+            return Ok((Some(first.snapshot), changes));
+        }
+        let sides: Vec<Entries> = parents.iter().map(|parent| entries(tx, parent.snapshot)).collect::<Result<_>>()?;
+        let base = self.merge_base_entries(tx, info)?;
+        let keys: BTreeSet<&ExportKey> = sides.iter().flat_map(BTreeMap::keys).collect();
+        for key in keys {
+            let values: Vec<Option<&Bound>> = sides.iter().map(|side| side.get(key)).collect();
+            let chosen = self.choose(commit, info, key, &values, base.get(key))?;
+            if chosen.map(|bound| &bound.record) != values.first().copied().flatten().map(|bound| &bound.record) {
+                changes.insert(key.clone(), chosen.cloned());
+            }
+        }
+        Ok((Some(first.snapshot), changes))
+    }
+
+    /// Decides one key of a merge: the common value, else what the merged tree says, else the side that changed it.
+    fn choose<'b>(
+        &self,
+        commit: CommitId,
+        info: &CommitInfo,
+        key: &ExportKey,
+        values: &[Option<&'b Bound>],
+        base: Option<&Bound>,
+    ) -> Result<Option<&'b Bound>> {
+        let first = values.first().copied().flatten();
+        let record = |bound: Option<&'b Bound>| bound.map(|bound| &bound.record);
+        if values.iter().all(|value| record(*value) == record(first)) {
+            return Ok(first);
+        }
+        let path = key.record_path();
+        if let Some(bytes) = self.git.read_file_at(commit, &path, MAX_RECORD_LEN)? {
+            let merged = ExportRecord::from_bytes(&bytes).ok();
+            let same = values.iter().copied().flatten().find(|bound| Some(&bound.record) == merged.as_ref());
+            if same.is_some() {
+                return Ok(same);
+            }
+        } else {
+            let was_tracked = info
+                .parents
+                .iter()
+                .any(|parent| matches!(self.git.read_file_at(*parent, &path, MAX_RECORD_LEN), Ok(Some(_))));
+            if was_tracked {
+                return Ok(None);
+            }
+        }
+        let changed: Vec<_> =
+            values.iter().copied().filter(|value| record(*value) != base.map(|bound| &bound.record)).collect();
+        Ok(changed.first().copied().unwrap_or(first))
+    }
+
+    fn merge_base_entries(&self, tx: &WriteTransaction, info: &CommitInfo) -> Result<Arc<Entries>> {
+        let (Some(first), Some(second)) = (info.parents.first(), info.parents.get(1)) else {
+            return Ok(Arc::default());
+        };
+        let Some(base) = self.git.merge_base(*first, *second)? else { return Ok(Arc::default()) };
+        let snapshot = match self.recent.get(&base) {
+            Some(known) => Some(known.snapshot),
+            None => tx.snapshot_of(&base)?,
+        };
+        snapshot.map_or_else(|| Ok(Arc::default()), |snapshot| entries(tx, snapshot).map(Arc::new))
+    }
+
+    /// Returns the record files that the commit changed against every parent.
+    fn tree_changes(&self, commit: CommitId, info: &CommitInfo) -> Result<Vec<Change>> {
+        let mut found = Vec::new();
+        for (path, blob) in changed_against_all(self.git, commit, info, EXPORTS_DIR)? {
+            let Some(blob) = blob else {
+                // The key of a deleted record is in its old content.
+                if let Some(record) = self.old_record(info, &path)? {
+                    found.push((record.key(), None));
+                }
+                continue;
+            };
+            // A damaged record is named by `status`; the others still work.
+            if let Ok(bytes) = self.git.read_blob(blob, MAX_RECORD_LEN)
+                && let Ok(record) = ExportRecord::from_bytes(&bytes)
+                && record.key().record_path() == path
+            {
+                found.push((record.key(), Some(record)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn old_record(&self, info: &CommitInfo, path: &str) -> Result<Option<ExportRecord>> {
+        for parent in &info.parents {
+            if let Some(bytes) = self.git.read_file_at(*parent, path, MAX_RECORD_LEN)?
+                && let Ok(record) = ExportRecord::from_bytes(&bytes)
+            {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    fn runs_changed(&self, commit: CommitId, info: &CommitInfo) -> Result<Vec<RunEntry>> {
+        let mut runs = Vec::new();
+        for (_, blob) in changed_against_all(self.git, commit, info, RUNS_DIR)? {
+            if let Some(blob) = blob
+                && let Ok(bytes) = self.git.read_blob(blob, MAX_RECORD_LEN)
+                && let Ok(run) = RunRecord::from_bytes(&bytes)
+            {
+                runs.push(RunEntry { record: run, parent: None });
+            }
+        }
+        Ok(runs)
+    }
+}
+
+/// Returns the files below a folder (empty for all) that a commit has otherwise than every parent; `None` where it lost one.
+pub(super) fn changed_against_all(
+    git: &GitRepo,
+    commit: CommitId,
+    info: &CommitInfo,
+    folder: &str,
+) -> Result<Vec<(String, Option<CommitId>)>> {
+    let wanted = |path: &str| folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    let unchanged = |parent: &CommitId| -> Result<bool> {
+        Ok(!folder.is_empty() && git.tree_id_at(commit, folder)? == git.tree_id_at(*parent, folder)?)
+    };
+    let Some((first, others)) = info.parents.split_first() else {
+        return Ok(git.changes(None, commit, &wanted)?.into_iter().map(|change| (change.path, change.new)).collect());
+    };
+    if unchanged(first)? {
+        return Ok(vec![]);
+    }
+    let mut changed: BTreeMap<String, Option<CommitId>> =
+        git.changes(Some(*first), commit, &wanted)?.into_iter().map(|change| (change.path, change.new)).collect();
+    for parent in others {
+        let against: BTreeSet<String> =
+            git.changes(Some(*parent), commit, &wanted)?.into_iter().map(|change| change.path).collect();
+        changed.retain(|path, _| against.contains(path));
+    }
+    Ok(changed.into_iter().collect())
+}
+
+fn entries(tx: &WriteTransaction, snapshot: SnapshotNo) -> Result<Entries> {
+    Ok(tx.entries(snapshot)?.into_iter().map(|bound| (bound.record.key(), bound)).collect())
+}

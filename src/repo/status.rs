@@ -1,0 +1,152 @@
+//! `status`: what is not yet committed, tagged or pushed, what is stale, and how the hooks are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Repo;
+use super::receipts::bound_by_receipts;
+use super::snapshot::changed_against_all;
+use super::types::{MovedTag, StaleExport, Status, UncommittedExport};
+use crate::catalog::Bound;
+use crate::error::Result;
+use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
+use crate::id::CommitId;
+
+/// Most untagged commits that are listed.
+const MAX_UNTAGGED: usize = 20;
+
+impl Repo {
+    /// Says what there is to do.
+    ///
+    /// # Errors
+    /// What reading the repository and the store can meet.
+    pub fn status(&self) -> Result<Status> {
+        let mut problems = self.working()?.problems;
+        if let Some(head) = self.git().head()? {
+            let info = self.git().commit_info(head)?;
+            for (key, paths) in bound_by_receipts(self.git(), head, &info)?.disputed {
+                problems
+                    .push((paths.join(", "), format!("both have a new receipt for `{}`: neither is bound", key.name)));
+            }
+        }
+        Ok(Status {
+            name: self.name().to_owned(),
+            uncommitted: self.uncommitted()?,
+            untagged: self.untagged()?,
+            unpushed: self.unpushed()?,
+            stale: self.stale()?,
+            moved: self.moved()?,
+            problems,
+            hooks: self.hooks_status()?,
+        })
+    }
+
+    /// Returns the exports of the work tree that HEAD does not have as they are, and those it has and the tree lost.
+    pub(super) fn uncommitted(&self) -> Result<Vec<UncommittedExport>> {
+        let bound: BTreeMap<ExportKey, Bound> = match self.git().head()? {
+            Some(head) => self.bound_at(head)?.into_iter().map(|bound| (bound.record.key(), bound)).collect(),
+            None => BTreeMap::new(),
+        };
+        let staged: BTreeSet<String> =
+            self.git().staged_changes(&|_| true)?.into_iter().map(|change| change.path).collect();
+        let mut found = Vec::new();
+        let mut present = BTreeSet::new();
+        for export in self.working()?.exports {
+            let key = export.record.key();
+            let state = match bound.get(&key) {
+                None => Some("new"),
+                Some(old) if old.record.digest != export.record.digest => Some("changed"),
+                Some(_) => None,
+            };
+            if let Some(state) = state {
+                let staged = staged.contains(&key.record_path());
+                found.push(UncommittedExport { record: export.record, state, staged });
+            }
+            present.insert(key);
+        }
+        for (key, old) in bound {
+            if !present.contains(&key) && self.is_tracked(&key)? {
+                let staged = staged.contains(&key.record_path());
+                found.push(UncommittedExport { record: old.record, state: "removed", staged });
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_tracked(&self, key: &ExportKey) -> Result<bool> {
+        let Some(head) = self.git().head()? else { return Ok(false) };
+        Ok(self.git().read_file_at(head, &key.record_path(), MAX_RECORD_LEN)?.is_some())
+    }
+
+    /// Returns the commits of HEAD's history that bound exports and that no tag reaches, newest first.
+    fn untagged(&self) -> Result<Vec<(CommitId, String)>> {
+        let Some(head) = self.git().head()? else { return Ok(vec![]) };
+        let tagged: BTreeSet<CommitId> = self.git().tags()?.into_iter().map(|(_, commit)| commit).collect();
+        let reached: BTreeSet<CommitId> =
+            self.git().walk_topological(&tagged.iter().copied().collect::<Vec<_>>(), &|_| false)?.into_iter().collect();
+        let mut found = Vec::new();
+        for commit in self.git().walk_topological(&[head], &|commit| reached.contains(commit))?.into_iter().rev() {
+            if found.len() == MAX_UNTAGGED {
+                break;
+            }
+            let info = self.git().commit_info(commit)?;
+            if !changed_against_all(self.git(), commit, &info, EXPORTS_DIR)?.is_empty()
+                || self.has_late_bindings(&commit)?
+            {
+                found.push((commit, info.subject));
+            }
+        }
+        Ok(found)
+    }
+
+    fn has_late_bindings(&self, commit: &CommitId) -> Result<bool> {
+        Ok(!self.facts(|view| view.late_bindings_of(commit))?.is_empty())
+    }
+
+    /// Returns the tags with exports that this machine has not seen confirmed on the remote in force.
+    pub(super) fn unpushed(&self) -> Result<Vec<String>> {
+        let Some(storage) = self.storage()? else { return Ok(vec![]) };
+        let mut tags = Vec::new();
+        for (tag, commit) in self.git().tags()? {
+            if !self.facts(|view| view.is_confirmed(&tag, &commit, &storage.url))? && !self.bound_at(commit)?.is_empty()
+            {
+                tags.push(tag);
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Returns the tags that name another commit here than they did when they were pushed.
+    fn moved(&self) -> Result<Vec<MovedTag>> {
+        let Some(storage) = self.storage()? else { return Ok(vec![]) };
+        let mut latest: BTreeMap<String, CommitId> = BTreeMap::new();
+        for push in self.facts(|view| view.pushes_of(&storage.url))? {
+            latest.insert(push.tag, push.commit);
+        }
+        let tags = self.git().tags()?;
+        let moved = tags.into_iter().filter_map(|(tag, local)| {
+            let remote = *latest.get(&tag)?;
+            (remote != local).then_some(MovedTag { tag, local, remote })
+        });
+        Ok(moved.collect())
+    }
+
+    /// Returns the exports of the work tree whose inputs in this repository have another content at HEAD by now.
+    fn stale(&self) -> Result<Vec<StaleExport>> {
+        let working = self.working()?.exports;
+        let newest: BTreeMap<ExportKey, &ExportRecord> =
+            working.iter().map(|export| (export.record.key(), &export.record)).collect();
+        let mut stale = Vec::new();
+        for export in &working {
+            for input in export.record.inputs.iter().filter(|input| input.repo == self.name()) {
+                let key = ExportKey { name: input.name.clone(), params_hash: input.params.hash() };
+                if newest.get(&key).is_some_and(|now| now.digest != input.digest) {
+                    stale.push(StaleExport {
+                        export: export.record.label(),
+                        input: format!("{}{}", input.name, input.params),
+                    });
+                }
+            }
+        }
+        Ok(stale)
+    }
+}

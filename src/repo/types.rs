@@ -1,0 +1,421 @@
+//! What the facade takes and gives: plain values, shared by the command line, Python and Rust callers.
+
+use std::path::PathBuf;
+
+use crate::format::config::StorageConfig;
+use crate::format::name::{ExportName, Suffix};
+use crate::format::params::Params;
+use crate::format::record::{ExportRecord, Input};
+use crate::format::run::{Receipt, RunExport, RunRecord};
+pub use crate::format::spec::Spec;
+use crate::id::{ChunkId, CodeIdentity, CommitId, ContentDigest, PackId, RunId};
+
+/// What the front ends know of the machine; the library itself reads no environment and no home directory.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// The user's configuration directory, `$XDG_CONFIG_HOME/onenb`.
+    pub config_dir: Option<PathBuf>,
+    /// The cache, `$XDG_CACHE_HOME/onenb`; may be deleted at any time.
+    pub cache_dir: Option<PathBuf>,
+    /// The machine's configuration, `/etc/onenb/config.toml`.
+    pub system_config: Option<PathBuf>,
+    /// A remote that the user approved for this process, `ONENB_REMOTE`.
+    pub approved_remote: Option<String>,
+    /// The running `onenb` program, which hooks will call.
+    pub program: Option<PathBuf>,
+    /// Whether Git runs us inside a hook, so that its environment names the repository.
+    pub in_hook: bool,
+}
+
+/// Progress of long work. `total` is `None` while it is unknown.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// What is being done, one verb in the -ing form.
+    pub doing: &'static str,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all, if known.
+    pub total: Option<u64>,
+}
+
+/// Hears about progress; returns `false` to interrupt the work.
+pub type ProgressFn<'a> = &'a mut dyn FnMut(Progress) -> bool;
+
+/// How `init` sets a repository up.
+#[derive(Debug, Clone, Default)]
+pub struct InitOptions {
+    /// The repository's name; the work tree's folder name if absent.
+    pub name: Option<String>,
+    /// Where data is pushed; `None` keeps it local.
+    pub storage: Option<StorageConfig>,
+    /// Do not install hooks.
+    pub no_hooks: bool,
+}
+
+/// What `init` did.
+#[derive(Debug, Clone)]
+pub struct InitReport {
+    /// The repository's name.
+    pub name: String,
+    /// Files written and staged, below the work tree.
+    pub staged: Vec<String>,
+    /// Hook events installed.
+    pub hooks: Vec<String>,
+    /// Where data is pushed, for people.
+    pub storage: String,
+}
+
+/// What is being exported and by whom.
+#[derive(Debug, Clone)]
+pub struct ExportOptions {
+    /// Name of the export.
+    pub name: ExportName,
+    /// Its parameters.
+    pub params: Params,
+    /// File name suffix.
+    pub suffix: Suffix,
+    /// Notebook or script that makes it, as a path of this machine; `None` for the shell.
+    pub producer: Option<PathBuf>,
+    /// What was read before in the same run.
+    pub inputs: Vec<Input>,
+    /// The kernel session, for the receipt.
+    pub run: Option<RunId>,
+    /// Source text of the cell that exports, for the receipt.
+    pub cell_source: Option<String>,
+}
+
+/// What an export became.
+#[derive(Debug, Clone)]
+pub struct ExportOutcome {
+    /// The record that was written below `.1nb/exports`.
+    pub record: ExportRecord,
+    /// New bytes in the store, after deduplication and compression.
+    pub stored_len: u64,
+    /// The newest tag or commit (short) that has the identical content for this key.
+    pub unchanged_since: Option<String>,
+    /// The receipt to leave in the notebook, if a run was given.
+    pub receipt: Option<Receipt>,
+}
+
+/// One export as a snapshot or the work tree has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoundExport {
+    /// The record.
+    pub record: ExportRecord,
+    /// The commit that bound it; `None` for `working`.
+    pub commit: Option<CommitId>,
+}
+
+/// A tag whose local commit is not the one the remote has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedTag {
+    /// The tag.
+    pub tag: String,
+    /// The commit it names here.
+    pub local: CommitId,
+    /// The commit it names on the remote.
+    pub remote: CommitId,
+}
+
+/// A resolved specification; [`crate::Workspace::open`] reads its content.
+#[derive(Debug, Clone)]
+pub struct ResolvedExport {
+    /// Name or URL of the repository.
+    pub repo: String,
+    /// Revision as it was asked for.
+    pub rev: String,
+    /// The export.
+    pub export: BoundExport,
+    /// Set if the tag moved: the local one was read.
+    pub moved: Option<MovedTag>,
+    pub(super) place: super::read::Place,
+}
+
+/// One notebook that `addnb` recorded.
+#[derive(Debug, Clone)]
+pub struct AddedNotebook {
+    /// The run record.
+    pub run: RunRecord,
+    /// Files staged, below the work tree.
+    pub staged: Vec<String>,
+    /// What the user should know: unreadable parameters, missing receipts.
+    pub warnings: Vec<String>,
+}
+
+/// What to push.
+#[derive(Debug, Clone, Default)]
+pub struct PushOptions {
+    /// Tags, branches or commits; empty means every tag that is not on the remote yet.
+    pub revs: Vec<String>,
+    /// Every tag, also confirmed ones.
+    pub all: bool,
+    /// Create the remote if it does not exist.
+    pub create: bool,
+    /// Only say what would be sent.
+    pub dry_run: bool,
+    /// Let tags move on the remote.
+    pub force: bool,
+    /// Tag to delete on the remote.
+    pub delete: Option<String>,
+}
+
+/// What became of one revision of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushOutcome {
+    /// Its data and name are on the remote now.
+    Pushed,
+    /// They were there already.
+    AlreadyThere,
+    /// Skipped because its data is neither here nor there: labels of the missing exports.
+    Skipped(Vec<String>),
+}
+
+/// What a push did.
+#[derive(Debug, Clone, Default)]
+pub struct PushSummary {
+    /// Where to, for people. Empty when storage is local.
+    pub remote: String,
+    /// Revisions with their outcomes.
+    pub revs: Vec<(String, PushOutcome)>,
+    /// Exports named by the pushed snapshots.
+    pub exports: usize,
+    /// Bytes sent.
+    pub bytes_sent: u64,
+    /// Packs sent.
+    pub packs: u64,
+    /// Requests made.
+    pub requests: u64,
+    /// One line each.
+    pub warnings: Vec<String>,
+}
+
+/// What a pull fetched.
+#[derive(Debug, Clone, Default)]
+pub struct PullSummary {
+    /// Exports that are readable from the local store now.
+    pub exports: usize,
+    /// Contents that had to be fetched.
+    pub fetched: usize,
+    /// Bytes received.
+    pub bytes_received: u64,
+}
+
+/// One row of `log`.
+#[derive(Debug, Clone)]
+pub struct LogRow {
+    /// The commit that has the run.
+    pub commit: CommitId,
+    /// Its time, seconds since 1970 UTC.
+    pub time_unix: i64,
+    /// The notebook or script that ran; `None` for the shell.
+    pub path: Option<String>,
+    /// The notebook it was executed from, if that is another file.
+    pub original: Option<String>,
+    /// Content and length of the executed notebook; `None` for scripts and the shell.
+    pub notebook: Option<(ContentDigest, u64)>,
+    /// Parameters of the run.
+    pub params: Params,
+    /// What it exported.
+    pub exports: Vec<RunExport>,
+    /// Identity of its code, where it is known.
+    pub code_identity: Option<CodeIdentity>,
+    /// What it read.
+    pub inputs: Vec<Input>,
+    /// Branch it was made on started from this one, if known.
+    pub parent_branch: Option<String>,
+    /// How the parent branch was found: `config`, `captured`, `reflog`, `upstream`, `is-base`, `default`.
+    pub parent_method: Option<String>,
+}
+
+/// An export in the work tree that no commit has yet.
+#[derive(Debug, Clone)]
+pub struct UncommittedExport {
+    /// The record in the work tree; `None` for a record that was deleted.
+    pub record: ExportRecord,
+    /// `new`, `changed` or `removed` against HEAD.
+    pub state: &'static str,
+    /// Whether the record is staged.
+    pub staged: bool,
+}
+
+/// An export whose input has a newer content now.
+#[derive(Debug, Clone)]
+pub struct StaleExport {
+    /// Label of the export.
+    pub export: String,
+    /// Label of the input that changed.
+    pub input: String,
+}
+
+/// The state of the hooks.
+#[derive(Debug, Clone)]
+pub struct HookReport {
+    /// Event and whether our block is in the file Git runs: `installed`, `outdated`, `missing`.
+    pub events: Vec<(String, String)>,
+    /// The recorded program if it no longer exists.
+    pub dead_path: Option<PathBuf>,
+}
+
+impl HookReport {
+    /// Returns whether every hook is installed and current.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.dead_path.is_none() && self.events.iter().all(|(_, state)| state == "installed")
+    }
+}
+
+/// What `status` says.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Name of the repository.
+    pub name: String,
+    /// Exports not in HEAD.
+    pub uncommitted: Vec<UncommittedExport>,
+    /// Commits (HEAD's history) with exports that no tag reaches: commit and subject.
+    pub untagged: Vec<(CommitId, String)>,
+    /// Tags with exports that this machine has not seen confirmed on the remote.
+    pub unpushed: Vec<String>,
+    /// Exports whose inputs changed.
+    pub stale: Vec<StaleExport>,
+    /// Tags that moved.
+    pub moved: Vec<MovedTag>,
+    /// Records in conflict or damaged: path and reason.
+    pub problems: Vec<(String, String)>,
+    /// Hooks.
+    pub hooks: HookReport,
+}
+
+/// One damaged object.
+#[derive(Debug, Clone)]
+pub struct Damaged {
+    /// The object, for people.
+    pub object: String,
+    /// Labels of the exports that need it, with a revision each.
+    pub exports: Vec<String>,
+    /// What to do.
+    pub fix: String,
+}
+
+/// What `verify` found.
+#[derive(Debug, Clone, Default)]
+pub struct VerifySummary {
+    /// Exports checked (distinct contents).
+    pub contents: u64,
+    /// Bytes of packs read.
+    pub bytes: u64,
+    /// Damage.
+    pub damaged: Vec<Damaged>,
+    /// Labels of exports whose data is not in the local store (perhaps on the remote): no damage.
+    pub absent: Vec<String>,
+}
+
+/// What `stats` says; all in bytes unless said.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    /// Sum of the lengths of all contents.
+    pub raw: u64,
+    /// Raw bytes of distinct chunks.
+    pub unique: u64,
+    /// Bytes in the store's packs.
+    pub stored: u64,
+    /// Number of contents.
+    pub contents: u64,
+    /// Number of distinct chunks.
+    pub chunks: u64,
+    /// Number of packs.
+    pub packs: u64,
+}
+
+/// What `reindex` counted.
+#[derive(Debug, Clone, Default)]
+pub struct ReindexSummary {
+    /// Commits indexed.
+    pub commits: u64,
+}
+
+/// One finding of `doctor`.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// Whether it is fine.
+    pub ok: bool,
+    /// What was seen.
+    pub message: String,
+    /// The next command, where there is one.
+    pub hint: Option<String>,
+}
+
+/// What a hook has to say.
+#[derive(Debug, Clone, Default)]
+pub struct HookOutcome {
+    /// Lines for stderr, without the leading `onenb: `.
+    pub lines: Vec<String>,
+    /// Whether Git must stop.
+    pub refuse: bool,
+}
+
+/// One chunk of a content, for `ls-chunks`.
+#[derive(Debug, Clone)]
+pub struct ChunkRow {
+    /// The chunk.
+    pub id: ChunkId,
+    /// Where it starts in the content.
+    pub offset: u64,
+    /// Its length.
+    pub len: u64,
+    /// Why it ends there: `content`, `max` or `end`.
+    pub cut: &'static str,
+}
+
+/// One frame of a pack, for `show-pack`.
+#[derive(Debug, Clone)]
+pub struct FrameRow {
+    /// Where the frame starts in the pack.
+    pub offset: u64,
+    /// `chunks`, `object` or `marker`.
+    pub kind: &'static str,
+    /// `raw` or `zstd`.
+    pub codec: &'static str,
+    /// Decoded length of the payload.
+    pub raw_len: u64,
+    /// Stored length of the payload.
+    pub stored_len: u64,
+    /// Number of chunks or keys.
+    pub keys: usize,
+}
+
+/// What `show-pack` and `verify-pack` say of one pack file.
+#[derive(Debug, Clone)]
+pub struct PackReport {
+    /// The pack.
+    pub id: PackId,
+    /// `data` or `metadata`.
+    pub class: &'static str,
+    /// Whether it has its footer.
+    pub sealed: bool,
+    /// Its frames.
+    pub frames: Vec<FrameRow>,
+    /// Damage found, one line each.
+    pub damaged: Vec<String>,
+}
+
+/// One input of an export and its state now, for `deps`.
+#[derive(Debug, Clone)]
+pub struct Dependency {
+    /// The input as it was read.
+    pub input: Input,
+    /// Distance from the export asked for: 1 for direct inputs.
+    pub depth: usize,
+    /// The content the same name has at HEAD now, if it differs.
+    pub now: Option<ContentDigest>,
+}
+
+/// What `pull` should fetch.
+#[derive(Debug, Clone)]
+pub enum PullTarget {
+    /// All exports of a revision.
+    Rev(String),
+    /// One export.
+    Export(Spec),
+}

@@ -1,0 +1,131 @@
+//! The records of the work tree: the newest local exports, committed or not. This is what `working` names.
+
+use std::fs as std_fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Repo;
+use super::types::BoundExport;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::{ExportName, decode_component};
+use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
+use crate::fs;
+
+/// The record files of a work tree, read afresh.
+#[derive(Debug, Default)]
+pub(super) struct Working {
+    /// Records sorted by name and parameters.
+    pub(super) exports: Vec<BoundExport>,
+    /// Files that are no readable records: path below the work tree and reason.
+    pub(super) problems: Vec<(String, String)>,
+}
+
+impl Repo {
+    /// Reads all records of the work tree.
+    pub(super) fn working(&self) -> Result<Working> {
+        let mut working = Working::default();
+        let Some(root) = self.work_dir() else { return Ok(working) };
+        let dir = root.join(EXPORTS_DIR);
+        for folder in sorted_entries(&dir)? {
+            for file in sorted_entries(&folder)? {
+                if file.extension().is_none_or(|extension| extension != "json") {
+                    continue;
+                }
+                let shown = relative(root, &file);
+                match read_record(&file) {
+                    Ok(record) if record.key().record_path() == shown => {
+                        working.exports.push(BoundExport { record, commit: None });
+                    }
+                    Ok(_) => {
+                        working.problems.push((shown, "its place does not match its name and parameters".to_owned()))
+                    }
+                    Err(error) => working.problems.push((shown, error.to_string())),
+                }
+            }
+        }
+        working
+            .exports
+            .sort_by(|a, b| a.record.name.cmp(&b.record.name).then_with(|| a.record.key().cmp(&b.record.key())));
+        Ok(working)
+    }
+
+    /// Reads one record of the work tree.
+    pub(super) fn working_record(&self, key: &ExportKey) -> Result<Option<ExportRecord>> {
+        let Some(path) = self.record_file(key) else { return Ok(None) };
+        match read_record(&path) {
+            Ok(record) => Ok(Some(record)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.context(format!("could not read `{}`", key.record_path()))),
+        }
+    }
+
+    /// Publishes a record in the work tree. The content that it names must be durable already.
+    pub(super) fn write_record(&self, record: &ExportRecord) -> Result<PathBuf> {
+        let path = self.record_file(&record.key()).ok_or_else(bare)?;
+        let bytes = record.to_bytes();
+        if fs::read_bounded(&path, MAX_RECORD_LEN).ok().as_deref() != Some(bytes.as_slice()) {
+            fs::write_atomic(&path, &bytes)?;
+        }
+        Ok(path)
+    }
+
+    /// Refuses a name that differs from an existing one only where file systems do not look.
+    pub(super) fn check_name_is_unique(&self, name: &ExportName) -> Result<()> {
+        let Some(root) = self.work_dir() else { return Ok(()) };
+        for folder in sorted_entries(&root.join(EXPORTS_DIR))? {
+            let other = folder
+                .file_name()
+                .and_then(|text| decode_component(text.to_str()?))
+                .and_then(|text| ExportName::parse(&text).ok());
+            if let Some(other) = other.filter(|other| other != name && other.fold() == name.fold()) {
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    format!("export name `{name}` differs from `{other}` only in case or form"),
+                )
+                .with_hint(format!("use `{other}`, or another name")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns where a key's record lies in the work tree; `None` in a bare repository.
+    pub(super) fn record_file(&self, key: &ExportKey) -> Option<PathBuf> {
+        self.work_dir().map(|root| root.join(key.record_path()))
+    }
+}
+
+pub(super) fn bare() -> Error {
+    Error::new(ErrorKind::Failed, "this repository has no work tree")
+        .with_hint("work in a clone or in a `git worktree`")
+}
+
+fn read_record(path: &Path) -> Result<ExportRecord> {
+    let bytes = fs::read_bounded(path, MAX_RECORD_LEN).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "there is no record"),
+        _ => Error::from(error),
+    })?;
+    Ok(ExportRecord::from_bytes(&bytes)?)
+}
+
+/// Returns the entries of a directory, sorted; an absent directory has none.
+fn sorted_entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    match std_fs::read_dir(dir) {
+        Ok(entries) => {
+            for entry in entries {
+                paths.push(entry?.path());
+            }
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+        Err(error) => return Err(error.into()),
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Returns a path below `root` with `/` between its components.
+fn relative(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    parts.join("/")
+}

@@ -1,0 +1,20 @@
+//! The built program, called as people and scripts call it: own home, no user configuration, fixed dates.
+
+mod support;
+
+mod bad_input;
+mod cat;
+mod export;
+mod get;
+mod help;
+mod hook;
+mod init;
+mod ls;
+mod params_hash;
+mod push;
+mod reindex;
+mod resolve;
+mod rm;
+mod status;
+mod usage;
+mod verify;

@@ -1,0 +1,65 @@
+//! `onenb verify` and `stats`.
+
+use crate::support::Sandbox;
+
+/// The packs with data, not those with recipes and snapshots, are the ones that hold this line.
+const LINE: &[u8] = b"one line that repeats and says nothing at all\n";
+
+fn with_data() -> Sandbox {
+    let sandbox = Sandbox::ready();
+    sandbox.export("Sales", &LINE.repeat(100_000), &[]);
+    sandbox.commit_and_tag("v1");
+    sandbox
+}
+
+/// Changes every pack of the store.
+fn damage(sandbox: &Sandbox, change: impl Fn(&mut Vec<u8>)) {
+    let packs = sandbox.store_files(".pack");
+    assert!(!packs.is_empty());
+    for path in packs {
+        let mut bytes = std::fs::read(&path).expect("a pack");
+        change(&mut bytes);
+        onenb::fs::write_atomic(&path, &bytes).expect("a pack can be replaced");
+    }
+}
+
+#[test]
+fn a_healthy_store_has_no_damage() {
+    let sandbox = with_data();
+    let json = sandbox.onenb(&["verify", "--json"]).ok().json();
+    assert_eq!(json["damaged"], serde_json::json!([]));
+    assert!(json["contents"].as_u64().is_some_and(|contents| contents >= 1));
+}
+
+#[test]
+fn flipped_bits_are_named_with_the_exports_they_hit() {
+    let sandbox = with_data();
+    damage(&sandbox, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    });
+    let run = sandbox.onenb(&["verify", "--json"]);
+    assert_eq!(run.code, 5, "{run}");
+    assert!(run.json()["damaged"].to_string().contains("Sales"), "{run}");
+    assert_eq!(sandbox.onenb(&["cat", "v1:Sales"]).code, 5);
+}
+
+#[test]
+fn truncated_packs_are_damage() {
+    let sandbox = with_data();
+    damage(&sandbox, |bytes| bytes.truncate(bytes.len() / 2));
+    assert_eq!(sandbox.onenb(&["verify"]).code, 5);
+    assert_eq!(sandbox.onenb(&["cat", "v1:Sales"]).code, 5);
+}
+
+#[test]
+fn stats_add_up() {
+    let sandbox = with_data();
+    sandbox.export("Twin", &LINE.repeat(100_000), &[]);
+    let json = sandbox.onenb(&["stats", "--json"]).ok().json();
+    let bytes = |value: &serde_json::Value| value.as_i64().expect("bytes");
+    let saved = &json["saved"];
+    let sum = bytes(&saved["dedup"]) + bytes(&saved["delta"]) + bytes(&saved["compression"]);
+    assert_eq!(bytes(&json["raw"]) - bytes(&json["stored"]), sum);
+    assert!(bytes(&json["stored"]) < bytes(&json["raw"]) / 2);
+}
