@@ -10,8 +10,10 @@ fn history(test: &TestRepo, parents: &[Vec<usize>]) -> Vec<CommitId> {
     let mut stream = String::new();
     for (number, parents) in parents.iter().enumerate() {
         let mark = number + 1;
+        // A commit without parents begins a branch of its own; else it would continue the last one.
+        let branch = if parents.is_empty() { format!("root{number}") } else { "all".to_owned() };
         stream += &format!(
-            "commit refs/heads/n{number}\nmark :{mark}\ncommitter A <a@example.org> 1700000000 +0000\ndata 1\nx\n"
+            "commit refs/heads/{branch}\nmark :{mark}\ncommitter A <a@example.org> 1700000000 +0000\ndata 8\n{number:08}\n"
         );
         for (position, parent) in parents.iter().enumerate() {
             stream += &format!("{} :{}\n", if position == 0 { "from" } else { "merge" }, parent + 1);
@@ -66,7 +68,7 @@ fn a_walk_ends_where_it_is_told_to() {
 fn ancestry_has_a_root_a_base_and_an_order() {
     let test = TestRepo::new();
     let ids = history(&test, &[vec![], vec![0], vec![1], vec![1], vec![], vec![2, 4]]);
-    test.git(&["symbolic-ref", "HEAD", "refs/heads/n5"]);
+    test.git(&["symbolic-ref", "HEAD", "refs/heads/all"]);
     let repo = test.open();
     assert_eq!(repo.root_commit().unwrap(), Some(ids[0]));
     assert_eq!(repo.merge_base(ids[2], ids[3]).unwrap(), Some(ids[1]));
