@@ -175,8 +175,8 @@ fn a_shell_hook_of_others_keeps_its_stdin_its_status_and_its_bytes() {
     assert_eq!(status, 3);
     let expected = "refs/heads/main 1 refs/heads/main 2\nrefs/tags/$(id)\\n `id` 3 4\n";
     assert_eq!(std::fs::read_to_string(&seen).unwrap(), format!("{expected}origin url\n"));
-    let noted: String = log.lines().filter_map(|line| line.strip_prefix("stdin: ")).map(|l| format!("{l}\n")).collect();
-    assert_eq!(noted, expected);
+    let noted: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix("stdin: ")).collect();
+    assert_eq!(noted, expected.lines().collect::<Vec<_>>());
     let (_, _) = fixture.run_pre_push("");
     assert_eq!(std::fs::read_to_string(&seen).unwrap(), "origin url\n", "empty stdin stays empty");
 
