@@ -209,12 +209,14 @@ fn a_push_of_many_references_reaches_both_sides_whole() {
     let seen = fixture.repo.outside().join("seen");
     write_script(&fixture.hook("pre-push"), &format!("#!/bin/sh\ncat >'{}'\n", seen.display()));
     fixture.install();
-    let line = |n: u32| format!("refs/tags/v{n} {0} refs/tags/v{n} {0}\n", "1".repeat(40));
-    let all: String = (0..2000).map(line).collect();
-    let (status, log) = fixture.run_pre_push(&all);
-    assert_eq!(status, 0);
-    assert_eq!(std::fs::read_to_string(&seen).unwrap(), all);
-    assert_eq!(log.lines().filter(|line| line.starts_with("stdin: refs/tags/v")).count(), 2000);
+    let line = |n: usize| format!("refs/tags/v{n} {0} refs/tags/v{n} {0}\n", "1".repeat(40));
+    for count in [99, 100, 101, 10_000] {
+        let all: String = (0..count).map(line).collect();
+        let (status, log) = fixture.run_pre_push(&all);
+        assert_eq!(status, 0);
+        assert!(std::fs::read_to_string(&seen).unwrap() == all, "{count}");
+        assert_eq!(log.lines().filter(|line| line.starts_with("stdin:")).count(), count);
+    }
 }
 
 #[test]
