@@ -188,7 +188,7 @@ impl GitRepo {
         let mut status = HookStatus { dir: place.dir.clone(), events: Vec::new(), dead_path: None };
         for event in HookEvent::ALL {
             let path = place.hook(event);
-            let file = if exists(&path) { read(&path)? } else { Vec::new() };
+            let file = if is_plain_file(&path) { read(&path)? } else { Vec::new() };
             let state = match find(&path, &file)? {
                 None => EventState::Missing,
                 Some(parts) => {

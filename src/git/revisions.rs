@@ -64,8 +64,9 @@ impl GitRepo {
                 Some(id) => Some(id.detach()),
                 None => return Err(GitError::NotACommit { rev: shorten(rev), found: "range" }),
             },
-            // What `gix` does not know of the grammar, Git answers; plain names need no second opinion.
-            Err(_) if rev.contains(['@', '^', '~', ':']) => self.rev_parse(rev),
+            // What `gix` does not know of the grammar, Git answers; plain names need no second opinion. Abbreviated ids
+            // do: `gix` misses loose objects of sha256 repositories.
+            Err(_) if rev.contains(['@', '^', '~', ':']) || is_abbreviation(rev) => self.rev_parse(rev),
             Err(_) => None,
         };
         let Some(id) = id else {
@@ -221,6 +222,11 @@ fn peel(repo: &gix::Repository, id: gix::ObjectId) -> Result<Result<CommitId, &'
 
 fn unknown(rev: &str, nearest: Vec<String>) -> GitError {
     GitError::UnknownRevision { rev: shorten(rev), nearest }
+}
+
+/// Returns whether `rev` could be the beginning of an object id; Git wants four digits at least.
+fn is_abbreviation(rev: &str) -> bool {
+    rev.len() >= 4 && rev.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn shorten(rev: &str) -> String {

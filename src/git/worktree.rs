@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use gix::bstr::ByteSlice as _;
-use gix::index::entry::{Flags, Mode};
+use gix::index::entry::{Flags, Mode, Stage};
 
 use super::objects::{Budget, Change, Entry, from_gix, read_tree, tree_of};
 use super::revisions::find_reference;
@@ -107,7 +107,7 @@ impl GitRepo {
     pub fn staged_blob(&self, path: &str) -> Result<Option<CommitId>, GitError> {
         let repo = self.local();
         let Some(index) = open_index(&repo)? else { return Ok(None) };
-        let entry = index.entry_by_path(path.as_bytes().as_bstr());
+        let entry = index.entry_by_path_and_stage(path.as_bytes().as_bstr(), Stage::Unconflicted);
         Ok(entry.filter(|entry| is_file(entry.mode)).map(|entry| from_gix(&entry.id)))
     }
 

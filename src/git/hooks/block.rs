@@ -33,8 +33,8 @@ pub(super) struct Block {
 impl Block {
     /// Writes the lines of the block.
     ///
-    /// They run in any POSIX shell, under `set -e` and `set -u`, start no process but onenb, and leave nothing behind
-    /// in the shell. `ONENB_IN_HOOK` keeps the Git commands that onenb runs from calling it again.
+    /// They run in any POSIX shell, under `set -e` and `set -u`, start no process but onenb (and `cat` for a very long
+    /// stdin), and leave nothing behind in the shell. `ONENB_IN_HOOK` keeps the Git commands that onenb runs from calling it again.
     pub(super) fn to_text(&self) -> String {
         let event = self.event.as_str();
         let mut lines = vec![
@@ -77,10 +77,20 @@ impl Block {
 }
 
 /// Keeps what Git says on stdin in a variable, and gives it to whoever reads next: onenb, then the rest of the hook.
+///
+/// The shell reads a usual push by itself; appending line by line gets slow for thousands, so `cat` fetches the rest.
 const READ_STDIN: &str = r#"  onenb_input=
+  onenb_count=0
   while IFS= read -r onenb_line || test -n "$onenb_line"; do
     onenb_input="$onenb_input${onenb_input:+
 }$onenb_line"
+    onenb_count=$((onenb_count + 1))
+    if test "$onenb_count" -ge 100; then
+      onenb_line=$(cat) || :
+      onenb_input="$onenb_input${onenb_line:+
+}$onenb_line"
+      break
+    fi
   done
   onenb_replay() {
     if test -z "$onenb_input"; then
@@ -95,7 +105,7 @@ ONENB_INPUT
 
 const REPLAY_STDIN: &str = r"  onenb_replay
   unset -f onenb_replay
-  unset onenb_input onenb_line";
+  unset onenb_input onenb_line onenb_count";
 
 /// A hook file taken apart around our block.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
 
@@ -10,11 +11,16 @@ fn history(test: &TestRepo, parents: &[Vec<usize>]) -> Vec<CommitId> {
     let mut stream = String::new();
     for (number, parents) in parents.iter().enumerate() {
         let mark = number + 1;
-        stream += &format!(
-            "commit refs/heads/n{number}\nmark :{mark}\ncommitter A <a@example.org> 1700000000 +0000\ndata 1\nx\n"
-        );
+        // A commit without parents begins a branch of its own; else it would continue the last one.
+        let branch = if parents.is_empty() { format!("root{number}") } else { "all".to_owned() };
+        write!(
+            stream,
+            "commit refs/heads/{branch}\nmark :{mark}\ncommitter A <a@example.org> 1700000000 +0000\ndata 8\n{number:08}\n"
+        )
+        .unwrap();
         for (position, parent) in parents.iter().enumerate() {
-            stream += &format!("{} :{}\n", if position == 0 { "from" } else { "merge" }, parent + 1);
+            let verb = if position == 0 { "from" } else { "merge" };
+            writeln!(stream, "{verb} :{}", parent + 1).unwrap();
         }
     }
     let marks = test.outside().join("marks");
@@ -23,8 +29,8 @@ fn history(test: &TestRepo, parents: &[Vec<usize>]) -> Vec<CommitId> {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(stream.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
-    let text = std::fs::read_to_string(marks).unwrap();
-    let by_mark: HashMap<usize, CommitId> = text
+    let exported = std::fs::read_to_string(marks).unwrap();
+    let by_mark: HashMap<usize, CommitId> = exported
         .lines()
         .map(|line| line.trim_start_matches(':').split_once(' ').unwrap())
         .map(|(mark, id)| (mark.parse().unwrap(), id.parse().unwrap()))
@@ -66,7 +72,7 @@ fn a_walk_ends_where_it_is_told_to() {
 fn ancestry_has_a_root_a_base_and_an_order() {
     let test = TestRepo::new();
     let ids = history(&test, &[vec![], vec![0], vec![1], vec![1], vec![], vec![2, 4]]);
-    test.git(&["symbolic-ref", "HEAD", "refs/heads/n5"]);
+    test.git(&["symbolic-ref", "HEAD", "refs/heads/all"]);
     let repo = test.open();
     assert_eq!(repo.root_commit().unwrap(), Some(ids[0]));
     assert_eq!(repo.merge_base(ids[2], ids[3]).unwrap(), Some(ids[1]));

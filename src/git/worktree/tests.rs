@@ -107,7 +107,7 @@ fn operations_in_progress_are_told_apart() {
         (&["cherry-pick", "side"], &["cherry-pick", "--abort"], Operation::CherryPick),
         (&["revert", "--no-edit", "side"], &["revert", "--abort"], Operation::Revert),
         (&["rebase", "side"], &["rebase", "--abort"], Operation::Rebase),
-        (&["bisect", "start", "--quiet"], &["bisect", "reset", "--quiet"], Operation::Bisect),
+        (&["bisect", "start"], &["bisect", "reset"], Operation::Bisect),
     ];
     for (start, abort, expected) in cases {
         let _ = test.command_in(&test.path).args(start).output().unwrap();
