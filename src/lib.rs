@@ -5,5 +5,6 @@ pub mod error;
 pub mod format;
 pub mod fs;
 pub mod id;
+pub mod store;
 
 pub use error::{Error, ErrorKind, Result};

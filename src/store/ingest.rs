@@ -1,0 +1,360 @@
+//! Writing contents: cut, hash, look up, compress, append, and only then name.
+//!
+//! - The caller's thread cuts and hashes, a worker compresses and appends; what waits between them is bounded.
+//! - A chunk is looked up before it is compressed, also among the chunks of the same content that are still on their way.
+//! - Order: frames, marker and sync of the data pack; then recipe, marker and sync of the metadata pack.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use super::chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, Rest, next_cut};
+use super::objects::ObjectKind;
+use super::shelf::{Found, Wanted};
+use super::{ActiveWrite, Live, StoreError};
+use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey};
+use crate::format::recipe::{ChunkRef, Cut, MAX_INLINE_LEN, Recipe, RecipeNode};
+use crate::fs;
+use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
+
+/// Bytes collected before they are cut.
+const STAGE_LEN: usize = 2 * 1024 * 1024;
+/// Frames that may wait for the worker.
+const QUEUE_LEN: usize = 3;
+
+/// How contents are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Level of zstd, 1 to 19.
+    pub level: i32,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self { level: 3 }
+    }
+}
+
+/// A content that is durable in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredContent {
+    /// BLAKE3 of the whole content.
+    pub digest: ContentDigest,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its recipe.
+    pub recipe: RecipeId,
+    /// Raw bytes of the chunks that were not here before.
+    pub new_chunk_bytes: u64,
+    /// Bytes that the store grew by for these chunks.
+    pub stored_bytes: u64,
+    /// The same content was here before.
+    pub was_known: bool,
+}
+
+/// New chunks that will be one frame.
+#[derive(Default)]
+struct Batch {
+    keys: Vec<FrameKey>,
+    raw: Vec<u8>,
+}
+
+/// Packs of other processes that a write relies on, and up to where.
+#[derive(Default)]
+pub(super) struct ForeignPacks(HashMap<PackId, (Arc<File>, u64)>);
+
+impl ForeignPacks {
+    /// Notes that a write relies on a frame.
+    pub(super) fn rely_on(&mut self, found: &Found) {
+        if found.foreign {
+            let entry = self.0.entry(found.pack).or_insert_with(|| (Arc::clone(&found.file), 0));
+            entry.1 = entry.1.max(found.end());
+        }
+    }
+
+    /// Makes what was relied on durable: its own writer may not have synced it yet, or may fail to.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        for (pack, (file, end)) in &self.0 {
+            let wrap = |error| StoreError::Io { doing: "sync", path: format!("{pack}.open").into(), source: error };
+            fs::sync_file(file).map_err(wrap)?;
+            if file.metadata().map_err(wrap)?.len() < *end {
+                return Err(StoreError::Unsynced);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The thread that compresses and appends.
+struct Worker {
+    batches: SyncSender<Batch>,
+    appended: Receiver<Vec<FrameKey>>,
+    thread: JoinHandle<Result<u64, StoreError>>,
+}
+
+/// Takes the bytes of one content, in any pieces. Dropped before [`ContentWriter::finish`], nothing of it stays.
+pub struct ContentWriter {
+    // Before `active`, so that a dropped worker has ended when the write ends and its frames are cut.
+    worker: Option<Worker>,
+    level: i32,
+    failures: u64,
+    hasher: blake3::Hasher,
+    len: u64,
+    staged: Vec<u8>,
+    chunks: Vec<ChunkRef>,
+    batch: Batch,
+    /// Chunks on their way to the worker or being appended by it.
+    pending: HashSet<ChunkId>,
+    foreign: ForeignPacks,
+    new_chunk_bytes: u64,
+    stored_bytes: u64,
+    active: ActiveWrite,
+}
+
+impl ContentWriter {
+    pub(super) fn start(live: Arc<Live>, options: &WriteOptions) -> Result<Self, StoreError> {
+        let active = ActiveWrite::begin(&live)?;
+        live.data.refresh()?;
+        Ok(Self {
+            worker: None,
+            level: options.level,
+            failures: live.data.failures(),
+            hasher: blake3::Hasher::new(),
+            len: 0,
+            staged: vec![],
+            chunks: vec![],
+            batch: Batch::default(),
+            pending: HashSet::new(),
+            foreign: ForeignPacks::default(),
+            new_chunk_bytes: 0,
+            stored_bytes: 0,
+            active,
+        })
+    }
+
+    /// Takes the next bytes of the content.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the disk is full or fails, [`StoreError::Forked`] in a forked child.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.active.check_process()?;
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(STAGE_LEN - self.staged.len()));
+            self.staged.extend_from_slice(now);
+            rest = later;
+            if self.staged.len() == STAGE_LEN {
+                self.cut_staged(Rest::More)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what is left, makes all of it durable and then visible.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Unsynced`] or [`StoreError::Forked`]; the content is then not in the store.
+    pub fn finish(mut self) -> Result<StoredContent, StoreError> {
+        self.active.check_process()?;
+        let live = Arc::clone(&self.active.live);
+        let digest = ContentDigest::from_bytes(*self.hasher.finalize().as_bytes());
+        let (recipe, nodes) = if self.len <= MAX_INLINE_LEN as u64 {
+            (Recipe::inline(std::mem::take(&mut self.staged)), vec![])
+        } else {
+            self.cut_staged(Rest::End)?;
+            self.flush()?;
+            live.data.commit(self.failures)?;
+            self.foreign.sync()?;
+            Recipe::of_chunks(digest, CHUNKER_VERSION, std::mem::take(&mut self.chunks))
+        };
+        let (id, was_known) = live.put_recipe(&recipe, &nodes, self.level)?;
+        Ok(StoredContent {
+            digest,
+            len: self.len,
+            recipe: id,
+            new_chunk_bytes: self.new_chunk_bytes,
+            stored_bytes: self.stored_bytes,
+            was_known,
+        })
+    }
+
+    fn cut_staged(&mut self, rest: Rest) -> Result<(), StoreError> {
+        let mut staged = std::mem::take(&mut self.staged);
+        let mut start = 0;
+        while let Some(bytes) = staged.get(start..).filter(|bytes| rest == Rest::End || bytes.len() >= MAX_CHUNK_SIZE) {
+            let Some((len, cut)) = next_cut(bytes, rest) else { break };
+            self.add_chunk(bytes.get(..len).unwrap_or(bytes), cut)?;
+            start += len;
+        }
+        staged.drain(..start);
+        self.staged = staged;
+        Ok(())
+    }
+
+    fn add_chunk(&mut self, bytes: &[u8], cut: Cut) -> Result<(), StoreError> {
+        let id = ChunkId::of(bytes);
+        let len = u32::try_from(bytes.len()).expect("a chunk is at most 256 KiB long");
+        self.chunks.push(ChunkRef { id, len, cut });
+        if self.pending.contains(&id) {
+            return Ok(());
+        }
+        if let Some(found) = self.active.live.data.find(id.as_bytes(), Wanted::First)?.found.first() {
+            self.foreign.rely_on(found);
+            return Ok(());
+        }
+        if self.batch.raw.len() + bytes.len() > FRAME_TARGET_LEN {
+            self.send_batch()?;
+        }
+        self.pending.insert(id);
+        self.new_chunk_bytes += u64::from(len);
+        self.batch.keys.push(FrameKey { id: *id.as_bytes(), len });
+        self.batch.raw.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn send_batch(&mut self) -> Result<(), StoreError> {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.keys.is_empty() {
+            return Ok(());
+        }
+        let worker = match &mut self.worker {
+            Some(worker) => worker,
+            none => none.insert(Worker::spawn(Arc::clone(&self.active.live), self.level)?),
+        };
+        for key in worker.appended.try_iter().flatten() {
+            self.pending.remove(&ChunkId::from_bytes(key.id));
+        }
+        if worker.batches.send(batch).is_err() {
+            // The worker ends early only on an error, which its thread returns.
+            self.join_worker()?;
+            return Err(StoreError::Unsynced);
+        }
+        Ok(())
+    }
+
+    /// Appends what is left; where all fits in one frame, without a worker.
+    fn flush(&mut self) -> Result<(), StoreError> {
+        if self.worker.is_some() {
+            self.send_batch()?;
+            return self.join_worker();
+        }
+        let batch = std::mem::take(&mut self.batch);
+        if !batch.keys.is_empty() {
+            self.stored_bytes += append_batch(&self.active.live, batch, self.level)?;
+        }
+        Ok(())
+    }
+
+    fn join_worker(&mut self) -> Result<(), StoreError> {
+        let Some(Worker { batches, thread, .. }) = self.worker.take() else { return Ok(()) };
+        drop(batches);
+        match thread.join() {
+            Ok(stored) => self.stored_bytes += stored?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok(())
+    }
+}
+
+impl Write for ContentWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes).map_err(crate::Error::from)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for ContentWriter {
+    fn drop(&mut self) {
+        let Some(Worker { batches, thread, .. }) = self.worker.take() else { return };
+        drop(batches);
+        // In a forked child the thread does not exist, and waiting for it would never end.
+        if self.active.check_process().is_ok() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Worker {
+    fn spawn(live: Arc<Live>, level: i32) -> Result<Self, StoreError> {
+        let (batches, incoming) = sync_channel(QUEUE_LEN);
+        let (outgoing, appended) = channel();
+        let thread = std::thread::Builder::new()
+            .name("onenb-ingest".to_owned())
+            .spawn(move || work(&live, level, &incoming, &outgoing))
+            .map_err(|source| StoreError::Io { doing: "start a thread for", path: "the store".into(), source })?;
+        Ok(Self { batches, appended, thread })
+    }
+}
+
+fn work(
+    live: &Live,
+    level: i32,
+    incoming: &Receiver<Batch>,
+    outgoing: &Sender<Vec<FrameKey>>,
+) -> Result<u64, StoreError> {
+    let mut stored = 0;
+    for batch in incoming {
+        let keys = batch.keys.clone();
+        stored += append_batch(live, batch, level)?;
+        // The writer may have stopped listening; the frames are found through the index then.
+        let _ = outgoing.send(keys);
+    }
+    Ok(stored)
+}
+
+fn append_batch(live: &Live, batch: Batch, level: i32) -> Result<u64, StoreError> {
+    let frame = Frame::chunks_joined(batch.keys, batch.raw, level);
+    let len = frame.header().frame_len();
+    live.data.append(&[frame])?;
+    Ok(len)
+}
+
+impl Live {
+    /// Makes a recipe durable and visible, unless it is here already. Its chunks must be durable.
+    pub(super) fn put_recipe(
+        &self,
+        recipe: &Recipe,
+        nodes: &[RecipeNode],
+        level: i32,
+    ) -> Result<(RecipeId, bool), StoreError> {
+        let failures = self.meta.failures();
+        let bytes = recipe.to_bytes();
+        let id = RecipeId::of(&bytes);
+        let mut foreign = ForeignPacks::default();
+        // A recipe that is here but damaged is written once more.
+        let known = self.recipe(&recipe.digest()).is_ok_and(|(_, known)| known == id);
+        let mut frames = vec![];
+        for node in nodes {
+            let node_bytes = node.to_bytes();
+            let node_id = RecipeId::of(&node_bytes);
+            let sound = self.recipe_node(&recipe.digest(), &node.to_child()).is_ok();
+            match self.meta.find(node_id.as_bytes(), Wanted::First)?.found.first() {
+                Some(found) if sound => foreign.rely_on(found),
+                _ => {
+                    let kind = ObjectKind::RECIPE_NODE.to_byte();
+                    frames.push(Frame::object(kind, *node_id.as_bytes(), &[], node_bytes, level));
+                }
+            }
+        }
+        if known {
+            let search = self.meta.find(id.as_bytes(), Wanted::All)?;
+            search.found.iter().for_each(|found| foreign.rely_on(found));
+        } else {
+            let alias = [*recipe.digest().as_bytes()];
+            frames.push(Frame::object(ObjectKind::RECIPE.to_byte(), *id.as_bytes(), &alias, bytes, level));
+        }
+        foreign.sync()?;
+        self.meta.append(&frames)?;
+        self.meta.commit(failures)?;
+        Ok((id, known))
+    }
+}

@@ -1,0 +1,236 @@
+//! The store: contents and metadata objects in packs, found through an index that can always be rebuilt.
+//!
+//! ```text
+//! format                      versions; the first file written
+//! packs/data/<ULID>.pack      sealed; .open while one process appends to it under a lock
+//! packs/meta/<ULID>.pack      recipes and other objects
+//! index/{data,meta}/*.seg     sorted keys of sealed packs; derived
+//! locks/                      store.lock: writers share, gc excludes; index.lock: one merge at a time
+//! ```
+//!
+//! - What a call acknowledged is durable: chunks first, then the recipe that names them. Nothing names what is not there.
+//! - A read gives the exact bytes or a typed error; every chunk is checked against its id when it leaves.
+//! - Many processes write at once, each to its own open pack, and see each other's acknowledged data: a lookup that misses
+//!   looks at the directories again before it gives up.
+//! - A store is opened per process. After a fork the child starts afresh and never touches its parent's pack or locks.
+//! - This module knows no exports, notebooks, Git or SQL. Layout: `docs/format/store.md`.
+
+mod appender;
+mod chunker;
+mod error;
+mod ingest;
+mod layout;
+mod objects;
+mod reader;
+mod segment;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod verify;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+pub use chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Rest, next_cut};
+pub use error::StoreError;
+pub use ingest::{ContentWriter, StoredContent, WriteOptions};
+pub use objects::{NewObject, ObjectCursor, ObjectKind, StoredObject};
+pub use reader::ContentReader;
+pub use transfer::Inserted;
+pub use verify::{Damage, StoreStats, VerifyReport};
+
+use crate::format::pack::PackClass;
+use crate::fs::{FileLock, Sharing};
+use crate::id::{ContentDigest, RecipeId};
+use layout::{Access, Layout};
+use shelf::Shelf;
+
+/// How a store is opened.
+#[derive(Debug, Clone, Default)]
+pub struct StoreOptions {
+    /// Never write, not even a missing `format` file.
+    pub read_only: bool,
+    /// When packs are sealed; smaller in tests.
+    pub(crate) limits: Limits,
+}
+
+/// When an open pack is sealed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) data_len: u64,
+    pub(crate) data_frames: usize,
+    pub(crate) meta_len: u64,
+    pub(crate) meta_frames: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { data_len: 64 * 1024 * 1024, data_frames: 1024, meta_len: 8 * 1024 * 1024, meta_frames: 16 * 1024 }
+    }
+}
+
+/// An open store. Cheap to open, safe to share between threads, safe to keep across a fork.
+pub struct Store {
+    layout: Arc<Layout>,
+    limits: Limits,
+    generations: Generation,
+}
+
+/// What one process keeps of a store. A forked child appends a generation of its own and so never waits for a lock that
+/// a thread of its parent held at the moment of the fork.
+struct Generation {
+    process: u32,
+    live: Arc<Live>,
+    next: OnceLock<Box<Generation>>,
+}
+
+/// The state of a store in this process.
+struct Live {
+    layout: Arc<Layout>,
+    data: Shelf,
+    meta: Shelf,
+    /// Writes under way in this process.
+    active: AtomicUsize,
+}
+
+/// A write under way: collection of garbage waits for it. When the last one ends, what was appended and never committed
+/// is taken back.
+struct ActiveWrite {
+    live: Arc<Live>,
+    process: u32,
+    _lock: FileLock,
+}
+
+impl Drop for ActiveWrite {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
+        let active = &self.live.active;
+        if active.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let idle = || active.load(Ordering::SeqCst) == 0;
+            self.live.data.cut_uncommitted(idle);
+            self.live.meta.cut_uncommitted(idle);
+        }
+    }
+}
+
+impl Generation {
+    fn start(layout: &Arc<Layout>, limits: Limits) -> Self {
+        let live = Live {
+            layout: Arc::clone(layout),
+            data: Shelf::new(Arc::clone(layout), PackClass::Data, limits),
+            meta: Shelf::new(Arc::clone(layout), PackClass::Meta, limits),
+            active: AtomicUsize::new(0),
+        };
+        Self { process: std::process::id(), live: Arc::new(live), next: OnceLock::new() }
+    }
+}
+
+impl ActiveWrite {
+    /// Begins a write: takes the lock that writers share.
+    fn begin(live: &Arc<Live>) -> Result<Self, StoreError> {
+        live.layout.create_dirs(PackClass::Meta)?;
+        let path = live.layout.lock_path("store.lock");
+        let lock = FileLock::acquire(&path, Sharing::Shared).map_err(|error| StoreError::io("lock", &path, error))?;
+        live.active.fetch_add(1, Ordering::SeqCst);
+        Ok(Self { live: Arc::clone(live), process: std::process::id(), _lock: lock })
+    }
+
+    /// Fails in a forked child, where the threads and locks of this write do not exist.
+    fn check_process(&self) -> Result<(), StoreError> {
+        if self.process == std::process::id() { Ok(()) } else { Err(StoreError::Forked) }
+    }
+}
+
+impl Store {
+    /// Opens the store in a directory and creates it if it is missing. Where nothing can be created, the store is
+    /// opened for reading only; a missing one then looks empty.
+    ///
+    /// # Errors
+    /// [`StoreError::TooNew`], [`StoreError::NotAStore`] or [`StoreError::Io`].
+    pub fn open(root: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let access = if options.read_only { Access::ReadOnly } else { Access::ReadWrite };
+        let layout = Arc::new(Layout::open(root, access)?);
+        let generations = Generation::start(&layout, options.limits);
+        Ok(Self { layout, limits: options.limits, generations })
+    }
+
+    /// Returns whether this store can only be read: asked for, unwritable place, or newer format.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.layout.require_writable().is_err()
+    }
+
+    /// Starts writing a content. Nothing is visible before [`ContentWriter::finish`].
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] or [`StoreError::Io`].
+    pub fn writer(&self, options: &WriteOptions) -> Result<ContentWriter, StoreError> {
+        ContentWriter::start(Arc::clone(self.live()), options)
+    }
+
+    /// Stores bytes that are at hand.
+    ///
+    /// # Errors
+    /// As [`Store::writer`] and [`ContentWriter::finish`].
+    pub fn put_content(&self, bytes: &[u8], options: &WriteOptions) -> Result<StoredContent, StoreError> {
+        let mut writer = self.writer(options)?;
+        writer.push(bytes)?;
+        writer.finish()
+    }
+
+    /// Opens a content for reading.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownContent`] if it is not here, or an error of kind `Damaged`.
+    pub fn open_content(&self, digest: &ContentDigest) -> Result<ContentReader, StoreError> {
+        ContentReader::open(Arc::clone(self.live()), digest)
+    }
+
+    /// Returns the length in bytes of a content that is here; `None` if it is not.
+    ///
+    /// # Errors
+    /// An error of kind `Damaged`, or [`StoreError::Io`].
+    pub fn contains(&self, digest: &ContentDigest) -> Result<Option<u64>, StoreError> {
+        match self.live().recipe(digest) {
+            Ok((recipe, _)) => Ok(Some(recipe.len())),
+            Err(StoreError::UnknownContent { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the recipe of a content that is here; `None` if it is not.
+    ///
+    /// # Errors
+    /// An error of kind `Damaged`, or [`StoreError::Io`].
+    pub fn recipe_id(&self, digest: &ContentDigest) -> Result<Option<RecipeId>, StoreError> {
+        match self.live().recipe(digest) {
+            Ok((_, id)) => Ok(Some(id)),
+            Err(StoreError::UnknownContent { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Throws the index away and builds it again from the packs.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] or [`StoreError::Io`].
+    pub fn rebuild_index(&self) -> Result<(), StoreError> {
+        let live = self.live();
+        let _active = ActiveWrite::begin(live)?;
+        live.data.rebuild_index()?;
+        live.meta.rebuild_index()
+    }
+
+    fn live(&self) -> &Arc<Live> {
+        let process = std::process::id();
+        let mut generation = &self.generations;
+        while generation.process != process {
+            generation = generation.next.get_or_init(|| Box::new(Generation::start(&self.layout, self.limits)));
+        }
+        &generation.live
+    }
+}

@@ -1,0 +1,294 @@
+//! Reading: recipes to chunks, chunks to frames, frames to bytes, all checked on the way.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::objects::ObjectKind;
+use super::shelf::{Found, Search};
+use super::{Live, StoreError};
+use crate::format::FormatError;
+use crate::format::pack::{Check, FrameHeader, FrameKind};
+use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode, TreeChild};
+use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
+
+/// Decoded frames kept by one reader, in bytes.
+const CACHE_LEN: usize = 8 * 1024 * 1024;
+
+/// A chunk within a decoded frame.
+#[derive(Debug, Clone)]
+pub(super) struct ChunkBytes {
+    frame: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl ChunkBytes {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.frame.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+struct CachedFrame {
+    pack: PackId,
+    offset: u64,
+    header: Arc<FrameHeader>,
+    raw: Arc<Vec<u8>>,
+}
+
+/// The frames decoded last, newest first.
+#[derive(Default)]
+pub(super) struct FrameCache {
+    frames: VecDeque<CachedFrame>,
+}
+
+impl FrameCache {
+    fn find(&self, id: &ChunkId) -> Option<ChunkBytes> {
+        self.frames.iter().find_map(|cached| {
+            let (offset, len) = cached.header.find_chunk(id)?;
+            Some(ChunkBytes { frame: Arc::clone(&cached.raw), range: offset..offset + len })
+        })
+    }
+
+    fn keep(&mut self, found: &Found, raw: Arc<Vec<u8>>) {
+        self.frames.retain(|cached| (cached.pack, cached.offset) != (found.pack, found.offset));
+        let header = Arc::clone(&found.header);
+        self.frames.push_front(CachedFrame { pack: found.pack, offset: found.offset, header, raw });
+        while self.frames.len() > 1 && self.frames.iter().map(|cached| cached.raw.len()).sum::<usize>() > CACHE_LEN {
+            self.frames.pop_back();
+        }
+    }
+}
+
+impl Live {
+    /// Reads the recipe of a content.
+    pub(super) fn recipe(&self, digest: &ContentDigest) -> Result<(Recipe, RecipeId), StoreError> {
+        let search = self.meta.find_fresh(digest.as_bytes())?;
+        let damaged = |source| StoreError::RecipeDamaged { digest: *digest, source };
+        let decode = |found: &Found| {
+            let bytes = found.read()?.decode(Check::Payload).map_err(damaged)?;
+            let recipe = Recipe::from_bytes(&bytes).map_err(damaged)?;
+            let id = RecipeId::of(&bytes);
+            let named = found.header.keys().first().is_some_and(|key| key.id == *id.as_bytes());
+            if !named || recipe.digest() != *digest {
+                return Err(damaged(FormatError::malformed("recipe", "it is not the one it is found as")));
+            }
+            Ok((recipe, id))
+        };
+        first_sound(search, ObjectKind::RECIPE, decode).unwrap_or(Err(StoreError::UnknownContent { digest: *digest }))
+    }
+
+    /// Reads a node of a recipe tree.
+    pub(super) fn recipe_node(&self, digest: &ContentDigest, child: &TreeChild) -> Result<RecipeNode, StoreError> {
+        let search = self.meta.find_fresh(child.node.as_bytes())?;
+        let damaged = |source| StoreError::RecipeDamaged { digest: *digest, source };
+        let decode = |found: &Found| {
+            let bytes = found.read()?.decode(Check::Payload).map_err(damaged)?;
+            let node = RecipeNode::from_bytes(&bytes).map_err(damaged)?;
+            if RecipeId::of(&bytes) != child.node || node.to_child() != *child {
+                return Err(damaged(FormatError::malformed("recipe node", "it is not the one that the tree names")));
+            }
+            Ok(node)
+        };
+        let missing = StoreError::RecipeNodeMissing { digest: *digest, node: child.node };
+        first_sound(search, ObjectKind::RECIPE_NODE, decode).unwrap_or(Err(missing))
+    }
+
+    /// Reads a chunk and checks it against its id, trying every place that it has.
+    pub(super) fn chunk(&self, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
+        if let Some(bytes) = cache.find(id)
+            && ChunkId::of(bytes.as_slice()) == *id
+        {
+            return Ok(bytes);
+        }
+        let search = self.data.find_fresh(id.as_bytes())?;
+        let mut fault = search.damage;
+        for found in &search.found {
+            match read_chunk(found, id, cache) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => fault = Some(error),
+            }
+        }
+        Err(fault.unwrap_or(StoreError::ChunkMissing { chunk: *id }))
+    }
+}
+
+fn read_chunk(found: &Found, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
+    let damaged = |source| StoreError::ChunkDamaged { chunk: *id, source };
+    let raw = Arc::new(found.read()?.decode(Check::Payload).map_err(damaged)?);
+    let wrong = || damaged(FormatError::malformed("chunk", "its bytes are not what its id says"));
+    let (offset, len) = found.header.find_chunk(id).ok_or_else(wrong)?;
+    let bytes = ChunkBytes { frame: Arc::clone(&raw), range: offset..offset + len };
+    if ChunkId::of(bytes.as_slice()) != *id {
+        return Err(wrong());
+    }
+    cache.keep(found, raw);
+    Ok(bytes)
+}
+
+/// Returns the first place of a kind that decodes, else the last fault met; `None` if there is no place at all.
+fn first_sound<T>(
+    search: Search,
+    kind: ObjectKind,
+    decode: impl Fn(&Found) -> Result<T, StoreError>,
+) -> Option<Result<T, StoreError>> {
+    let mut fault = search.damage;
+    for found in search.found.iter().filter(|found| found.header.kind() == FrameKind::Object(kind.to_byte())) {
+        match decode(found) {
+            Ok(value) => return Some(Ok(value)),
+            Err(error) => fault = Some(error),
+        }
+    }
+    fault.map(Err)
+}
+
+/// Chunks in a row and where they start in the content.
+struct Stretch {
+    /// Number of the node in a tree; 0 for a flat recipe.
+    number: usize,
+    starts: Vec<u64>,
+    chunks: Vec<ChunkRef>,
+}
+
+impl Stretch {
+    fn new(number: usize, start: u64, chunks: Vec<ChunkRef>) -> Self {
+        let starts = chunks.iter().scan(start, |next, chunk| {
+            let start = *next;
+            *next += u64::from(chunk.len);
+            Some(start)
+        });
+        Self { number, starts: starts.collect(), chunks }
+    }
+
+    fn at(&self, position: u64) -> Option<(u64, ChunkRef)> {
+        let index = self.starts.partition_point(|start| *start <= position).checked_sub(1)?;
+        Some((*self.starts.get(index)?, *self.chunks.get(index)?))
+    }
+}
+
+/// Reads one content, anywhere in it, without loading it. Every byte handed out belongs to a chunk that was checked.
+pub struct ContentReader {
+    live: Arc<Live>,
+    recipe: Recipe,
+    position: u64,
+    /// Where each node of a tree starts; empty for other recipes.
+    node_starts: Vec<u64>,
+    stretch: Option<Stretch>,
+    current: Option<(u64, ChunkBytes)>,
+    cache: FrameCache,
+}
+
+impl ContentReader {
+    pub(super) fn open(live: Arc<Live>, digest: &ContentDigest) -> Result<Self, StoreError> {
+        let (recipe, _) = live.recipe(digest)?;
+        let mut reader = Self {
+            live,
+            recipe,
+            position: 0,
+            node_starts: vec![],
+            stretch: None,
+            current: None,
+            cache: FrameCache::default(),
+        };
+        match reader.recipe.body() {
+            RecipeBody::Inline(content) => {
+                let frame = Arc::new(content.clone());
+                let range = 0..frame.len();
+                reader.current = Some((0, ChunkBytes { frame, range }));
+            }
+            RecipeBody::Flat(chunks) => reader.stretch = Some(Stretch::new(0, 0, chunks.clone())),
+            RecipeBody::Tree(children) => {
+                let starts = children.iter().scan(0, |next, child| {
+                    let start = *next;
+                    *next += child.len;
+                    Some(start)
+                });
+                reader.node_starts = starts.collect();
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Returns the length of the content in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.recipe.len()
+    }
+
+    /// Returns whether the content has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.recipe.is_empty()
+    }
+
+    /// Reads on from the current position; 0 means the end.
+    ///
+    /// # Errors
+    /// An error of kind `Damaged`, or [`StoreError::Io`].
+    pub fn pull(&mut self, buffer: &mut [u8]) -> Result<usize, StoreError> {
+        if self.position >= self.len() || buffer.is_empty() {
+            return Ok(0);
+        }
+        let (start, chunk) = self.chunk_at(self.position)?;
+        let offset = usize::try_from(self.position - start).unwrap_or(usize::MAX);
+        let rest = chunk.as_slice().get(offset..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.position += count as u64;
+        Ok(count)
+    }
+
+    /// Returns the checked chunk at a position, and where it starts.
+    fn chunk_at(&mut self, position: u64) -> Result<(u64, ChunkBytes), StoreError> {
+        if let Some((start, bytes)) = &self.current
+            && (*start..*start + bytes.as_slice().len() as u64).contains(&position)
+        {
+            return Ok((*start, bytes.clone()));
+        }
+        let (start, chunk) = self.locate(position)?;
+        let bytes = self.live.chunk(&chunk.id, &mut self.cache)?;
+        if bytes.as_slice().len() != chunk.len as usize {
+            let source = FormatError::malformed("recipe", "a chunk has another length than it says");
+            return Err(StoreError::RecipeDamaged { digest: self.recipe.digest(), source });
+        }
+        self.current = Some((start, bytes.clone()));
+        Ok((start, bytes))
+    }
+
+    fn locate(&mut self, position: u64) -> Result<(u64, ChunkRef), StoreError> {
+        let digest = self.recipe.digest();
+        if let RecipeBody::Tree(children) = self.recipe.body() {
+            let number = self.node_starts.partition_point(|start| *start <= position).saturating_sub(1);
+            if self.stretch.as_ref().is_none_or(|stretch| stretch.number != number)
+                && let (Some(child), Some(start)) = (children.get(number), self.node_starts.get(number))
+            {
+                let node = self.live.recipe_node(&digest, child)?;
+                self.stretch = Some(Stretch::new(number, *start, node.into_chunks()));
+            }
+        }
+        self.stretch.as_ref().and_then(|stretch| stretch.at(position)).ok_or_else(|| {
+            let source = FormatError::malformed("recipe", "it has no chunk for a part of the content");
+            StoreError::RecipeDamaged { digest, source }
+        })
+    }
+}
+
+impl Read for ContentReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.pull(buffer).map_err(|error| crate::Error::from(error).into())
+    }
+}
+
+impl Seek for ContentReader {
+    fn seek(&mut self, target: SeekFrom) -> io::Result<u64> {
+        let position = match target {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(delta) => self.len().checked_add_signed(delta),
+            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
+        };
+        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
+    }
+}

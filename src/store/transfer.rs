@@ -1,0 +1,168 @@
+//! What a push takes out of a store and a pull puts in: chunks, frames as they are, recipes.
+
+use std::collections::HashSet;
+
+use super::ingest::ForeignPacks;
+use super::reader::FrameCache;
+use super::shelf::Wanted;
+use super::{ActiveWrite, Live, Store, StoreError, WriteOptions};
+use crate::format::pack::{Check, Frame, FrameKind};
+use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode};
+use crate::id::{ChunkId, ContentDigest, RecipeId};
+
+/// What came in with some frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inserted {
+    /// Frames that brought something new.
+    pub frames: u64,
+    /// Bytes that the store grew by.
+    pub stored_bytes: u64,
+}
+
+impl Store {
+    /// Returns the chunks of a content, in order; none for a content that lies in its recipe.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownContent`], or an error of kind `Damaged`.
+    pub fn chunks_of(&self, digest: &ContentDigest) -> Result<Vec<ChunkRef>, StoreError> {
+        let (recipe, nodes) = self.recipe_of(digest)?;
+        Ok(match recipe.body() {
+            RecipeBody::Inline(_) => vec![],
+            RecipeBody::Flat(chunks) => chunks.clone(),
+            RecipeBody::Tree(_) => nodes.into_iter().flat_map(RecipeNode::into_chunks).collect(),
+        })
+    }
+
+    /// Returns the recipe of a content and the nodes that it names, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownContent`], or an error of kind `Damaged`.
+    pub fn recipe_of(&self, digest: &ContentDigest) -> Result<(Recipe, Vec<RecipeNode>), StoreError> {
+        let live = self.live();
+        let (recipe, _) = live.recipe(digest)?;
+        let nodes = live.nodes(&recipe)?;
+        Ok((recipe, nodes))
+    }
+
+    /// Reads one chunk and checks it.
+    ///
+    /// # Errors
+    /// [`StoreError::ChunkMissing`] or another error of kind `Damaged`.
+    pub fn read_chunk(&self, id: &ChunkId) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.live().chunk(id, &mut FrameCache::default())?;
+        Ok(bytes.as_slice().to_vec())
+    }
+
+    /// Returns whether a pack names a chunk. Its bytes are not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn has_chunk(&self, id: &ChunkId) -> Result<bool, StoreError> {
+        Ok(!self.live().data.find_fresh(id.as_bytes())?.found.is_empty())
+    }
+
+    /// Returns the frame that holds a chunk, as stored, for copying it elsewhere. Its payload checksum holds.
+    ///
+    /// # Errors
+    /// [`StoreError::ChunkMissing`] or another error of kind `Damaged`.
+    pub fn frame_with(&self, id: &ChunkId) -> Result<Frame, StoreError> {
+        let search = self.live().data.find_fresh(id.as_bytes())?;
+        let mut fault = search.damage.unwrap_or(StoreError::ChunkMissing { chunk: *id });
+        for found in &search.found {
+            match found.read() {
+                Ok(frame) => return Ok(frame),
+                Err(error) => fault = error,
+            }
+        }
+        Err(fault)
+    }
+
+    /// Stores frames from elsewhere, durable on return. Every chunk is checked first; frames that bring nothing new are
+    /// left out. Chunks alone are not visible to anybody: that takes [`Store::insert_recipe`].
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a frame that is not what it says, [`StoreError::ReadOnly`] or [`StoreError::Io`].
+    pub fn insert_frames(&self, frames: impl IntoIterator<Item = Frame>) -> Result<Inserted, StoreError> {
+        let live = self.live();
+        let _active = ActiveWrite::begin(live)?;
+        let failures = live.data.failures();
+        live.data.refresh()?;
+        let mut foreign = ForeignPacks::default();
+        let mut inserted = Inserted::default();
+        for frame in frames {
+            if frame.header().kind() != FrameKind::Chunks {
+                let source = crate::format::FormatError::malformed("frame", "it holds no chunks");
+                return Err(StoreError::Refused { source });
+            }
+            frame.decode(Check::Chunks).map_err(|source| StoreError::Refused { source })?;
+            if live.brings_new_chunk(&frame, &mut foreign)? {
+                inserted.frames += 1;
+                inserted.stored_bytes += frame.header().frame_len();
+                live.data.append(&[frame])?;
+            }
+        }
+        live.data.commit(failures)?;
+        foreign.sync()?;
+        Ok(inserted)
+    }
+
+    /// Makes a content visible whose chunks are all here already, durable on return.
+    ///
+    /// # Errors
+    /// [`StoreError::Incomplete`] if a chunk is missing, [`StoreError::Refused`] if the nodes are not those of the
+    /// recipe, [`StoreError::ReadOnly`] or [`StoreError::Io`].
+    pub fn insert_recipe(&self, recipe: &Recipe, nodes: &[RecipeNode]) -> Result<RecipeId, StoreError> {
+        let live = self.live();
+        let _active = ActiveWrite::begin(live)?;
+        let failures = live.data.failures();
+        let children = match recipe.body() {
+            RecipeBody::Tree(children) => children.as_slice(),
+            _ => &[],
+        };
+        if !children.iter().copied().eq(nodes.iter().map(RecipeNode::to_child)) {
+            let source = crate::format::FormatError::malformed("recipe", "its nodes are not the ones it names");
+            return Err(StoreError::Refused { source });
+        }
+        let flat = match recipe.body() {
+            RecipeBody::Flat(chunks) => chunks.as_slice(),
+            _ => &[],
+        };
+        live.data.refresh()?;
+        let mut foreign = ForeignPacks::default();
+        let mut checked = HashSet::new();
+        for chunk in flat.iter().chain(nodes.iter().flat_map(RecipeNode::chunks)) {
+            if checked.insert(chunk.id) {
+                let search = live.data.find(chunk.id.as_bytes(), Wanted::First)?;
+                let missing = StoreError::Incomplete { digest: recipe.digest(), chunk: chunk.id };
+                let found = search.found.first().ok_or(missing)?;
+                foreign.rely_on(found);
+            }
+        }
+        live.data.commit(failures)?;
+        foreign.sync()?;
+        Ok(live.put_recipe(recipe, nodes, WriteOptions::default().level)?.0)
+    }
+}
+
+impl Live {
+    /// Reads all nodes of a recipe tree.
+    pub(super) fn nodes(&self, recipe: &Recipe) -> Result<Vec<RecipeNode>, StoreError> {
+        match recipe.body() {
+            RecipeBody::Tree(children) => {
+                children.iter().map(|child| self.recipe_node(&recipe.digest(), child)).collect()
+            }
+            _ => Ok(vec![]),
+        }
+    }
+
+    fn brings_new_chunk(&self, frame: &Frame, foreign: &mut ForeignPacks) -> Result<bool, StoreError> {
+        let mut fresh = false;
+        for key in frame.header().keys() {
+            match self.data.find(&key.id, Wanted::First)?.found.first() {
+                Some(found) => foreign.rely_on(found),
+                None => fresh = true,
+            }
+        }
+        Ok(fresh)
+    }
+}

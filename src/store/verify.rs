@@ -1,0 +1,358 @@
+//! Reading everything to say what is damaged, and counting everything to say how large it is.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::sync::Arc;
+
+use super::layout::Stage;
+use super::objects::ObjectKind;
+use super::reader::ContentReader;
+use super::shelf::{open_pack, read_footer, read_frame, read_pack_header, read_trailer, scan_file};
+use super::{Live, Store, StoreError};
+use crate::format::pack::{Check, FrameKind, PACK_HEADER_LEN, PackClass, PlacedHeader, ScanDepth};
+use crate::format::recipe::{Recipe, RecipeBody, RecipeNode};
+use crate::fs::read_exact_at;
+use crate::id::{ChunkId, ContentDigest, ObjectId, PackId, RecipeId};
+
+const BLOCK_LEN: usize = 1024 * 1024;
+
+/// One thing that is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// What it is, in words: `chunk …`, `recipe …`, `pack …`.
+    pub object: String,
+    /// The pack it is in, where that is known.
+    pub pack: Option<PackId>,
+    /// Contents that cannot be read in full because of it.
+    pub contents: Vec<ContentDigest>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What a check of the whole store came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Packs read, of both classes.
+    pub packs: u64,
+    /// Frames read.
+    pub frames: u64,
+    /// Contents whose every byte was read and hashed, damaged ones included.
+    pub contents: u64,
+    /// Everything damaged; empty if all is well.
+    pub damaged: Vec<Damage>,
+}
+
+/// How large a store is. All lengths are in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreStats {
+    /// Different contents.
+    pub contents: u64,
+    /// Sum of their lengths.
+    pub raw_bytes: u64,
+    /// Raw length of all different chunks, and of the contents that lie in their recipes.
+    pub unique_bytes: u64,
+    /// Length of all packs on disk.
+    pub stored_bytes: u64,
+    /// Packs, of both classes.
+    pub packs: u64,
+    /// Different chunks.
+    pub chunks: u64,
+}
+
+/// What the first pass learns.
+#[derive(Default)]
+struct Survey {
+    report: VerifyReport,
+    /// Chunks that are sound somewhere.
+    sound: HashSet<ChunkId>,
+    /// Chunks named by a frame that does not hold them, with where and why.
+    broken: BTreeMap<[u8; 32], (PackId, String)>,
+    /// Every content that a recipe frame names.
+    contents: BTreeMap<[u8; 32], PackId>,
+}
+
+impl Survey {
+    fn damage(&mut self, object: String, pack: PackId, reason: &dyn std::error::Error) {
+        self.report.damaged.push(Damage { object, pack: Some(pack), contents: vec![], reason: reason_of(reason) });
+    }
+}
+
+fn reason_of(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+impl Store {
+    /// Reads every pack and every content and reports all damage. `progress` is told how many bytes of the packs were
+    /// read and how many there are; contents are read after that.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; damage is no error here.
+    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, StoreError> {
+        let live = self.live();
+        live.data.refresh()?;
+        live.meta.refresh()?;
+        let mut survey = Survey::default();
+        let packs = live.all_packs()?;
+        let total = packs.iter().map(|(_, _, _, len)| len).sum();
+        let mut done = 0;
+        for (class, pack, file, len) in &packs {
+            live.survey_pack(*class, *pack, file, &mut survey)?;
+            done += len;
+            progress(done, total);
+        }
+        live.survey_contents(&mut survey)?;
+        let broken = std::mem::take(&mut survey.broken);
+        for (id, (pack, reason)) in broken {
+            let id = ChunkId::from_bytes(id);
+            let object = format!("chunk {id}");
+            let known = survey.report.damaged.iter().any(|damage| damage.object == object);
+            if !known && !survey.sound.contains(&id) {
+                survey.report.damaged.push(Damage { object, pack: Some(pack), contents: vec![], reason });
+            }
+        }
+        Ok(survey.report)
+    }
+
+    /// Counts what the store holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; what is damaged is not counted.
+    pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        let live = self.live();
+        let mut stats = StoreStats::default();
+        let mut chunks = HashSet::new();
+        let mut contents = HashSet::new();
+        for (class, pack, file, len) in live.all_packs()? {
+            stats.packs += 1;
+            stats.stored_bytes += len;
+            let (frames, _) = frames_of(&file, pack)?;
+            for placed in frames {
+                match (class, placed.header.kind()) {
+                    (PackClass::Data, FrameKind::Chunks) => {
+                        let fresh = placed.header.keys().iter().filter(|key| chunks.insert(key.id));
+                        stats.unique_bytes += fresh.map(|key| u64::from(key.len)).sum::<u64>();
+                    }
+                    (PackClass::Meta, FrameKind::Object(kind)) if kind == ObjectKind::RECIPE.to_byte() => {
+                        let frame = read_frame(&file, pack, placed.offset, placed.header);
+                        let bytes = frame.ok().and_then(|frame| frame.decode(Check::Payload).ok());
+                        let Some(Ok(recipe)) = bytes.map(|bytes| Recipe::from_bytes(&bytes)) else { continue };
+                        if contents.insert(recipe.digest()) {
+                            stats.raw_bytes += recipe.len();
+                            let inline = matches!(recipe.body(), RecipeBody::Inline(_));
+                            stats.unique_bytes += if inline { recipe.len() } else { 0 };
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        stats.chunks = chunks.len() as u64;
+        stats.contents = contents.len() as u64;
+        Ok(stats)
+    }
+}
+
+type OpenedPack = (PackClass, PackId, File, u64);
+
+impl Live {
+    fn all_packs(&self) -> Result<Vec<OpenedPack>, StoreError> {
+        let mut packs = vec![];
+        for class in [PackClass::Data, PackClass::Meta] {
+            for pack in self.layout.list_packs(class)?.into_keys() {
+                let Some((file, stage)) = open_pack(&self.layout, class, pack)? else { continue };
+                let wrap = |error| StoreError::io("read", &self.layout.pack_path(class, pack, stage), error);
+                let len = file.metadata().map_err(wrap)?.len();
+                // The end of a sealed pack is checked with it; of an open one only what was committed counts.
+                if stage == Stage::Open && len < PACK_HEADER_LEN as u64 {
+                    continue;
+                }
+                packs.push((class, pack, file, len));
+            }
+        }
+        Ok(packs)
+    }
+
+    fn survey_pack(&self, class: PackClass, pack: PackId, file: &File, survey: &mut Survey) -> Result<(), StoreError> {
+        survey.report.packs += 1;
+        if let Err(error) = only_damage(read_pack_header(file, pack).map(drop))? {
+            survey.damage(format!("pack {pack}"), pack, &error);
+        }
+        let (frames, footer_fault) = frames_of(file, pack)?;
+        let sealed = self.layout.pack_path(class, pack, Stage::Sealed).exists();
+        if let Some(error) = footer_fault.filter(|_| sealed) {
+            survey.damage(format!("directory of pack {pack}"), pack, &error);
+        }
+        let faults = survey.report.damaged.len();
+        for placed in frames {
+            survey.report.frames += 1;
+            check_frame(file, pack, &placed, survey)?;
+        }
+        // Frames account for nearly every byte; the digest also covers markers. One report per fault is enough.
+        if sealed && survey.report.damaged.len() == faults && survey.broken.values().all(|(at, _)| *at != pack) {
+            check_body(file, pack, survey)?;
+        }
+        Ok(())
+    }
+
+    /// Reads every content in full and says which chunks keep it from being read.
+    fn survey_contents(self: &Arc<Self>, survey: &mut Survey) -> Result<(), StoreError> {
+        let mut blocked: HashMap<String, Damage> = HashMap::new();
+        let contents = std::mem::take(&mut survey.contents);
+        for (digest, pack) in contents {
+            let digest = ContentDigest::from_bytes(digest);
+            survey.report.contents += 1;
+            let faults = match self.check_content(&digest, survey) {
+                Ok(faults) => faults,
+                Err(error @ StoreError::Io { .. }) => return Err(error),
+                Err(error) => vec![(format!("content {digest}"), Some(pack), reason_of(&error))],
+            };
+            for (object, pack, reason) in faults {
+                let damage = blocked.entry(object.clone());
+                let damage = damage.or_insert(Damage { object, pack, contents: vec![], reason });
+                damage.contents.push(digest);
+            }
+        }
+        let mut blocked: Vec<_> = blocked.into_values().collect();
+        blocked.sort_by(|a, b| a.object.cmp(&b.object));
+        survey.report.damaged.extend(blocked);
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "object, pack and reason of each fault, used once")]
+    fn check_content(
+        self: &Arc<Self>,
+        digest: &ContentDigest,
+        survey: &Survey,
+    ) -> Result<Vec<(String, Option<PackId>, String)>, StoreError> {
+        let (recipe, _) = self.recipe(digest)?;
+        let nodes = self.nodes(&recipe)?;
+        let flat = match recipe.body() {
+            RecipeBody::Flat(chunks) => chunks.as_slice(),
+            _ => &[],
+        };
+        let mut faults = vec![];
+        let mut seen = HashSet::new();
+        for chunk in flat.iter().chain(nodes.iter().flat_map(RecipeNode::chunks)) {
+            if seen.insert(chunk.id) && !survey.sound.contains(&chunk.id) {
+                let at = survey.broken.get(chunk.id.as_bytes());
+                let reason = at.map_or_else(|| "it is in no local pack".to_owned(), |(_, reason)| reason.clone());
+                faults.push((format!("chunk {}", chunk.id), at.map(|(pack, _)| *pack), reason));
+            }
+        }
+        if faults.is_empty() && self.hash_content(digest)? != *digest {
+            faults.push((format!("content {digest}"), None, "its bytes do not hash to its digest".to_owned()));
+        }
+        Ok(faults)
+    }
+
+    fn hash_content(self: &Arc<Self>, digest: &ContentDigest) -> Result<ContentDigest, StoreError> {
+        let mut reader = ContentReader::open(Arc::clone(self), digest)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut block = vec![0; BLOCK_LEN];
+        loop {
+            let count = reader.pull(&mut block)?;
+            if count == 0 {
+                return Ok(ContentDigest::from_bytes(*hasher.finalize().as_bytes()));
+            }
+            hasher.update(block.get(..count).unwrap_or_default());
+        }
+    }
+}
+
+/// Lists the frames of a pack: from its directory, or by scanning it where that fails, with why it failed.
+fn frames_of(file: &File, pack: PackId) -> Result<(Vec<PlacedHeader>, Option<StoreError>), StoreError> {
+    match only_damage(read_footer(file, pack))? {
+        Ok(frames) => Ok((frames, None)),
+        Err(error) => {
+            let scan = only_damage(scan_file(file, pack, 0, ScanDepth::Headers))?;
+            let frames = scan.ok().flatten().map(|scan| scan.frames);
+            Ok((frames.unwrap_or_default(), Some(error)))
+        }
+    }
+}
+
+/// Lets failures of the system through and keeps damage as a value.
+fn only_damage<T>(result: Result<T, StoreError>) -> Result<Result<T, StoreError>, StoreError> {
+    match result {
+        Err(error @ StoreError::Io { .. }) => Err(error),
+        other => Ok(other),
+    }
+}
+
+fn check_frame(file: &File, pack: PackId, placed: &PlacedHeader, survey: &mut Survey) -> Result<(), StoreError> {
+    let mut header = vec![0; placed.header.encoded_len()];
+    let same = read_exact_at(file, &mut header, placed.offset).is_ok() && header == placed.header.to_bytes();
+    let frame = only_damage(read_frame(file, pack, placed.offset, placed.header.clone()))?;
+    let raw = frame.map_err(|error| reason_of(&error)).and_then(|frame| {
+        if !same {
+            return Err("its header differs from the directory".to_owned());
+        }
+        frame.decode(Check::Chunks).map_err(|error| error.to_string())
+    });
+    match (placed.header.kind(), raw) {
+        (FrameKind::Chunks, Ok(_)) => {
+            survey.sound.extend(placed.header.keys().iter().map(|key| ChunkId::from_bytes(key.id)));
+        }
+        (FrameKind::Chunks, Err(reason)) => {
+            for key in placed.header.keys() {
+                survey.broken.insert(key.id, (pack, reason.clone()));
+            }
+        }
+        (FrameKind::Object(kind), raw) => check_object(kind, raw, pack, placed, survey),
+        (FrameKind::Marker, _) => {}
+    }
+    Ok(())
+}
+
+fn check_object(kind: u8, raw: Result<Vec<u8>, String>, pack: PackId, placed: &PlacedHeader, survey: &mut Survey) {
+    let mut keys = placed.header.keys().iter().map(|key| key.id);
+    let Some(own) = keys.next() else { return };
+    let is_recipe = kind == ObjectKind::RECIPE.to_byte();
+    if is_recipe {
+        survey.contents.extend(keys.map(|alias| (alias, pack)));
+    }
+    let fault = match raw {
+        Err(reason) => reason,
+        Ok(bytes) => {
+            let node = kind == ObjectKind::RECIPE_NODE.to_byte();
+            let id = if is_recipe || node {
+                *RecipeId::of(&bytes).as_bytes()
+            } else {
+                *ObjectId::of(kind, &bytes).as_bytes()
+            };
+            if id == own {
+                return;
+            }
+            "its bytes are not what its id says".to_owned()
+        }
+    };
+    // A damaged recipe or node shows again at each content it serves; an object of another kind shows only here.
+    let object = match ObjectKind::from_byte(kind) {
+        None => format!("recipe {}", RecipeId::from_bytes(own)),
+        Some(_) => format!("object {}", ObjectId::from_bytes(own)),
+    };
+    survey.report.damaged.push(Damage { object, pack: Some(pack), contents: vec![], reason: fault });
+}
+
+/// Hashes everything before the directory, which also covers what lies between frames.
+fn check_body(file: &File, pack: PackId, survey: &mut Survey) -> Result<(), StoreError> {
+    let trailer = match only_damage(read_trailer(file, pack))? {
+        Ok(trailer) => trailer,
+        Err(_) => return Ok(()),
+    };
+    let mut hasher = blake3::Hasher::new();
+    let mut offset = 0;
+    while offset < trailer.footer_offset {
+        let len = (trailer.footer_offset - offset).min(BLOCK_LEN as u64);
+        let mut block = vec![0; usize::try_from(len).unwrap_or(BLOCK_LEN)];
+        let wrap = |source| StoreError::Io { doing: "read", path: format!("{pack}.pack").into(), source };
+        read_exact_at(file, &mut block, offset).map_err(wrap)?;
+        hasher.update(&block);
+        offset += len;
+    }
+    if *hasher.finalize().as_bytes() != trailer.body_digest {
+        let error = crate::format::FormatError::malformed("pack", "its bytes do not hash to its digest");
+        survey.damage(format!("pack {pack}"), pack, &error);
+    }
+    Ok(())
+}
