@@ -47,6 +47,13 @@ struct OpenPack {
     synced: u64,
 }
 
+/// Whether a second marker says that the frames under the last one are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Vouched,
+    Unvouched,
+}
+
 impl Shelf {
     fn appender(&self) -> MutexGuard<'_, Appender> {
         self.appender.lock().unwrap_or_else(PoisonError::into_inner)
@@ -174,12 +181,12 @@ impl Shelf {
         let path = self.layout.pack_path(self.class, id, Stage::Open);
         let wrap = |error| StoreError::io("adopt", &path, error);
         let Some(file) = lock_existing(&path).map_err(wrap)? else { return Ok(()) };
-        let Some(mut open) = self.recover(id, file)? else { return Ok(()) };
+        let Some((mut open, tail)) = self.recover(id, file)? else { return Ok(()) };
         if appender.pack.is_none() {
             appender.pack = Some(open);
             return Ok(());
         }
-        if open.synced < open.committed {
+        if tail == Tail::Unvouched {
             // From now on the scan of anybody finds this tail vouched for by a second marker.
             append_marker(&mut open).and_then(|()| open.file.sync()).map_err(wrap)?;
         }
@@ -191,7 +198,7 @@ impl Shelf {
     }
 
     /// Scans a pack that we hold the lock of, cuts its torn tail and takes its keys in.
-    fn recover(&self, id: PackId, mut file: AppendFile) -> Result<Option<OpenPack>, StoreError> {
+    fn recover(&self, id: PackId, mut file: AppendFile) -> Result<Option<(OpenPack, Tail)>, StoreError> {
         let path = self.layout.pack_path(self.class, id, Stage::Open);
         let wrap = |error| StoreError::io("recover", &path, error);
         if is_blank(&file).map_err(wrap)? {
@@ -206,6 +213,14 @@ impl Shelf {
         if file.len() > found.end {
             file.truncate(found.end).map_err(wrap)?;
         }
+        let tail = match found.frames.last() {
+            Some(placed) if placed.offset >= found.durable_end => Tail::Unvouched,
+            _ => Tail::Vouched,
+        };
+        if tail == Tail::Unvouched {
+            // Its owner may have died before this sync, and the next marker says that it was done.
+            file.sync().map_err(wrap)?;
+        }
         let mut state = self.state();
         let ordinal = state.ordinal(id);
         state.forget_from(ordinal, found.end);
@@ -216,15 +231,16 @@ impl Shelf {
             pack.stage = Some(Stage::Open);
             pack.ours = true;
         }
-        Ok(Some(OpenPack {
+        let open = OpenPack {
             id,
             ordinal,
             file,
             frames: found.frames,
             sequence: found.sequence,
             committed: found.end,
-            synced: found.durable_end,
-        }))
+            synced: found.end,
+        };
+        Ok(Some((open, tail)))
     }
 
     fn create_pack(&self) -> Result<OpenPack, StoreError> {
@@ -239,7 +255,7 @@ impl Shelf {
                 file.append(&PackHeader::new(self.class, id).to_bytes()).map_err(wrap)?;
             }
             fs::sync_dir(&self.layout.packs_dir(self.class)).map_err(wrap)?;
-            if let Some(open) = self.recover(id, file)? {
+            if let Some((open, _)) = self.recover(id, file)? {
                 return Ok(open);
             }
         }
@@ -342,7 +358,6 @@ impl Shelf {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "a segment and the files that it replaces, if there is something to do")]
     fn merge_once(&self) -> Option<io::Result<(Segment, HashSet<std::path::PathBuf>)>> {
         let state = self.state();
         let tier = |segment: &Segment| (segment.len() / 512).max(1).ilog2() / 3;

@@ -26,7 +26,7 @@ const STAGE_LEN: usize = 2 * 1024 * 1024;
 const QUEUE_LEN: usize = 3;
 
 /// How contents are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteOptions {
     /// Level of zstd, 1 to 19.
     pub level: i32,
@@ -115,8 +115,8 @@ pub struct ContentWriter {
 }
 
 impl ContentWriter {
-    pub(super) fn start(live: Arc<Live>, options: &WriteOptions) -> Result<Self, StoreError> {
-        let active = ActiveWrite::begin(&live)?;
+    pub(super) fn start(live: &Arc<Live>, options: &WriteOptions) -> Result<Self, StoreError> {
+        let active = ActiveWrite::begin(live)?;
         live.data.refresh()?;
         Ok(Self {
             worker: None,

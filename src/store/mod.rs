@@ -52,20 +52,24 @@ use shelf::Shelf;
 pub struct StoreOptions {
     /// Never write, not even a missing `format` file.
     pub read_only: bool,
-    /// When packs are sealed; smaller in tests.
-    pub(crate) limits: Limits,
+    /// When packs are sealed.
+    pub limits: PackLimits,
 }
 
-/// When an open pack is sealed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) data_len: u64,
-    pub(crate) data_frames: usize,
-    pub(crate) meta_len: u64,
-    pub(crate) meta_frames: usize,
+/// When an open pack is sealed: at the first of these that it reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackLimits {
+    /// Length of a data pack in bytes, below 4 GiB.
+    pub data_len: u64,
+    /// Frames in a data pack.
+    pub data_frames: usize,
+    /// Length of a metadata pack in bytes, below 4 GiB.
+    pub meta_len: u64,
+    /// Frames in a metadata pack.
+    pub meta_frames: usize,
 }
 
-impl Default for Limits {
+impl Default for PackLimits {
     fn default() -> Self {
         Self { data_len: 64 * 1024 * 1024, data_frames: 1024, meta_len: 8 * 1024 * 1024, meta_frames: 16 * 1024 }
     }
@@ -74,7 +78,7 @@ impl Default for Limits {
 /// An open store. Cheap to open, safe to share between threads, safe to keep across a fork.
 pub struct Store {
     layout: Arc<Layout>,
-    limits: Limits,
+    limits: PackLimits,
     generations: Generation,
 }
 
@@ -118,7 +122,7 @@ impl Drop for ActiveWrite {
 }
 
 impl Generation {
-    fn start(layout: &Arc<Layout>, limits: Limits) -> Self {
+    fn start(layout: &Arc<Layout>, limits: PackLimits) -> Self {
         let live = Live {
             layout: Arc::clone(layout),
             data: Shelf::new(Arc::clone(layout), PackClass::Data, limits),
@@ -169,7 +173,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::ReadOnly`] or [`StoreError::Io`].
     pub fn writer(&self, options: &WriteOptions) -> Result<ContentWriter, StoreError> {
-        ContentWriter::start(Arc::clone(self.live()), options)
+        ContentWriter::start(self.live(), options)
     }
 
     /// Stores bytes that are at hand.

@@ -42,11 +42,13 @@ pub(super) struct Entry {
 
 impl Entry {
     fn from_bytes(bytes: [u8; ENTRY_LEN]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
+        let (prefix, place) = bytes.as_chunks::<4>().0.split_at(2);
+        let number = |at: usize, half: &[[u8; 4]]| half.get(at).copied().unwrap_or_default();
         Self {
-            prefix: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            pack: u32::from_le_bytes([i, j, k, l]),
-            offset: u32::from_le_bytes([m, n, o, p]),
+            prefix: u64::from(u32::from_be_bytes(number(0, prefix))) << 32
+                | u64::from(u32::from_be_bytes(number(1, prefix))),
+            pack: u32::from_le_bytes(number(0, place)),
+            offset: u32::from_le_bytes(number(1, place)),
         }
     }
 

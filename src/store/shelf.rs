@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::appender::Appender;
 use super::layout::{Layout, Stage};
 use super::segment::{Segment, prefix_of};
-use super::{Limits, StoreError};
+use super::{PackLimits, StoreError};
 use crate::format::FormatError;
 use crate::format::pack::{
     FRAME_HEADER_LEN, Footer, Frame, FrameHeader, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, ScanDepth,
@@ -114,14 +114,14 @@ pub(super) struct State {
 pub(super) struct Shelf {
     pub(super) layout: Arc<Layout>,
     pub(super) class: PackClass,
-    pub(super) limits: Limits,
+    pub(super) limits: PackLimits,
     /// Taken before `state` where both are needed.
     pub(super) appender: Mutex<Appender>,
     state: Mutex<State>,
 }
 
 impl Shelf {
-    pub(super) fn new(layout: Arc<Layout>, class: PackClass, limits: Limits) -> Self {
+    pub(super) fn new(layout: Arc<Layout>, class: PackClass, limits: PackLimits) -> Self {
         let state = State {
             layout: Arc::clone(&layout),
             class,
@@ -243,11 +243,11 @@ impl State {
     }
 
     /// Remembers where the keys of a frame are.
-    pub(super) fn insert(&mut self, pack: u32, placed: &PlacedHeader) {
-        let Ok(offset) = u32::try_from(placed.offset) else { return };
-        for key in placed.header.keys() {
+    pub(super) fn insert(&mut self, pack: u32, frame: &PlacedHeader) {
+        let Ok(offset) = u32::try_from(frame.offset) else { return };
+        let place = Place { pack, offset };
+        for key in frame.header.keys() {
             let places = self.memory.entry(key.id).or_default();
-            let place = Place { pack, offset };
             if !places.contains(&place) {
                 places.push(place);
             }
@@ -276,26 +276,23 @@ impl State {
         }
         let (id, stage, end) = (pack.id, pack.stage, pack.end);
         let Some(file) = self.file(ordinal)? else { return Ok(()) };
-        let frames = match stage {
-            Some(Stage::Sealed) => {
-                let frames = read_footer(&file, id).or_else(|_| recover_frames(&file, id));
-                if let Some(pack) = self.pack_mut(ordinal) {
-                    pack.settled = true;
-                }
-                frames.unwrap_or_default()
+        let frames = if stage == Some(Stage::Sealed) {
+            let frames = read_footer(&file, id).or_else(|_| recover_frames(&file, id));
+            if let Some(pack) = self.pack_mut(ordinal) {
+                pack.settled = true;
             }
-            _ => {
-                // A metadata pack that lost power may name recipes whose bytes are gone; they are small enough to check.
-                let depth = match self.class {
-                    PackClass::Data => ScanDepth::Headers,
-                    PackClass::Meta => ScanDepth::TailPayloads,
-                };
-                let Some(found) = scan_file(&file, id, end, depth)? else { return Ok(()) };
-                if let Some(pack) = self.pack_mut(ordinal) {
-                    pack.end = found.end;
-                }
-                found.frames
+            frames.unwrap_or_default()
+        } else {
+            // A metadata pack that lost power may name recipes whose bytes are gone; they are small enough to check.
+            let depth = match self.class {
+                PackClass::Data => ScanDepth::Headers,
+                PackClass::Meta => ScanDepth::TailPayloads,
+            };
+            let Some(scanned) = scan_file(&file, id, end, depth)? else { return Ok(()) };
+            if let Some(pack) = self.pack_mut(ordinal) {
+                pack.end = scanned.end;
             }
+            scanned.frames
         };
         for placed in &frames {
             self.insert(ordinal, placed);

@@ -17,7 +17,7 @@ fn open(root: &Path) -> Store {
 
 /// Seals packs early, so that a few hundred kilobytes make many.
 fn open_small(root: &Path) -> Store {
-    let limits = Limits { data_len: 150_000, data_frames: 1024, meta_len: 8 * 1024, meta_frames: 16 };
+    let limits = PackLimits { data_len: 150_000, data_frames: 1024, meta_len: 8 * 1024, meta_frames: 16 };
     Store::open(root, &StoreOptions { read_only: false, limits }).unwrap()
 }
 
@@ -176,9 +176,9 @@ fn four_threads_export_at_once() {
         for thread in 0..4 {
             let store = &store;
             scope.spawn(move || {
-                for number in 0..25 {
+                for number in 0..25_u64 {
                     // Half of the contents are the same in all threads.
-                    let seed = if number % 2 == 0 { number } else { thread * 1000 + number };
+                    let seed = if number.is_multiple_of(2) { number } else { thread * 1000 + number };
                     let content = random(seed, 30_000 + usize::try_from(number).unwrap() * 1000);
                     let digest = put(store, &content).digest;
                     assert_eq!(get(store, &digest).unwrap(), content);
@@ -319,7 +319,7 @@ fn many_packs_make_few_segments_and_any_segment_may_go() {
 
 /// One content of a few chunks in sealed packs, small enough to damage byte by byte.
 fn small_sealed(root: &Path) -> (Vec<u8>, ContentDigest) {
-    let limits = Limits { data_len: 1, data_frames: 1, meta_len: 1, meta_frames: 1 };
+    let limits = PackLimits { data_len: 1, data_frames: 1, meta_len: 1, meta_frames: 1 };
     let store = Store::open(root, &StoreOptions { read_only: false, limits }).unwrap();
     let content = b"year,value\n2023,1\n".repeat(80);
     let digest = put(&store, &content).digest;
@@ -426,6 +426,29 @@ fn a_torn_tail_of_an_orphan_is_cut_and_its_pack_goes_on() {
         50_000
     );
     assert_sound(&store);
+}
+
+#[test]
+fn orphans_that_nobody_adopts_do_not_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores: Vec<_> = (0..4).map(|_| open(dir.path())).collect();
+    for (seed, store) in (0..).zip(&stores) {
+        put(store, &random(seed, 5_000));
+    }
+    drop(stores);
+    let lens = || {
+        let packs = files(&dir.path().join("packs/data"), ".open");
+        packs.iter().map(|path| path.metadata().unwrap().len()).collect::<Vec<_>>()
+    };
+    put(&open(dir.path()), &random(10, 5_000));
+    let before = lens();
+    assert_eq!(before.len(), 4);
+    for seed in 11..15 {
+        put(&open(dir.path()), &random(seed, 5_000));
+    }
+    let grown = before.iter().zip(lens()).filter(|(before, after)| *before != after).count();
+    assert_eq!(grown, 1);
+    assert_sound(&open(dir.path()));
 }
 
 #[derive(Debug, Clone)]

@@ -218,7 +218,6 @@ impl Live {
         Ok(())
     }
 
-    #[expect(clippy::type_complexity, reason = "object, pack and reason of each fault, used once")]
     fn check_content(
         self: &Arc<Self>,
         digest: &ContentDigest,
@@ -336,10 +335,7 @@ fn check_object(kind: u8, raw: Result<Vec<u8>, String>, pack: PackId, placed: &P
 
 /// Hashes everything before the directory, which also covers what lies between frames.
 fn check_body(file: &File, pack: PackId, survey: &mut Survey) -> Result<(), StoreError> {
-    let trailer = match only_damage(read_trailer(file, pack))? {
-        Ok(trailer) => trailer,
-        Err(_) => return Ok(()),
-    };
+    let Ok(trailer) = only_damage(read_trailer(file, pack))? else { return Ok(()) };
     let mut hasher = blake3::Hasher::new();
     let mut offset = 0;
     while offset < trailer.footer_offset {

@@ -15,12 +15,11 @@ fn build_body(frames: &[Option<Frame>]) -> Vec<u8> {
     let mut sequence = 0;
     for frame in frames {
         let position = bytes.len() as u64;
-        match frame {
-            Some(frame) => bytes.extend_from_slice(&frame.to_bytes()),
-            None => {
-                sequence += 1;
-                bytes.extend_from_slice(&Frame::marker(Marker { sequence, position }).to_bytes());
-            }
+        if let Some(frame) = frame {
+            bytes.extend_from_slice(&frame.to_bytes());
+        } else {
+            sequence += 1;
+            bytes.extend_from_slice(&Frame::marker(Marker { sequence, position }).to_bytes());
         }
     }
     bytes
