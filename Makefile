@@ -3,8 +3,39 @@
 PYTHON ?= python3
 VENV := .venv
 DATA := python/onenb.data/scripts
+# Real data for slow tests and benches, which skip what needs it where it is absent.
+ONENB_CORPUS ?= $(abspath ../shared/data)
+DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
+TEST_PACKAGES := $(DEMO_PACKAGES) duckdb h5py openpyxl polars pytest ruff
 
-.PHONY: venv wheel
+.PHONY: demo test test-rust test-python test-slow bench docs install venv wheel
+
+# The whole product on real input. Prepares everything it needs; can be run again.
+demo: $(VENV)/.demo install
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" demo/run.sh
+
+# Everything that must hold: format, lints, Rust and Python tests.
+test: test-rust test-python
+
+test-rust:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --locked
+
+test-python: $(VENV)/.test install
+	$(VENV)/bin/ruff check python demo
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -q python/tests
+
+# Acceptance runs that take minutes: many processes, kills, large streams, real version sets.
+test-slow:
+	ONENB_CORPUS="$(ONENB_CORPUS)" cargo test --release --locked --features slow --test acceptance -- --nocapture
+
+# Figures, printed; `docs/performance.md` says what they mean.
+bench:
+	ONENB_CORPUS="$(ONENB_CORPUS)" cargo bench --locked
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --package onenb
 
 # A virtual environment with what builds the wheel.
 venv: $(VENV)/.ready
@@ -13,6 +44,19 @@ $(VENV)/.ready: Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet 'maturin>=1.7,<2'
 	touch $@
+
+# What the demo and the tests need besides.
+$(VENV)/.demo: $(VENV)/.ready
+	$(VENV)/bin/python -m pip install --quiet $(DEMO_PACKAGES)
+	touch $@
+
+$(VENV)/.test: $(VENV)/.ready
+	$(VENV)/bin/python -m pip install --quiet $(TEST_PACKAGES)
+	touch $@
+
+# The wheel, in the virtual environment.
+install: wheel
+	$(VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/onenb-*.whl
 
 # One wheel that carries the package OneNB and the programs onenb and 1nb.
 wheel: venv

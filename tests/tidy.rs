@@ -114,7 +114,8 @@ fn every_foreign_crate_has_one_door() {
 
 #[test]
 fn only_the_host_module_reads_the_environment() {
-    let allowed = ["host.rs"];
+    // Git tells hooks which repository they run in by variables of its own; `git/` reads those and no others.
+    let allowed = ["host.rs", "git/discover.rs", "git/program.rs"];
     let below_front_ends = |file: &str| layer_of(module_of(file)).is_some();
     let mut broken = Vec::new();
     for (file, text) in sources() {

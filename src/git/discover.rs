@@ -1,3 +1,5 @@
+//! Finding and opening the repository around a directory, or the one that a hook's environment names.
+
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! What can go wrong with Git, and what to do about it.
+
 use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;

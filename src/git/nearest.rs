@@ -1,3 +1,5 @@
+//! The names that come near a name that is unknown, for hints.
+
 /// How many names a hint shows.
 const MAX_NAMES: usize = 3;
 

@@ -1,3 +1,5 @@
+//! Commits, trees and blobs, each read up to a limit; differences of trees that open only what differs.
+
 use std::collections::HashMap;
 
 use gix::bstr::ByteSlice as _;

@@ -1,3 +1,5 @@
+//! Running the `git` program: clean environments, literal paths, one harmless line when it fails.
+
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::process::{Command, Stdio};

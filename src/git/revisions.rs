@@ -1,3 +1,5 @@
+//! Revisions: what tags, branches and expressions name, and what comes near a name that is unknown.
+
 use gix::bstr::ByteSlice as _;
 use gix::revision::spec::parse::{ObjectKindHint, Options};
 

@@ -1,3 +1,5 @@
+//! Walks over history: parents before children, iterative, bounded by shallow boundaries and by the caller.
+
 use std::collections::HashSet;
 
 use super::objects::{from_gix, read_object, to_gix};

@@ -1,3 +1,5 @@
+//! The work tree and the index: staging, what is staged, and what Git has begun and not finished.
+
 use std::collections::HashMap;
 use std::ops::Range;
 

@@ -96,7 +96,7 @@ impl Repo {
                     found.receipt.export, found.receipt.params
                 ));
             }
-            records.push(self.settled(record_of(&found.receipt, relative, Some(identity)))?);
+            records.push(self.settled(record_of(&found.receipt, relative, Some(identity))));
         }
         if records.is_empty() {
             records = self.pending_records(relative, identity)?;
@@ -127,13 +127,13 @@ impl Repo {
     }
 
     /// Keeps what only the work tree's record knows: the inline value of the same content.
-    fn settled(&self, mut record: ExportRecord) -> Result<ExportRecord> {
+    fn settled(&self, mut record: ExportRecord) -> ExportRecord {
         if let Ok(Some(known)) = self.working_record(&record.key())
             && known.digest == record.digest
         {
             record.value = known.value;
         }
-        Ok(record)
+        record
     }
 
     /// Returns the records of the work tree that this path produced and HEAD does not have.

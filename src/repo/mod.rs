@@ -39,7 +39,7 @@ pub use read::ExportReader;
 pub use types::*;
 pub use workspace::Workspace;
 
-use crate::catalog::{Catalog, CatalogError, OpenOptions, ReadTransaction};
+use crate::catalog::{Catalog, CatalogError, OpenOptions, ReadTransaction, WriteTransaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig};
 use crate::fs;
@@ -166,7 +166,7 @@ impl Repo {
         let catalog = Catalog::open(&self.0.store_dir.join(CATALOG_FILE), OpenOptions::default())?;
         if self.git().is_shallow()? {
             // What a cut history says changes with its depth; it is short, so it is read anew each time.
-            catalog.write(|tx| tx.forget_commits())?;
+            catalog.write(WriteTransaction::forget_commits)?;
         }
         Ok(self.0.catalog.get_or_init(|| catalog))
     }

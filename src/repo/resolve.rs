@@ -83,15 +83,14 @@ pub(super) fn not_found<'a>(
         format!("`{name}` at `{rev}` has no parameter set {params}")
     };
     let loose: Vec<&&Params> = sets.iter().filter(|set| loosely_equal(set, params)).collect();
-    let hint = match loose.as_slice() {
-        [one] => format!("did you mean {}?", typed(one)),
-        _ => {
-            let mut shown: Vec<String> = sets.iter().take(MAX_NAMED).map(|set| set_text(set)).collect();
-            if sets.len() > MAX_NAMED {
-                shown.push(format!("and {} more", sets.len() - MAX_NAMED));
-            }
-            format!("it has {}; list all with `onenb ls {rev}`", shown.join(", "))
+    let hint = if let [one] = loose.as_slice() {
+        format!("did you mean {}?", typed(one))
+    } else {
+        let mut shown: Vec<String> = sets.iter().take(MAX_NAMED).map(|set| set_text(set)).collect();
+        if sets.len() > MAX_NAMED {
+            shown.push(format!("and {} more", sets.len() - MAX_NAMED));
         }
+        format!("it has {}; list all with `onenb ls {rev}`", shown.join(", "))
     };
     Error::new(ErrorKind::NotFound, message).with_hint(hint)
 }

@@ -20,6 +20,7 @@ use crate::id::CommitId;
 const COMMITS_PER_TRANSACTION: usize = 500;
 
 type Entries = BTreeMap<ExportKey, Bound>;
+type Changes = BTreeMap<ExportKey, Option<Bound>>;
 
 /// A change of one key by one commit; `None` removes it.
 pub(super) type Change = (ExportKey, Option<ExportRecord>);
@@ -134,7 +135,7 @@ impl Indexer<'_> {
         commit: CommitId,
         info: &CommitInfo,
         parents: &[Known],
-    ) -> Result<(Option<SnapshotNo>, BTreeMap<ExportKey, Option<Bound>>)> {
+    ) -> Result<(Option<SnapshotNo>, Changes)> {
         let mut changes = BTreeMap::new();
         let Some(first) = parents.first() else { return Ok((None, changes)) };
         if parents.iter().all(|parent| parent.snapshot == first.snapshot) {

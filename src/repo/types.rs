@@ -143,6 +143,7 @@ pub struct AddedNotebook {
 }
 
 /// What to push.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own that the user names")]
 #[derive(Debug, Clone, Default)]
 pub struct PushOptions {
     /// Tags, branches or commits; empty means every tag that is not on the remote yet.

@@ -37,7 +37,7 @@ impl Repo {
                         working.exports.push(BoundExport { record, commit: None });
                     }
                     Ok(_) => {
-                        working.problems.push((shown, "its place does not match its name and parameters".to_owned()))
+                        working.problems.push((shown, "its place does not match its name and parameters".to_owned()));
                     }
                     Err(error) => working.problems.push((shown, error.to_string())),
                 }

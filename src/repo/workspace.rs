@@ -195,7 +195,7 @@ impl Workspace {
     /// # Errors
     /// `NotFound` with candidates, Conflict if several match.
     pub fn demangle_repo(&self, name: &str) -> Result<String> {
-        demangle("repository", name, self.repos())
+        demangle("repository", name, &self.repos())
     }
 
     /// Finds the tag, branch or commit that an import names: tags first, then branches, then `_<commit>`.
@@ -207,11 +207,11 @@ impl Workspace {
             return Ok(name.to_owned());
         }
         let tags = self.tags(repo)?;
-        match demangle("tag", name, tags.clone()) {
+        match demangle("tag", name, &tags) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             other => return other,
         }
-        match demangle("branch", name, self.branches(repo)?) {
+        match demangle("branch", name, &self.branches(repo)?) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             other => return other,
         }
@@ -223,9 +223,10 @@ impl Workspace {
         if let Ok(Source::Clone(clone)) = self.source(repo)
             && let Ok(Some((remote, _))) = clone.remote()
         {
-            return demangle("tag", name, remote.tags()?.into_iter().map(|tag| tag.tag).collect());
+            let tags: Vec<String> = remote.tags()?.into_iter().map(|tag| tag.tag).collect();
+            return demangle("tag", name, &tags);
         }
-        demangle("tag", name, tags)
+        demangle("tag", name, &tags)
     }
 
     /// Finds the export that an import names.
@@ -236,7 +237,7 @@ impl Workspace {
         let mut names: Vec<String> =
             self.list(repo, rev)?.into_iter().map(|export| export.record.name.as_str().to_owned()).collect();
         names.dedup();
-        Ok(ExportName::parse(&demangle("export", name, names)?)?)
+        Ok(ExportName::parse(&demangle("export", name, &names)?)?)
     }
 
     /// Looks at everything that could be wrong with the set-up.
@@ -294,7 +295,7 @@ impl Workspace {
 }
 
 /// Finds the real name behind an import: an exact match first, then a unique mangled one.
-fn demangle(what: &str, wanted: &str, candidates: Vec<String>) -> Result<String> {
+fn demangle(what: &str, wanted: &str, candidates: &[String]) -> Result<String> {
     if candidates.iter().any(|name| name == wanted) {
         return Ok(wanted.to_owned());
     }
@@ -333,12 +334,12 @@ mod tests {
 
     #[test]
     fn an_exact_name_beats_a_mangled_one_and_ambiguity_is_told() -> Result<()> {
-        assert_eq!(demangle("tag", "v1_0", names(&["v1.0", "v1_0"]))?, "v1_0");
-        assert_eq!(demangle("tag", "v1_0", names(&["v1.0", "v2"]))?, "v1.0");
-        let error = demangle("tag", "v1_0", names(&["v1.0", "v1-0"])).expect_err("ambiguous");
+        assert_eq!(demangle("tag", "v1_0", &names(&["v1.0", "v1_0"]))?, "v1_0");
+        assert_eq!(demangle("tag", "v1_0", &names(&["v1.0", "v2"]))?, "v1.0");
+        let error = demangle("tag", "v1_0", &names(&["v1.0", "v1-0"])).expect_err("ambiguous");
         assert_eq!(error.kind(), ErrorKind::Conflict);
         assert!(error.to_string().contains("`v1.0`, `v1-0`"));
-        assert_eq!(demangle("tag", "v9", names(&["v1"])).expect_err("absent").kind(), ErrorKind::NotFound);
+        assert_eq!(demangle("tag", "v9", &names(&["v1"])).expect_err("absent").kind(), ErrorKind::NotFound);
         Ok(())
     }
 }

@@ -157,7 +157,7 @@ fn two_stores_on_one_directory_see_each_other() {
     let (one, two) = (open_small(dir.path()), open_small(dir.path()));
     for number in 0..30 {
         let content = random(number, 40_000);
-        let (writer, reader) = if number % 2 == 0 { (&one, &two) } else { (&two, &one) };
+        let (writer, reader) = if number.is_multiple_of(2) { (&one, &two) } else { (&two, &one) };
         let digest = put(writer, &content).digest;
         assert_eq!(get(reader, &digest).unwrap(), content);
         let again = put(reader, &content);
@@ -230,7 +230,7 @@ fn objects_are_stored_once_and_listed_from_a_cursor_that_survives_sealing() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (open_small(dir.path()), open_small(dir.path()));
     let object = |number: u32| NewObject {
-        kind: if number % 2 == 0 { ObjectKind::PENDING } else { ObjectKind::PUSH_LOG },
+        kind: if number.is_multiple_of(2) { ObjectKind::PENDING } else { ObjectKind::PUSH_LOG },
         bytes: number.to_le_bytes().to_vec(),
         aliases: vec![],
     };

@@ -1,3 +1,5 @@
+//! Tests of packs: frames, footers, scans of torn packs, the worked example, hostile bytes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of recipes: round trips, trees that share nodes, the worked example, hostile bytes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of snapshots and segments: round trips, the worked example, hostile bytes.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

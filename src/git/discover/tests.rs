@@ -1,3 +1,5 @@
+//! Tests of finding repositories: work trees, bare and linked ones, hooks' environments.
+
 use super::*;
 use crate::error::{Classify as _, ErrorKind};
 use crate::git::testing::{TestRepo, open};

@@ -1,3 +1,5 @@
+//! The text of our block in a hook file: writing it, finding it, and taking it out again.
+
 use std::path::Path;
 
 use super::HookEvent;

@@ -1,3 +1,5 @@
+//! Tests of hooks with the machine's shell and real commits and pushes.
+
 #![expect(clippy::disallowed_methods, reason = "tests make and damage hooks")]
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,3 +1,5 @@
+//! Tests of reading commits, trees and blobs, hostile ones among them.
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Stdio;

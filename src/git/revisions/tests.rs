@@ -1,3 +1,5 @@
+//! Tests of revisions against `git rev-parse`.
+
 use super::*;
 use crate::error::{Classify as _, ErrorKind};
 use crate::git::testing::{TestRepo, open};

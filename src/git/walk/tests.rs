@@ -1,3 +1,5 @@
+//! Tests of walks over generated and hand-made histories.
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;

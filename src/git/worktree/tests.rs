@@ -1,3 +1,5 @@
+//! Tests of staging and of operations in progress.
+
 use super::*;
 use crate::git::testing::TestRepo;
 

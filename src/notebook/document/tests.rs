@@ -1,3 +1,5 @@
+//! Tests of documents: formats 3 and 4, tolerance, hostile input.
+
 use proptest::prelude::*;
 use serde_json::json;
 

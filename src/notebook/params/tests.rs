@@ -1,3 +1,5 @@
+//! Tests of parameters: literals, problems, injected values.
+
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 

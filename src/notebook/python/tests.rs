@@ -1,3 +1,5 @@
+//! Tests of parsing cells: magics, depth, lines.
+
 use proptest::prelude::*;
 use ruff_python_ast::visitor::{Visitor, walk_stmt};
 
