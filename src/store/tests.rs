@@ -230,13 +230,13 @@ fn objects_are_stored_once_and_listed_from_a_cursor_that_survives_sealing() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (open_small(dir.path()), open_small(dir.path()));
     let object = |number: u32| NewObject {
-        kind: if number % 2 == 0 { ObjectKind::PENDING } else { ObjectKind::PUSH_LOG },
+        kind: if number.is_multiple_of(2) { ObjectKind::PENDING } else { ObjectKind::PUSH_LOG },
         bytes: number.to_le_bytes().to_vec(),
         aliases: vec![],
     };
     let mut cursor = ObjectCursor::default();
     let mut seen = vec![];
-    for round in 0..12 {
+    for round in 0..12_u32 {
         let store = if round % 2 == 0 { &one } else { &two };
         let fresh: Vec<_> = (round * 5..round * 5 + 5).map(object).collect();
         let ids = store.put_objects(&fresh).unwrap();
