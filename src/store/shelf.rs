@@ -96,6 +96,38 @@ pub(super) struct Indexed {
     pub(super) ordinals: Vec<u32>,
 }
 
+/// The places of one key. Nearly every key has one, which costs no allocation.
+#[derive(Debug)]
+struct Places {
+    first: Place,
+    later: Vec<Place>,
+}
+
+impl Places {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &Place> {
+        std::iter::once(&self.first).chain(&self.later)
+    }
+
+    fn add(&mut self, place: Place) {
+        if self.iter().all(|known| *known != place) {
+            self.later.push(place);
+        }
+    }
+
+    /// Drops the places not to keep; `false` if none is left.
+    fn retain(&mut self, keep: impl Fn(&Place) -> bool) -> bool {
+        self.later.retain(&keep);
+        if keep(&self.first) {
+            return true;
+        }
+        if self.later.is_empty() {
+            return false;
+        }
+        self.first = self.later.remove(0);
+        true
+    }
+}
+
 /// What is known about the packs of one class.
 pub(super) struct State {
     layout: Arc<Layout>,
@@ -104,7 +136,7 @@ pub(super) struct State {
     pub(super) packs: Vec<KnownPack>,
     ordinals: HashMap<PackId, u32>,
     /// All places of the keys that no segment has, oldest first.
-    memory: HashMap<[u8; 32], Vec<Place>>,
+    memory: HashMap<[u8; 32], Places>,
     pub(super) segments: Vec<Indexed>,
     headers: HashMap<Place, Arc<FrameHeader>>,
     open_files: usize,
@@ -247,18 +279,13 @@ impl State {
         let Ok(offset) = u32::try_from(frame.offset) else { return };
         let place = Place { pack, offset };
         for key in frame.header.keys() {
-            let places = self.memory.entry(key.id).or_default();
-            if !places.contains(&place) {
-                places.push(place);
-            }
+            let places = self.memory.entry(key.id);
+            places.and_modify(|known| known.add(place)).or_insert(Places { first: place, later: vec![] });
         }
     }
 
     fn retain_memory(&mut self, keep: impl Fn(&Place) -> bool) {
-        self.memory.retain(|_, places| {
-            places.retain(&keep);
-            !places.is_empty()
-        });
+        self.memory.retain(|_, places| places.retain(&keep));
     }
 
     /// Forgets the frames of a pack from a position on.
@@ -307,7 +334,9 @@ impl State {
         }
         let mut search = Search::default();
         // The newest first: where a key was stored again, the older place may be the damaged one.
-        for place in self.memory.get(key).cloned().unwrap_or_default().into_iter().rev() {
+        let known: Vec<Place> =
+            self.memory.get(key).into_iter().flat_map(|places| places.iter().rev().copied()).collect();
+        for place in known {
             self.confirm(place, key, &mut search)?;
             if wanted == Wanted::First && !search.found.is_empty() {
                 return Ok(search);

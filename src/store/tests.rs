@@ -236,7 +236,7 @@ fn objects_are_stored_once_and_listed_from_a_cursor_that_survives_sealing() {
     };
     let mut cursor = ObjectCursor::default();
     let mut seen = vec![];
-    for round in 0..12 {
+    for round in 0..12_u32 {
         let store = if round % 2 == 0 { &one } else { &two };
         let fresh: Vec<_> = (round * 5..round * 5 + 5).map(object).collect();
         let ids = store.put_objects(&fresh).unwrap();
