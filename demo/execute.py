@@ -2,8 +2,10 @@
 
 import os
 import sys
+import tempfile
 
 import nbformat
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
@@ -17,7 +19,11 @@ def main(source: str, target: str, *assignments: str) -> None:
     notebook.cells.insert(at + 1, injected)
     notebook.metadata["papermill"] = {"input_path": source, "output_path": target}
     os.environ["ONENB_NOTEBOOK"] = os.path.abspath(target)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": os.path.dirname(os.path.abspath(target))}}).execute()
+    # Sockets in the file system rather than TCP: nobody else on the machine can listen.
+    with tempfile.TemporaryDirectory() as sockets:
+        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=os.path.join(sockets, "kernel"))
+        folder = os.path.dirname(os.path.abspath(target))
+        NotebookClient(notebook, km=manager, timeout=600, resources={"metadata": {"path": folder}}).execute()
     nbformat.write(notebook, target)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):

@@ -74,7 +74,7 @@ say "What it cost"
 raw=$(find "$work/originals" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }')
 onenb stats --json | python -c '
 import json, sys
-stats, raw = json.load(sys.stdin)["stats"], int(sys.argv[1])
+stats, raw = json.load(sys.stdin), int(sys.argv[1])
 unique, stored = stats["unique"], stats["stored"]
 rows = [
     ("exports written (2 tags x 3 runs x 4)", "24"),
