@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Repo;
 use super::facts::now_unix;
-use super::types::{ResolvedExport, Spec};
+use super::types::{BoundExport, ResolvedExport, Spec};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::{LateBinding, Unbinding};
@@ -34,16 +34,33 @@ impl Repo {
         let found = self.resolve_local(&spec.rev, &spec.name, &spec.params)?;
         let (label, path) = (found.record.label(), found.record.key().record_path());
         let file = root.join(&path);
-        let late = found.commit.is_some() && self.git().tree_id_at(self.commit_of(&spec.rev)?, &path)?.is_none();
+        if let Some(head) = self.late_bound(&found, &path)? {
+            self.check_not_tagged(head, &label)?;
+            self.write_unbinding(head, &found.record.name, &found.record.params)?;
+        }
         fs::remove_file(&file)?;
         if let Some(folder) = file.parent() {
             fs::remove_dir_if_empty(folder)?;
         }
         self.git().remove_from_index(&[path.as_str()])?;
-        if late && let Some(commit) = found.commit {
-            self.write_unbinding(commit, &found.record.name, &found.record.params)?;
-        }
         Ok(label)
+    }
+
+    /// Returns HEAD if it has the export only by a late binding, so that deleting the record would change nothing.
+    fn late_bound(&self, found: &BoundExport, path: &str) -> Result<Option<CommitId>> {
+        let Some(head) = self.git().head()?.filter(|_| found.commit.is_some()) else { return Ok(None) };
+        Ok(self.git().tree_id_at(head, path)?.is_none().then_some(head))
+    }
+
+    /// Refuses to take an export away from a commit that a tag names, unless that is what the user typed.
+    fn check_not_tagged(&self, commit: CommitId, label: &str) -> Result<()> {
+        match self.git().tags()?.into_iter().find(|(_, tagged)| *tagged == commit) {
+            Some((tag, _)) => {
+                let message = format!("`{label}` was bound to HEAD afterwards, and the tag `{tag}` names that commit");
+                Err(Error::new(ErrorKind::Conflict, message).with_hint("take it away from there with `onenb unbind`"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Gives a commit the content of an export that was resolved elsewhere.
