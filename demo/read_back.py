@@ -1,4 +1,4 @@
-"""Reads every export of both tags by `from OneNB.i.digits.v1 import ..` and compares it with the original, byte for byte."""
+"""Reads every export of both tags with `from OneNB.i.digits.v1 import ..` and compares it with its original."""
 
 import pathlib
 import pickle
@@ -35,7 +35,8 @@ def main(originals: pathlib.Path) -> None:
             table = pd.read_parquet(exports["Digits.parquet"].reader(), columns=["target"])
             vectors = np.load(exports["SupportVectors.npy"].reader())
             model = pickle.load(exports["Model.pkl"].reader())
-            print(f"  {tag} gamma={gamma}: {rows} predictions, {len(table)} digits, {vectors.shape} vectors, {type(model).__name__}")
+            shapes = f"{rows} predictions, {len(table)} digits, {vectors.shape} vectors, {type(model).__name__}"
+            print(f"  {tag} gamma={gamma}: {shapes}")
     print(f"  {compared} exports are identical to their originals")
 
 

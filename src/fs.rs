@@ -78,18 +78,16 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 /// # Errors
 /// The operating system's error.
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
+    if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
     let parent = parent_of(path);
-    if !parent.as_os_str().is_empty() {
-        create_dir_all(parent)?;
-    }
+    create_dir_all(parent)?;
     fault::step()?;
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }),
+        Ok(()) => sync_dir(parent),
     }
 }
 
@@ -226,9 +224,7 @@ impl PendingFile {
     /// The operating system's error.
     pub fn create(target: &Path) -> io::Result<Self> {
         let parent = parent_of(target);
-        if !parent.as_os_str().is_empty() {
-            create_dir_all(parent)?;
-        }
+        create_dir_all(parent)?;
         fault::step()?;
         let name = target.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut hidden = std::ffi::OsString::from(".");
@@ -480,7 +476,8 @@ fn try_lock(file: &File, sharing: Sharing) -> io::Result<bool> {
 }
 
 fn parent_of(path: &Path) -> &Path {
-    path.parent().unwrap_or_else(|| Path::new(""))
+    // A bare file name lies in the current directory.
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 fn closed() -> io::Error {

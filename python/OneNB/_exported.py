@@ -56,13 +56,10 @@ class Exported:
         Without a mode it takes text and bytes; `w`, `wt` and `t` take text, `wb` and `b` bytes. An exception inside
         `with` discards what was written.
         """
-        return self._open(suffix, mode, encoding, keep_copy=True)
-
-    def _open(self, suffix, mode, encoding="utf-8", *, keep_copy=False):
         self._warn_if_changed()
         workspace, making = _context.workspace(), self._making(suffix)
         start = lambda: workspace.export(making)  # noqa: E731
-        return ExportFile(start, self._name, suffix, mode, encoding, _display.show, keep_copy=keep_copy)
+        return ExportFile(start, self._name, suffix, mode, encoding, _display.show, _context.inputs)
 
     def text_writer(self, file_ext):
         """Opens a text file; `file_ext` is `csv` or `.csv`."""
@@ -74,17 +71,17 @@ class Exported:
 
     def write_csv(self, rows):
         """Exports rows, each a sequence of cells, as CSV."""
-        with self._open(".csv", "wt") as file:
+        with self.open(suffix=".csv", mode="wt") as file:
             csv.writer(file).writerows(rows)
 
     def write_as_json(self, data, cls=None):
         """Exports data as JSON; `cls` is an encoder class as in `json.dump`."""
-        with self._open(".json", "wt") as file:
+        with self.open(suffix=".json", mode="wt") as file:
             json.dump(data, file, cls=cls)
 
     def write_stream(self, stream, file_ext, encoding="utf-8"):
         """Exports everything that `stream.read` gives, text or bytes."""
-        with self._open(_suffix_of(file_ext), None, encoding) as file:
+        with self.open(suffix=_suffix_of(file_ext), encoding=encoding) as file:
             while data := stream.read(_SLICE):
                 file.write(data)
 
@@ -94,7 +91,7 @@ class Exported:
         with tempfile.TemporaryDirectory(prefix="onenb-") as directory:
             path = Path(directory) / (self._name + suffix)
             # Opened first, so that a bad suffix or a missing repository shows before the work is done.
-            with self._open(suffix, "wb") as file:
+            with self.open(suffix=suffix, mode="wb") as file:
                 yield path
                 if path.is_dir():
                     raise Error(f"{path.name} is a directory", "pack it into one file, such as `.zip`")
@@ -134,7 +131,7 @@ class Exported:
             source.seek(0)
         else:
             source = (fn_returning_fileobj or open)(*positional, **keywords)
-        with self._open(SOURCE_SUFFIX, "wt") as file:
+        with self.open(suffix=SOURCE_SUFFIX, mode="wt") as file:
             file.write(text)
         return source
 

@@ -1,9 +1,8 @@
 """The file object that `Exported.open` gives.
 
-- Bytes go straight to the native writer. A copy of what was written is kept, in memory while it is short and in a
-  temporary file after that, because a writer that seeks back (zip, xlsx) expects to find its bytes there; after such a
-  seek the copy is the file, and it is exported as a whole when it is closed.
-- Writers of the formats in `_FORWARD_ONLY` never seek back, so a long file of these keeps no copy.
+- Bytes go straight to the native writer, and no copy is kept.
+- A writer that seeks back (zip, xlsx) expects to find its bytes there: what was written is then read back into a
+  temporary file, which is exported as a whole when it is closed.
 - Nothing is exported before `close`. An exception inside `with`, or a file that is forgotten, leaves no trace.
 """
 
@@ -19,10 +18,8 @@ from ._errors import Error
 from ._shape import shape_finder
 
 _SLICE = 1024 * 1024
-_IN_MEMORY = 32 * 1024 * 1024
-_FORWARD_ONLY = frozenset(
-    (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".feather", ".arrow", ".npy", ".pkl", ".pickle")
-)
+# A temporary file shorter than this stays in memory.
+_IN_MEMORY = 8 * 1024 * 1024
 # What each mode takes: text, bytes.
 _MODES = {
     None: (True, True),
@@ -37,7 +34,7 @@ _MODES = {
 class ExportFile(io.IOBase):
     """A file that becomes an export when it is closed."""
 
-    def __init__(self, start, name, suffix, mode, encoding, done, *, keep_copy=True):
+    def __init__(self, start, name, suffix, mode, encoding, done, inputs=list):
         # First, so that a constructor that fails leaves nothing to close.
         self._closed = True
         if mode not in _MODES:
@@ -49,12 +46,12 @@ class ExportFile(io.IOBase):
         self._name = name + suffix
         self._suffix = suffix
         self._done = done
+        self._inputs = inputs
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._position = 0
         self._shape = shape_finder(suffix)
-        self._kept = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) if keep_copy else None
-        self._spilled = False
+        self._spilled = None
         self._native = start()
         self._closed = False
 
@@ -129,15 +126,13 @@ class ExportFile(io.IOBase):
                 return len(flat)
 
     def _put(self, data):
-        if self._kept is not None:
-            self._kept.write(data)
-        if not self._spilled:
+        if self._spilled is not None:
+            self._spilled.write(data)
+        else:
             self._native.write(data)
             if self._shape is not None:
                 self._shape.feed(data)
         self._position += len(data)
-        if not self._spilled and self._position > _IN_MEMORY and self._suffix.lower() in _FORWARD_ONLY:
-            self._drop_copy()
 
     def seek(self, offset, whence=0):
         """Moves; anywhere but to where the file stands, this turns the file into a temporary one until it is closed."""
@@ -145,7 +140,7 @@ class ExportFile(io.IOBase):
             self._check_open()
             if whence not in (0, 1, 2):
                 raise ValueError(f"whence {whence!r} is not 0, 1 or 2")
-            if not self._spilled:
+            if self._spilled is None:
                 target = offset + (self._position if whence else 0)
                 if target == self._position:
                     return target
@@ -153,7 +148,7 @@ class ExportFile(io.IOBase):
                     raise ValueError(f"negative position {target}")
                 self._spill()
                 offset, whence = target, 0
-            self._position = self._kept.seek(offset, whence) or self._kept.tell()
+            self._position = self._spilled.seek(offset, whence)
             return self._position
 
     def truncate(self, size=None):
@@ -161,25 +156,29 @@ class ExportFile(io.IOBase):
         with self._lock:
             self._check_open()
             size = self._position if size is None else size
-            if self._spilled or size != self._position:
+            if self._spilled is not None or size != self._position:
                 self._spill()
-                self._kept.truncate(size)
+                self._spilled.truncate(size)
             return size
 
     def _spill(self):
-        if self._spilled:
+        """Goes on in a temporary file that holds what was written so far."""
+        if self._spilled is not None:
             return
-        if self._kept is None:
-            raise io.UnsupportedOperation(
-                f"a {self._suffix} file longer than {_IN_MEMORY // _SLICE} MiB cannot be sought; use path_writer()"
-            )
-        self._spilled = True
-        self._native.discard()
+        reader = self._native.into_reader()
+        spilled = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
+        try:
+            while data := reader.read(_SLICE):
+                spilled.write(data)
+        except BaseException:
+            spilled.close()
+            raise
+        self._spilled = spilled
 
-    def _drop_copy(self):
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+    def _drop_spilled(self):
+        if self._spilled is not None:
+            self._spilled.close()
+            self._spilled = None
 
     def close(self):
         """Exports what was written; the previous version stays if that fails."""
@@ -192,21 +191,21 @@ class ExportFile(io.IOBase):
                     raise Error("this export was opened in another process", "open it again after the fork")
                 outcome, shape = self._finish()
             finally:
-                self._drop_copy()
+                self._drop_spilled()
                 self._native.discard()
         self._done(outcome, shape)
 
     def _finish(self):
         self._put(self._encoder.encode("", final=True))
-        if self._spilled:
+        if self._spilled is not None:
             self._native = self._start()
             self._shape = shape_finder(self._suffix)
-            self._kept.seek(0)
-            while data := self._kept.read(_SLICE):
+            self._spilled.seek(0)
+            while data := self._spilled.read(_SLICE):
                 self._native.write(data)
                 if self._shape is not None:
                     self._shape.feed(data)
-        outcome = json.loads(self._native.finish())
+        outcome = json.loads(self._native.finish(self._inputs()))
         try:
             return outcome, self._shape and self._shape.shape()
         except Exception:  # Only a table's size for people; the bytes need not be what the suffix says.
@@ -217,7 +216,7 @@ class ExportFile(io.IOBase):
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._drop_copy()
+                self._drop_spilled()
                 self._native.discard()
 
     def __exit__(self, kind, error, traceback):

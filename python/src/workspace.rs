@@ -142,7 +142,7 @@ pub(crate) struct NativeExport {
 }
 
 impl NativeExport {
-    fn to_input(&self) -> Input {
+    pub(crate) fn to_input(&self) -> Input {
         let record = &self.resolved.export.record;
         Input {
             repo: self.resolved.repo.clone(),

@@ -4,12 +4,15 @@ use std::io::{BufWriter, Write};
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use onenb::format::record::Input;
 use onenb::{ExportOutcome, ExportWriter};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::errors::{check, to_python};
+use crate::reader::NativeReader;
+use crate::workspace::NativeExport;
 
 /// Rows written one by one are gathered up to here before the library sees them.
 const BUFFER_LEN: usize = 64 * 1024;
@@ -70,15 +73,30 @@ impl NativeWriter {
         Ok(bytes.len())
     }
 
-    /// Makes the export durable and visible; returns what it became as JSON.
-    fn finish(&self, py: Python<'_>) -> PyResult<String> {
+    /// Makes the export durable and visible; returns what it became as JSON. `inputs` is what was read so far.
+    fn finish(&self, py: Python<'_>, inputs: Vec<Bound<'_, NativeExport>>) -> PyResult<String> {
         self.check_process()?;
+        let inputs: Vec<Input> = inputs.iter().map(|export| export.get().to_input()).collect();
         let finished = py.detach(|| {
-            let writer = self.lock().take()?;
-            Some(writer.into_inner().map_err(|error| error.into_error().into()).and_then(ExportWriter::finish))
+            let writer = self.lock().take()?.into_inner().map_err(|error| error.into_error().into());
+            Some(writer.and_then(|mut writer| {
+                writer.set_inputs(inputs);
+                writer.finish()
+            }))
         });
         let outcome = finished.ok_or_else(|| PyValueError::new_err("the export is closed"))?;
         check(py, outcome).map(|outcome| outcome_json(&outcome))
+    }
+
+    /// Ends the export without a record and gives a reader of what was written.
+    fn into_reader(&self, py: Python<'_>) -> PyResult<NativeReader> {
+        self.check_process()?;
+        let ended = py.detach(|| {
+            let writer = self.lock().take()?;
+            Some(writer.into_inner().map_err(|error| error.into_error().into()).and_then(ExportWriter::into_reader))
+        });
+        let reader = ended.ok_or_else(|| PyValueError::new_err("the export is closed"))?;
+        check(py, reader).map(NativeReader::new)
     }
 
     /// Throws away what was written.

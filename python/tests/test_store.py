@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+import zipfile
 
 import pandas as pd
 import pytest
@@ -145,7 +146,7 @@ def test_empty_exports_are_valid(repository):
 
 @pytest.mark.parametrize("name", ["a/b", "..", "a\0b", "_p", "x" * 300, "CON", ""])
 def test_bad_names_are_refused(repository, name):
-    with pytest.raises(OneNB.Error):
+    with pytest.raises(OneNB.Error, match="not allowed"):
         OneNB.export(name).open(suffix=".txt")
 
 
@@ -153,6 +154,22 @@ def test_bad_suffixes_are_refused(repository):
     for suffix in ("csv", "", ".", "./x"):
         with pytest.raises(OneNB.Error):
             OneNB.export("Sales").open(suffix=suffix)
+
+
+def test_what_is_read_while_an_export_is_open_is_its_input(repository):
+    OneNB.export("Base").write_as_json([1])
+    with OneNB.export("Derived").open(suffix=".txt") as file:
+        file.write(OneNB.working_export("Base").reader().read())
+    assert "Base" in [known["name"] for known in OneNB.working_export("Derived").info["inputs"]]
+
+
+def test_an_archive_that_seeks_back_comes_back_whole(repository):
+    with OneNB.export("Archive").open(suffix=".zip") as file, zipfile.ZipFile(file, "w") as archive:
+        for number in range(5):
+            archive.writestr(f"{number}.txt", str(number) * 10_000)
+    with zipfile.ZipFile(OneNB.working_export("Archive").reader()) as archive:
+        assert archive.testzip() is None
+        assert archive.read("3.txt") == b"3" * 10_000
 
 
 def test_changed_parameters_warn_and_the_imported_ones_are_used(repository):
@@ -224,7 +241,7 @@ def test_duckdb_reads_paths(repository):
     with OneNB.export("Sales").open(suffix=".parquet") as file:
         frame.to_parquet(file)
     path = str(OneNB.working_export("Sales").path())
-    assert duckdb.sql(f"select sum(a) from read_parquet('{path}')").fetchone() == (3,)
+    assert duckdb.sql(f"select sum(a) from read_parquet('{path}')").fetchall() == [(3,)]
 
 
 def test_data_that_is_not_uploaded_is_named(repository, tmp_path):

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::Repo;
 use super::facts::now_unix;
+use super::read::ExportReader;
 use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::Pending;
-use crate::format::record::{ExportRecord, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
+use crate::format::record::{ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
 use crate::format::run::{RECEIPT_VERSION, Receipt};
 use crate::fs;
 use crate::id::{CodeIdentity, ContentDigest};
@@ -91,6 +92,20 @@ impl ExportWriter {
     /// What writing can meet; the previous version then stays.
     pub fn finish(self) -> Result<ExportOutcome> {
         self.finish_with(None)
+    }
+
+    /// Ends the export without a record, and reads back what was written: for formats whose writers change their minds.
+    ///
+    /// # Errors
+    /// What writing and reading can meet; nothing is visible in any case.
+    pub fn into_reader(self) -> Result<ExportReader> {
+        let stored = self.content.finish()?;
+        self.repo.open_object(&stored.digest)
+    }
+
+    /// Replaces what was read before in the same run, for inputs that were read while the export was open.
+    pub fn set_inputs(&mut self, inputs: Vec<Input>) {
+        self.options.inputs = inputs;
     }
 
     fn finish_with(self, value: Option<serde_json::Value>) -> Result<ExportOutcome> {

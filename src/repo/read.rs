@@ -161,10 +161,13 @@ impl Repo {
         };
         if spec.rev != WORKING && self.commit_of(&spec.rev).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // A revision that Git does not know here is looked up as a tag on the approved remote.
-            if let Some((remote, _)) = self.remote_if_approved()?
-                && remote.snapshot_of_tag(&spec.rev)?.is_some()
-            {
-                return resolve_remote(remote, self.name(), spec);
+            if let Some((remote, _)) = self.remote_if_approved()? {
+                match remote.snapshot_of_tag(&spec.rev).map_err(Error::from) {
+                    Ok(Some(_)) => return resolve_remote(remote, self.name(), spec),
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    // Git's own answer names what comes near.
+                    Ok(None) | Err(_) => {}
+                }
             }
         }
         let export = self.resolve_local(&spec.rev, &spec.name, &spec.params)?;
@@ -210,7 +213,12 @@ impl Repo {
         let Some((remote, storage)) = self.remote()? else {
             return Err(absent("storage is local, so another clone must have it; list all damage with `onenb verify`"));
         };
-        match remote_data_with(&remote, &record.digest, commit, rev)? {
+        // A remote that was never pushed to holds nothing; any other failure to ask it is told.
+        let found = match remote_data_with(&remote, &record.digest, commit, rev) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            other => other?,
+        };
+        match found {
             Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?)),
             None => Err(Error::new(
                 ErrorKind::NotFound,

@@ -120,7 +120,7 @@ impl Classify for SyncError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Backend(error) => error.kind(),
-            Self::NotCreated => ErrorKind::NotInitialised,
+            Self::NotCreated => ErrorKind::NotFound,
             Self::Damaged { source, .. } => match source.kind() {
                 ErrorKind::TooNew => ErrorKind::TooNew,
                 _ => ErrorKind::Damaged,

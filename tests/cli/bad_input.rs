@@ -129,7 +129,7 @@ fn a_deleted_store_is_not_found_here_and_read_from_the_remote() {
 #[test]
 fn missing_packs_are_named_with_the_next_command() {
     let sandbox = Sandbox::tagged();
-    for pack in sandbox.store_files(".pack") {
+    for pack in sandbox.packs() {
         onenb::fs::remove_file(&pack).expect("a pack can be removed");
     }
     let run = sandbox.onenb(&["cat", "v1:Sales"]);
@@ -141,7 +141,7 @@ fn missing_packs_are_named_with_the_next_command() {
 fn what_is_no_notebook_is_refused() {
     let sandbox = Sandbox::ready();
     sandbox.write("bad.ipynb", b"not json");
-    sandbox.write("old.ipynb", br#"{"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": []}"#);
+    sandbox.write("old.ipynb", br#"{"nbformat": 2, "nbformat_minor": 0, "metadata": {}, "worksheets": []}"#);
     for file in ["bad.ipynb", "old.ipynb", "absent.ipynb"] {
         let run = sandbox.onenb(&["addnb", file]);
         assert_ne!(run.code, 0, "{run}");

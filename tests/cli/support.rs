@@ -155,6 +155,11 @@ impl Sandbox {
         found.sort();
         found
     }
+
+    /// Returns every pack, sealed or still open for the next program.
+    pub(crate) fn packs(&self) -> Vec<PathBuf> {
+        [".pack", ".open"].iter().flat_map(|ending| self.store_files(ending)).collect()
+    }
 }
 
 /// Feeds stdin, waits and collects.
