@@ -66,6 +66,8 @@ pub fn sync_file(file: &File) -> io::Result<()> {
 /// The operating system's error.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     fault::step()?;
+    // The parent of a bare file name is the empty path.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     #[cfg(unix)]
     File::open(path)?.sync_all()?;
     #[cfg(not(unix))]
@@ -89,7 +91,7 @@ pub fn create_dir_all(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }),
+        Ok(()) => sync_dir(parent),
     }
 }
 

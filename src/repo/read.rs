@@ -15,7 +15,7 @@ use crate::format::spec::{Spec, WORKING};
 use crate::format::tables::DataTables;
 use crate::id::{CommitId, ContentDigest};
 use crate::store::ContentReader;
-use crate::sync::{Remote, RemoteContent};
+use crate::sync::{Remote, RemoteContent, SyncError};
 
 /// Deepest chain of inputs that `deps` follows.
 const MAX_DEPENDENCY_DEPTH: usize = 64;
@@ -162,7 +162,7 @@ impl Repo {
         if spec.rev != WORKING && self.commit_of(&spec.rev).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // A revision that Git does not know here is looked up as a tag on the approved remote.
             if let Some((remote, _)) = self.remote_if_approved()?
-                && remote.snapshot_of_tag(&spec.rev)?.is_some()
+                && unless_never_pushed(remote.snapshot_of_tag(&spec.rev))?.is_some()
             {
                 return resolve_remote(remote, self.name(), spec);
             }
@@ -268,18 +268,26 @@ pub(super) fn remote_data_with(
     rev: &str,
 ) -> Result<Option<DataTables>> {
     let holds = |data: &DataTables| data.content_len(digest).is_some();
-    if let Some((_, snapshot)) = remote.snapshot_of_tag(rev)?
+    if let Some((_, snapshot)) = unless_never_pushed(remote.snapshot_of_tag(rev))?
         && holds(&snapshot.data)
     {
         return Ok(Some(snapshot.data));
     }
     if let Some(commit) = commit
-        && let Some(snapshot) = remote.snapshot_of_commit(&commit)?
+        && let Some(snapshot) = unless_never_pushed(remote.snapshot_of_commit(&commit))?
         && holds(&snapshot.data)
     {
         return Ok(Some(snapshot.data));
     }
-    Ok(remote.data_with(digest)?)
+    unless_never_pushed(remote.data_with(digest))
+}
+
+/// To who reads, a place that nobody has pushed to yet is a remote that holds nothing.
+fn unless_never_pushed<T>(found: std::result::Result<Option<T>, SyncError>) -> Result<Option<T>> {
+    match found {
+        Err(SyncError::NotCreated) => Ok(None),
+        other => Ok(other?),
+    }
 }
 
 fn resolve_remote(remote: Remote, name: &str, spec: &Spec) -> Result<ResolvedExport> {

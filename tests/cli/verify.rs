@@ -14,7 +14,7 @@ fn with_data() -> Sandbox {
 
 /// Changes every pack of the store.
 fn damage(sandbox: &Sandbox, change: impl Fn(&mut Vec<u8>)) {
-    let packs = sandbox.store_files(".pack");
+    let packs = sandbox.packs();
     assert!(!packs.is_empty());
     for path in packs {
         let mut bytes = std::fs::read(&path).expect("a pack");
