@@ -7,6 +7,7 @@ renewed in a forked child. Nothing here raises because a place is unknown.
 import os
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 from . import _native
@@ -40,6 +41,27 @@ def _renew():
 if hasattr(os, "register_at_fork"):
     # A child never meets a lock that some thread of its parent held.
     os.register_at_fork(after_in_child=_renew)
+
+
+def warn(message, category):
+    """Warns about the line of the user's code that led here, through whatever of ours."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _is_ours(frame):
+        frame = frame.f_back
+        # `warnings` does not count the import system's frames.
+        level += not _is_importing(frame)
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_ours(frame):
+    module = frame.f_globals.get("__name__") or ""
+    # A context manager's frame stands between the user and its generator.
+    return module == "contextlib" or module.split(".")[0] == "OneNB" or _is_importing(frame)
+
+
+def _is_importing(frame):
+    file = frame.f_code.co_filename
+    return "importlib" in file and "_bootstrap" in file
 
 
 def kernel_shell():

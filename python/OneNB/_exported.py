@@ -4,7 +4,6 @@ import contextlib
 import csv
 import json
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,10 +151,10 @@ class Exported:
         except (TypeError, ValueError):
             same = False
         if not same:
-            warnings.warn(
+            _context.warn(
                 f"{self._variable} changed after the import of {self._name}; the imported values are used: "
                 f"{_display.params_text(self.params)}",
-                stacklevel=4,
+                UserWarning,
             )
 
     def __repr__(self):

@@ -3,7 +3,6 @@
 import html
 import io
 import json
-import warnings
 
 from . import _context, _display
 from ._errors import Error, TagMovedWarning
@@ -71,10 +70,9 @@ class Imported:
         moved = native.moved()
         if moved is not None:
             tag, local, remote = moved
-            warnings.warn(
+            _context.warn(
                 f"tag {tag} is {local[:12]} here and {remote[:12]} on the remote; the local one is read",
                 TagMovedWarning,
-                stacklevel=3,
             )
 
     @property

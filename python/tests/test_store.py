@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 import OneNB
-from OneNB import _context
 
 
 def export(name, content, suffix=".txt", params=None):
@@ -177,8 +176,15 @@ def test_changed_parameters_warn_and_the_imported_ones_are_used(repository):
     from OneNB.exports._p1 import Report
 
     p1["year"] = 2
-    with pytest.warns(UserWarning, match="p1 changed"):
+    with pytest.warns(UserWarning, match="p1 changed") as caught:
         Report.write_csv([])
+        with Report.path_writer(".csv") as path:
+            path.write_bytes(b"")
+        Report.open(suffix=".csv").close()
+        Report.save_value(1)
+    # Each at the line of this file that did it.
+    lines = {warning.lineno for warning in caught}
+    assert {warning.filename for warning in caught} == {__file__} and len(lines) == 4
     assert OneNB.working_export("Report", {"year": 1}).params == {"year": 1}
 
 
@@ -259,8 +265,7 @@ def test_data_that_is_not_uploaded_is_named(repository, tmp_path):
         OneNB.export("Far").open_no_upload(source_type="file", params=("/nowhere",))
 
 
-def test_what_was_read_becomes_an_input(repository, monkeypatch):
-    monkeypatch.setattr(_context, "_process", _context._Process())
+def test_what_was_read_becomes_an_input(repository):
     export("Sales", b"x")
     export("Unread", b"x")
     sales = OneNB.working_export("Sales")
