@@ -89,7 +89,7 @@ impl NativeWriter {
     }
 
     /// Ends the export without a record and gives a reader of what was written.
-    fn into_reader(&self, py: Python<'_>) -> PyResult<NativeReader> {
+    fn read_back(&self, py: Python<'_>) -> PyResult<NativeReader> {
         self.check_process()?;
         let ended = py.detach(|| {
             let writer = self.lock().take()?;

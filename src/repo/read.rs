@@ -11,7 +11,7 @@ use super::{Repo, Workspace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::format::snapshot::Snapshot;
-use crate::format::spec::{Spec, WORKING};
+use crate::format::spec::{Spec, WORKING, is_url};
 use crate::format::tables::DataTables;
 use crate::id::{CommitId, ContentDigest};
 use crate::store::ContentReader;
@@ -30,9 +30,37 @@ pub(super) enum Place {
 }
 
 /// Reads one content: seekable, verified, without loading it.
+///
+/// Every chunk is checked against its id. Which chunks make up a content the local store knows by itself; of a remote's
+/// word for it a reader that goes through from start to end is sure, because the whole is hashed on the way.
 pub struct ExportReader {
     source: Content,
     len: u64,
+    position: u64,
+    whole: Option<Whole>,
+}
+
+/// The hash of a content read so far, from its start.
+struct Whole {
+    expected: ContentDigest,
+    hasher: blake3::Hasher,
+    hashed: u64,
+}
+
+impl Whole {
+    /// Takes what was read at a position; at the end of the content the hash must be the expected one.
+    fn take_in(&mut self, position: u64, bytes: &[u8], len: u64) -> Result<()> {
+        if position != self.hashed {
+            return Ok(());
+        }
+        self.hasher.update(bytes);
+        self.hashed += bytes.len() as u64;
+        if self.hashed < len || self.hasher.finalize().as_bytes() == self.expected.as_bytes() {
+            return Ok(());
+        }
+        let message = format!("the remote has another content under digest {}", self.expected.short());
+        Err(Error::new(ErrorKind::Damaged, message).with_hint("push it again from a clone that has the data"))
+    }
 }
 
 enum Content {
@@ -42,11 +70,12 @@ enum Content {
 
 impl ExportReader {
     pub(super) fn local(reader: ContentReader) -> Self {
-        Self { len: reader.len(), source: Content::Local(reader) }
+        Self { len: reader.len(), source: Content::Local(reader), position: 0, whole: None }
     }
 
-    pub(super) fn remote(reader: RemoteContent) -> Self {
-        Self { len: reader.len(), source: Content::Remote(reader) }
+    pub(super) fn remote(reader: RemoteContent, expected: ContentDigest) -> Self {
+        let whole = Some(Whole { expected, hasher: blake3::Hasher::new(), hashed: 0 });
+        Self { len: reader.len(), source: Content::Remote(reader), position: 0, whole }
     }
 
     /// Returns the length of the content in bytes.
@@ -64,19 +93,25 @@ impl ExportReader {
 
 impl Read for ExportReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.source {
-            Content::Local(reader) => reader.read(buffer),
-            Content::Remote(reader) => reader.read(buffer),
+        let count = match &mut self.source {
+            Content::Local(reader) => reader.read(buffer)?,
+            Content::Remote(reader) => reader.read(buffer)?,
+        };
+        if let (Some(whole), Some(bytes)) = (&mut self.whole, buffer.get(..count)) {
+            whole.take_in(self.position, bytes, self.len)?;
         }
+        self.position += count as u64;
+        Ok(count)
     }
 }
 
 impl Seek for ExportReader {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        match &mut self.source {
-            Content::Local(reader) => reader.seek(position),
-            Content::Remote(reader) => reader.seek(position),
-        }
+        self.position = match &mut self.source {
+            Content::Local(reader) => reader.seek(position)?,
+            Content::Remote(reader) => reader.seek(position)?,
+        };
+        Ok(self.position)
     }
 }
 
@@ -109,7 +144,7 @@ impl Workspace {
             Place::Remote { remote, data } => {
                 let reader =
                     remote.open_content(data, &record.digest).map_err(|error| Error::from(error).context(doing()))?;
-                Ok(ExportReader::remote(reader))
+                Ok(ExportReader::remote(reader, record.digest))
             }
         }
     }
@@ -134,6 +169,11 @@ impl Workspace {
                     name: input.name.clone(),
                     params: input.params.clone(),
                 };
+                if is_url(&input.repo) {
+                    // A record is no user: a URL in it approves nothing, so its chain ends here.
+                    found.push(Dependency { input, depth, now: None });
+                    continue;
+                }
                 if let Ok(then) = self.resolve(&at(&input.rev)) {
                     next.extend(then.export.record.inputs);
                 }
@@ -211,7 +251,7 @@ impl Repo {
             return Err(absent("storage is local, so another clone must have it; list all damage with `onenb verify`"));
         };
         match remote_data_with(&remote, &record.digest, commit, rev)? {
-            Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?)),
+            Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?, record.digest)),
             None => Err(Error::new(
                 ErrorKind::NotFound,
                 format!("its data is neither in the local store nor at `{}`", storage.url),
