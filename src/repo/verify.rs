@@ -11,7 +11,11 @@ impl Repo {
     /// # Errors
     /// Interrupted, or what reading the store can meet besides damage, which is reported as such.
     pub fn verify(&self, progress: ProgressFn<'_>) -> Result<VerifySummary> {
-        let labels = self.labels_by_content()?;
+        // Damage may hide what metadata says of commits; what the trees say can still be named.
+        let labels = match self.labels_by_content() {
+            Err(error) if error.kind() == ErrorKind::Damaged => self.labels_in_trees()?,
+            other => other?,
+        };
         let named = |digests: &[ContentDigest]| -> Vec<String> {
             digests.iter().filter_map(|digest| labels.get(digest)).flatten().cloned().collect()
         };
@@ -45,7 +49,11 @@ impl Repo {
         let mut absent = Vec::new();
         for (digest, names) in &labels {
             let here = match self.store_if_present()? {
-                Some(store) => store.contains(digest)?.is_some(),
+                Some(store) => match store.contains(digest).map_err(Error::from) {
+                    // It is listed above.
+                    Err(error) if error.kind() == ErrorKind::Damaged => true,
+                    found => found?.is_some(),
+                },
                 None => false,
             };
             if !here && !names.iter().any(|name| damaged.contains(name)) {
@@ -53,7 +61,7 @@ impl Repo {
             }
         }
         for (digest, names) in absent {
-            if storage.is_some() {
+            if storage.is_some() && !self.was_exported_here(digest) {
                 summary.absent.extend(names);
             } else {
                 summary.damaged.push(Damaged {
