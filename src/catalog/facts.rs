@@ -11,7 +11,7 @@ use super::error::CatalogError;
 use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column};
 use crate::format::binding::{BranchStart, Pending, PushLog};
 use crate::format::record::{ExportKey, ExportRecord};
-use crate::id::{CodeIdentity, CommitId};
+use crate::id::{CodeIdentity, CommitId, ContentDigest};
 
 /// What a commit's tree cannot tell about an export.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +86,14 @@ impl ReadTransaction {
         let sql = "SELECT tag, commit_id, remote, time_unix FROM pushes WHERE remote = ?1 \
                    ORDER BY time_unix, tag, commit_id";
         self.all(sql, [remote], push_columns)
+    }
+
+    /// Returns whether some worktree ever exported a content. Reads all pending exports: for the way to an error only.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn was_exported(&self, digest: &ContentDigest) -> Result<bool, CatalogError> {
+        self.any("SELECT 1 FROM pending WHERE instr(record, ?1) LIMIT 1", [digest.to_string()])
     }
 
     /// Returns whether a remote confirmed that it has a tag at a commit.

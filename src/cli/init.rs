@@ -81,6 +81,8 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     }
     if !report.hooks.is_empty() {
         ctx.talk.note(&format!("hooks installed: {}", report.hooks.join(", ")));
+    } else if !args.no_hooks {
+        ctx.talk.warn("no hooks: Git runs none here, or files are in the way; `onenb hooks install` says which");
     }
     ctx.talk.note("next: `git commit -m 'set up onenb'`, then export from a notebook or with `onenb export NAME FILE`");
     Ok(Exit::Success)

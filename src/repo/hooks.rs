@@ -116,6 +116,9 @@ impl Repo {
     fn post_commit(&self) -> Result<HookOutcome> {
         let mut outcome = HookOutcome::default();
         let Some(head) = self.git().head()? else { return Ok(outcome) };
+        if let Some(picked) = self.git().pseudo_ref("CHERRY_PICK_HEAD")? {
+            self.carry(&[(picked, head)])?;
+        }
         if !self.git().operation_in_progress().is_some_and(replays_history) {
             let late = self.pending_for(head)?;
             if !late.is_empty() {
@@ -189,26 +192,33 @@ impl Repo {
 
     /// Carries late bindings from the old commits to the new ones that amend and rebase made of them.
     fn post_rewrite(&self, stdin: &mut dyn Read) -> Result<HookOutcome> {
-        let mut carried = Vec::new();
+        let mut rewritten = Vec::new();
         for line in read_lines(stdin)? {
             let mut words = line.split(' ');
             let (Some(old), Some(new)) = (words.next(), words.next()) else { continue };
             let (Ok(old), Ok(new)) = (old.parse::<CommitId>(), new.parse::<CommitId>()) else { continue };
-            for row in self.facts(|view| view.late_bindings_of(&old))? {
-                let time_unix = now_unix();
+            rewritten.push((old, new));
+        }
+        self.carry(&rewritten)?;
+        self.index_head()
+    }
+
+    /// Gives new commits the late bindings of the old ones that they were made from.
+    fn carry(&self, rewritten: &[(CommitId, CommitId)]) -> Result<()> {
+        let mut carried = Vec::new();
+        let time_unix = now_unix();
+        for (old, new) in rewritten {
+            for row in self.facts(|view| view.late_bindings_of(old))? {
                 carried.push(if let Some(record) = row.record {
-                    let binding = LateBinding { commit: new, record, explicit: row.explicit, time_unix };
+                    let binding = LateBinding { commit: *new, record, explicit: row.explicit, time_unix };
                     (ObjectKind::LATE_BINDING, binding.to_bytes())
                 } else {
                     let ExportKey { name, params_hash } = row.key;
-                    (ObjectKind::UNBINDING, Unbinding { commit: new, name, params_hash, time_unix }.to_bytes())
+                    (ObjectKind::UNBINDING, Unbinding { commit: *new, name, params_hash, time_unix }.to_bytes())
                 });
             }
         }
-        if !carried.is_empty() {
-            self.remember(&carried)?;
-        }
-        self.index_head()
+        if carried.is_empty() { Ok(()) } else { self.remember(&carried) }
     }
 
     /// Makes sure that the data of every tag being pushed is on the remote, or stops the push with the command to run.

@@ -8,7 +8,7 @@ use super::{Repo, read_config_text, registry::Registry, store_dir};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, RegisteredRepo, RepoConfig, check_repo_name};
 use crate::fs;
-use crate::git::{ATTRIBUTES_TEXT, EventState, GitRepo, HookEvent};
+use crate::git::{ATTRIBUTES_TEXT, EventState, GitError, GitRepo, HookEvent};
 use crate::store::{Store, StoreOptions};
 
 const ATTRIBUTES_PATH: &str = ".1nb/.gitattributes";
@@ -40,8 +40,13 @@ impl Repo {
         git.stage(&[ATTRIBUTES_PATH, CONFIG_PATH])?;
         let mut hooks = vec![];
         if let Some(program) = environment.program.as_ref().filter(|_| !options.no_hooks) {
-            git.install_hooks(program)?;
-            hooks.extend(HookEvent::ALL.map(|event| event.as_str().to_owned()));
+            match git.install_hooks(program) {
+                Ok(_) => hooks.extend(HookEvent::ALL.map(|event| event.as_str().to_owned())),
+                // Switched off by `core.hooksPath`, or files of theirs stand in the way; hooks are never needed, and
+                // the report and `status` show which there are.
+                Err(GitError::HookPlace { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(InitReport { name: config.name, staged, hooks, storage: describe(config.storage.as_ref()) })
     }

@@ -160,7 +160,10 @@ impl Repo {
             }
         }
         let digests: std::collections::BTreeSet<ContentDigest> = exports.iter().map(|record| record.digest).collect();
-        let made = |run: &RunRecord| run.exports.iter().any(|export| digests.contains(&export.digest));
+        // A run that exported nothing was recorded for its own sake.
+        let made = |run: &RunRecord| {
+            run.exports.is_empty() || run.exports.iter().any(|export| digests.contains(&export.digest))
+        };
         Ok(newest.into_values().map(|(_, run)| run).filter(made).collect())
     }
 

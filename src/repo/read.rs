@@ -9,7 +9,7 @@ use super::types::{BoundExport, Dependency, MovedTag, ResolvedExport};
 use super::workspace::Source;
 use super::{Repo, Workspace};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::record::{ExportKey, ExportRecord};
+use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::snapshot::Snapshot;
 use crate::format::spec::{Spec, WORKING, is_url};
 use crate::format::tables::DataTables;
@@ -38,6 +38,8 @@ pub struct ExportReader {
     len: u64,
     position: u64,
     whole: Option<Whole>,
+    /// What a failure interrupts, in words; an error in the middle names the export too.
+    doing: Option<String>,
 }
 
 /// The hash of a content read so far, from its start.
@@ -70,12 +72,12 @@ enum Content {
 
 impl ExportReader {
     pub(super) fn local(reader: ContentReader) -> Self {
-        Self { len: reader.len(), source: Content::Local(reader), position: 0, whole: None }
+        Self { len: reader.len(), source: Content::Local(reader), position: 0, whole: None, doing: None }
     }
 
     pub(super) fn remote(reader: RemoteContent, expected: ContentDigest) -> Self {
         let whole = Some(Whole { expected, hasher: blake3::Hasher::new(), hashed: 0 });
-        Self { len: reader.len(), source: Content::Remote(reader), position: 0, whole }
+        Self { len: reader.len(), source: Content::Remote(reader), position: 0, whole, doing: None }
     }
 
     /// Returns the length of the content in bytes.
@@ -93,15 +95,23 @@ impl ExportReader {
 
 impl Read for ExportReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match &mut self.source {
-            Content::Local(reader) => reader.read(buffer)?,
-            Content::Remote(reader) => reader.read(buffer)?,
+        let read = match &mut self.source {
+            Content::Local(reader) => reader.read(buffer),
+            Content::Remote(reader) => reader.read(buffer),
         };
-        if let (Some(whole), Some(bytes)) = (&mut self.whole, buffer.get(..count)) {
-            whole.take_in(self.position, bytes, self.len)?;
-        }
-        self.position += count as u64;
-        Ok(count)
+        let checked = read.and_then(|count| {
+            if let (Some(whole), Some(bytes)) = (&mut self.whole, buffer.get(..count)) {
+                whole.take_in(self.position, bytes, self.len)?;
+            }
+            self.position += count as u64;
+            Ok(count)
+        });
+        checked.map_err(|error| match &self.doing {
+            Some(doing) if error.kind() != io::ErrorKind::Interrupted => {
+                Error::from(error).context(doing.clone()).into()
+            }
+            _ => error,
+        })
     }
 }
 
@@ -136,16 +146,17 @@ impl Workspace {
     /// Damaged with the exports concerned, `NotFound` where neither the store nor the remote has it.
     pub fn read(&self, export: &ResolvedExport) -> Result<ExportReader> {
         let record = &export.export.record;
-        let doing = || format!("could not read `{}` at `{}`", record.label(), export.rev);
-        match &export.place {
-            Place::Clone(clone) => {
-                clone.read_content(record, export.export.commit, &export.rev).map_err(|error| error.context(doing()))
-            }
+        let doing = format!("could not read `{}` at `{}`", record.label(), export.rev);
+        let opened = match &export.place {
+            Place::Clone(clone) => clone.read_content(record, export.export.commit, &export.rev),
             Place::Remote { remote, data } => {
-                let reader =
-                    remote.open_content(data, &record.digest).map_err(|error| Error::from(error).context(doing()))?;
-                Ok(ExportReader::remote(reader, record.digest))
+                let opened = remote.open_content(data, &record.digest).map_err(Error::from);
+                opened.map(|reader| ExportReader::remote(reader, record.digest))
             }
+        };
+        match opened {
+            Ok(reader) => Ok(ExportReader { doing: Some(doing), ..reader }),
+            Err(error) => Err(error.context(doing)),
         }
     }
 
@@ -252,6 +263,9 @@ impl Repo {
         };
         match remote_data_with(&remote, &record.digest, commit, rev)? {
             Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?, record.digest)),
+            None if self.was_exported_here(&record.digest) => {
+                Err(absent("it was exported here and never pushed; list all damage with `onenb verify`"))
+            }
             None => Err(Error::new(
                 ErrorKind::NotFound,
                 format!("its data is neither in the local store nor at `{}`", storage.url),
@@ -289,6 +303,36 @@ impl Repo {
             add(WORKING, export.record.key(), &export.record);
         }
         Ok(labels)
+    }
+
+    /// Returns the same as [`Self::labels_by_content`] from the record files of trees alone, for damaged stores.
+    pub(super) fn labels_in_trees(&self) -> Result<BTreeMap<ContentDigest, Vec<String>>> {
+        let mut revs: Vec<(String, CommitId)> = self.git().tags()?;
+        revs.extend(self.git().branches()?);
+        let mut labels: BTreeMap<ContentDigest, Vec<String>> = BTreeMap::new();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut add = |rev: &str, record: &ExportRecord| {
+            if seen.insert((record.key(), record.digest)) {
+                labels.entry(record.digest).or_default().push(format!("{rev}:{}", record.label()));
+            }
+        };
+        for (rev, commit) in revs {
+            for file in self.git().files_under(commit, EXPORTS_DIR)? {
+                let Ok(bytes) = self.git().read_blob(file.blob, MAX_RECORD_LEN) else { continue };
+                if let Ok(record) = ExportRecord::from_bytes(&bytes) {
+                    add(&rev, &record);
+                }
+            }
+        }
+        for export in self.working()?.exports {
+            add(WORKING, &export.record);
+        }
+        Ok(labels)
+    }
+
+    /// Returns whether this store once acknowledged an export of the content, as far as the catalog remembers.
+    pub(super) fn was_exported_here(&self, digest: &ContentDigest) -> bool {
+        self.view(|view| view.was_exported(digest)).unwrap_or(false)
     }
 
     /// Opens a content by its digest, wherever it came from.

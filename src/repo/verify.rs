@@ -13,7 +13,11 @@ impl Repo {
     /// # Errors
     /// Interrupted, or what reading the store can meet besides damage, which is reported as such.
     pub fn verify(&self, progress: ProgressFn<'_>) -> Result<VerifySummary> {
-        let labels = self.labels_by_content()?;
+        // Damage may hide what metadata says of commits; what the trees say can still be named.
+        let labels = match self.labels_by_content() {
+            Err(error) if error.kind() == ErrorKind::Damaged => self.labels_in_trees()?,
+            other => other?,
+        };
         let named = |digests: &[ContentDigest]| -> Vec<String> {
             digests.iter().filter_map(|digest| labels.get(digest)).flatten().cloned().collect()
         };

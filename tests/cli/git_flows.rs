@@ -132,6 +132,35 @@ fn late_bindings_follow_amend_and_rebase() {
 }
 
 #[test]
+fn late_bindings_follow_a_cherry_pick() {
+    let sandbox = Sandbox::ready();
+    sandbox.git(&["checkout", "--quiet", "-b", "side"]).ok();
+    sandbox.export("Sales", b"one", &[]);
+    sandbox.write("other.txt", b"x");
+    sandbox.git(&["add", "other.txt"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "late"]).ok();
+    assert_eq!(read(&sandbox, "side:Sales"), "one");
+    sandbox.git(&["clean", "--quiet", "-fd", ".1nb"]).ok();
+    sandbox.git(&["checkout", "--quiet", "main"]).ok();
+    sandbox.write("main.txt", b"x");
+    sandbox.git(&["add", "main.txt"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "main goes on"]).ok();
+    sandbox.git(&["cherry-pick", "side"]).ok();
+    assert_eq!(read(&sandbox, "HEAD:Sales"), "one");
+    sandbox.onenb(&["cat", "HEAD~1:Sales"]).fails(3, &[]);
+}
+
+#[test]
+fn where_hooks_are_switched_off_init_and_status_work() {
+    let sandbox = Sandbox::git_only();
+    without_hooks(&sandbox);
+    let run = sandbox.onenb(&["init", "--json"]).ok();
+    assert_eq!(run.json()["hooks"], serde_json::json!([]), "{run}");
+    assert_eq!(sandbox.onenb(&["hooks", "status"]).code, 1);
+    sandbox.onenb(&["status"]).ok();
+}
+
+#[test]
 fn records_survive_amend_rebase_and_cherry_pick() {
     let sandbox = Sandbox::tagged();
     sandbox.git(&["checkout", "--quiet", "-b", "side", "v1~1"]).ok();

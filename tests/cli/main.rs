@@ -1,5 +1,7 @@
 //! The built program, called as people and scripts call it: own home, no user configuration, fixed dates.
 
+#![allow(clippy::indexing_slicing, clippy::print_stderr)]
+
 mod support;
 
 mod bad_input;
