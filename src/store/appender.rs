@@ -14,7 +14,9 @@ use super::StoreError;
 use super::layout::Stage;
 use super::segment::{Entry, Segment, prefix_of, write_segment};
 use super::shelf::{Shelf, is_pack_damaged_behind, open_pack, read_footer, read_pack_header, scan_file};
-use crate::format::pack::{Footer, Frame, Marker, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, ScanDepth};
+use crate::format::pack::{
+    Footer, Frame, Marker, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, Scan, ScanDepth,
+};
 use crate::fs::{self, AppendFile, FileLock, Sharing};
 use crate::id::PackId;
 
@@ -177,6 +179,12 @@ impl Shelf {
         Ok(())
     }
 
+    /// Before a write looks anything up: tails that a power cut tore are cut before anything relies on them.
+    pub(super) fn begin_writing(&self) -> Result<(), StoreError> {
+        self.prepare(&mut self.appender())?;
+        self.refresh()
+    }
+
     fn visit_orphan(&self, appender: &mut Appender, id: PackId) -> Result<(), StoreError> {
         let path = self.layout.pack_path(self.class, id, Stage::Open);
         let wrap = |error| StoreError::io("adopt", &path, error);
@@ -201,7 +209,8 @@ impl Shelf {
     fn recover(&self, id: PackId, mut file: AppendFile) -> Result<Option<(OpenPack, Tail)>, StoreError> {
         let path = self.layout.pack_path(self.class, id, Stage::Open);
         let wrap = |error| StoreError::io("recover", &path, error);
-        if is_blank(&file).map_err(wrap)? {
+        let nothing = Scan { frames: vec![], end: PACK_HEADER_LEN as u64, durable_end: 0, sequence: 0 };
+        if is_blank(&file).map_err(wrap)? && !is_pack_damaged_behind(file.file(), id, &nothing)? {
             file.truncate(0).map_err(wrap)?;
             file.append(&PackHeader::new(self.class, id).to_bytes()).map_err(wrap)?;
         }
@@ -268,7 +277,10 @@ impl Shelf {
     /// Ends the open pack: directory, trailer, sync, rename, index.
     fn seal(&self, appender: &mut Appender) -> Result<(), StoreError> {
         let Some(open) = &mut appender.pack else { return Ok(()) };
-        let done = append_marker(open).and_then(|()| {
+        // Once others may have seen a marker, nothing before it is cut any more.
+        let done = append_marker(open).and_then(|()| open.file.sync()).and_then(|()| {
+            open.committed = open.file.len();
+            open.synced = open.committed;
             let body_len = open.file.len();
             let digest = hash_body(&open.file)?;
             let tail = Footer { frames: open.frames.clone() }.to_bytes(body_len, digest);

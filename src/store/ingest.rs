@@ -5,7 +5,6 @@
 //! - Order: frames, marker and sync of the data pack; then recipe, marker and sync of the metadata pack.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -13,7 +12,7 @@ use std::thread::JoinHandle;
 
 use super::chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, Rest, next_cut};
 use super::objects::ObjectKind;
-use super::shelf::{Found, Wanted};
+use super::shelf::{Found, Wanted, read_header};
 use super::{ActiveWrite, Live, StoreError};
 use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey};
 use crate::format::recipe::{ChunkRef, Cut, MAX_INLINE_LEN, Recipe, RecipeNode};
@@ -64,23 +63,26 @@ struct Batch {
 
 /// Packs of other processes that a write relies on, and up to where.
 #[derive(Default)]
-pub(super) struct ForeignPacks(HashMap<PackId, (Arc<File>, u64)>);
+pub(super) struct ForeignPacks(HashMap<PackId, Found>);
 
 impl ForeignPacks {
     /// Notes that a write relies on a frame.
     pub(super) fn rely_on(&mut self, found: &Found) {
         if found.foreign {
-            let entry = self.0.entry(found.pack).or_insert_with(|| (Arc::clone(&found.file), 0));
-            entry.1 = entry.1.max(found.end());
+            let last = self.0.entry(found.pack).or_insert_with(|| found.clone());
+            if last.end() < found.end() {
+                *last = found.clone();
+            }
         }
     }
 
     /// Makes what was relied on durable: its own writer may not have synced it yet, or may fail to.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        for (pack, (file, end)) in &self.0 {
+        for (pack, last) in &self.0 {
             let wrap = |error| StoreError::Io { doing: "sync", path: format!("{pack}.open").into(), source: error };
-            fs::sync_file(file).map_err(wrap)?;
-            if file.metadata().map_err(wrap)?.len() < *end {
+            fs::sync_file(&last.file).map_err(wrap)?;
+            // A cut takes a tail, and what was appended since may be longer: the last frame must still be the same.
+            if !read_header(&last.file, *pack, last.offset).is_ok_and(|header| header == *last.header) {
                 return Err(StoreError::Unsynced);
             }
         }
@@ -117,7 +119,7 @@ pub struct ContentWriter {
 impl ContentWriter {
     pub(super) fn start(live: &Arc<Live>, options: &WriteOptions) -> Result<Self, StoreError> {
         let active = ActiveWrite::begin(live)?;
-        live.data.refresh()?;
+        live.data.begin_writing()?;
         Ok(Self {
             worker: None,
             level: options.level,

@@ -27,6 +27,8 @@ const MAX_OPEN_FILES: usize = 64;
 const MAX_HEADERS: usize = 512;
 /// How much is fetched at once where a frame header is expected, in bytes: most headers with their tables are shorter.
 const HEADER_GUESS: u64 = 1024;
+/// Length of a marker in bytes.
+const MARKER_LEN: usize = FRAME_HEADER_LEN + 16;
 
 /// Where a frame lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -315,6 +317,11 @@ impl State {
                 PackClass::Data => ScanDepth::Headers,
                 PackClass::Meta => ScanDepth::TailPayloads,
             };
+            // Whoever adopted the pack may have cut a torn tail that was read here before.
+            let end = if ends_in_marker(&file, id, end) { end } else { 0 };
+            if end == 0 {
+                self.forget_from(ordinal, 0);
+            }
             let Some(scanned) = scan_file(&file, id, end, depth)? else { return Ok(()) };
             if let Some(pack) = self.pack_mut(ordinal) {
                 pack.end = scanned.end;
@@ -394,7 +401,10 @@ impl State {
     /// Reads the frame header at a place and keeps it if it names the key.
     fn confirm(&mut self, place: Place, key: &[u8; 32], search: &mut Search) -> Result<(), StoreError> {
         let Some(file) = self.file(place.pack)? else { return Ok(()) };
-        let Some(pack) = self.packs.get(place.pack as usize) else { return Ok(()) };
+        // A pack that is not listed any more may still be open here; nobody else can read it.
+        let Some(pack) = self.packs.get(place.pack as usize).filter(|pack| pack.ours || pack.stage.is_some()) else {
+            return Ok(());
+        };
         let (id, foreign) = (pack.id, pack.stage != Some(Stage::Sealed) && !pack.ours);
         let offset = u64::from(place.offset);
         let header = match self.headers.get(&place) {
@@ -517,6 +527,15 @@ pub(super) fn read_footer(file: &File, pack: PackId) -> Result<Vec<PlacedHeader>
     let footer = Footer::from_bytes(&bytes, &trailer);
     let offset = trailer.footer_offset;
     footer.map(|footer| footer.frames).map_err(|source| StoreError::PackDamaged { pack, offset, source })
+}
+
+/// Returns whether a position is still behind a marker.
+fn ends_in_marker(file: &File, pack: PackId, end: u64) -> bool {
+    let Some(offset) = end.checked_sub(MARKER_LEN as u64) else { return false };
+    let marker = read_bytes(file, pack, offset, MARKER_LEN)
+        .ok()
+        .and_then(|bytes| Frame::decode_prefix(&bytes).ok()?.to_marker());
+    marker.is_some_and(|marker| marker.position == offset)
 }
 
 /// Finds what can be found in a sealed pack whose directory is damaged.

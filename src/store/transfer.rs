@@ -86,7 +86,7 @@ impl Store {
         let live = self.live();
         let _active = ActiveWrite::begin(live)?;
         let failures = live.data.failures();
-        live.data.refresh()?;
+        live.data.begin_writing()?;
         let mut foreign = ForeignPacks::default();
         let mut inserted = Inserted::default();
         for frame in frames {
@@ -127,9 +127,11 @@ impl Store {
             RecipeBody::Flat(chunks) => chunks.as_slice(),
             _ => &[],
         };
-        live.data.refresh()?;
+        live.data.begin_writing()?;
         let mut foreign = ForeignPacks::default();
         let mut checked = HashSet::new();
+        let (mut hasher, mut cache) = (blake3::Hasher::new(), FrameCache::default());
+        let refused = |reason| StoreError::Refused { source: crate::format::FormatError::malformed("recipe", reason) };
         for chunk in flat.iter().chain(nodes.iter().flat_map(RecipeNode::chunks)) {
             if checked.insert(chunk.id) {
                 let search = live.data.find(chunk.id.as_bytes(), Wanted::First)?;
@@ -137,6 +139,15 @@ impl Store {
                 let found = search.found.first().ok_or(missing)?;
                 foreign.rely_on(found);
             }
+            let bytes = live.chunk(&chunk.id, &mut cache)?;
+            if bytes.as_slice().len() != chunk.len as usize {
+                return Err(refused("a chunk has another length than it says"));
+            }
+            hasher.update(bytes.as_slice());
+        }
+        let inline = matches!(recipe.body(), RecipeBody::Inline(_));
+        if !inline && hasher.finalize().as_bytes() != recipe.digest().as_bytes() {
+            return Err(refused("its chunks do not hash to its digest"));
         }
         live.data.commit(failures)?;
         foreign.sync()?;

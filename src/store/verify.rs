@@ -95,10 +95,13 @@ impl Store {
         live.meta.refresh()?;
         let mut survey = Survey::default();
         let packs = live.all_packs()?;
-        let total = packs.iter().map(|(_, _, _, len)| len).sum();
+        let total = packs.iter().map(|(_, _, len)| len).sum();
         let mut done = 0;
-        for (class, pack, file, len) in &packs {
-            live.survey_pack(*class, *pack, file, &mut survey)?;
+        for (class, pack, len) in &packs {
+            // Opened one at a time: there may be more packs than a process may open files.
+            if let Some((file, stage)) = open_pack(&live.layout, *class, *pack)? {
+                Live::survey_pack(*pack, &file, stage, &mut survey)?;
+            }
             done += len;
             progress(done, total);
         }
@@ -124,7 +127,8 @@ impl Store {
         let mut stats = StoreStats::default();
         let mut chunks = HashSet::new();
         let mut contents = HashSet::new();
-        for (class, pack, file, len) in live.all_packs()? {
+        for (class, pack, len) in live.all_packs()? {
+            let Some((file, _)) = open_pack(&live.layout, class, pack)? else { continue };
             stats.packs += 1;
             stats.stored_bytes += len;
             let (frames, _) = frames_of(&file, pack)?;
@@ -154,7 +158,7 @@ impl Store {
     }
 }
 
-type OpenedPack = (PackClass, PackId, File, u64);
+type OpenedPack = (PackClass, PackId, u64);
 
 impl Live {
     fn all_packs(&self) -> Result<Vec<OpenedPack>, StoreError> {
@@ -168,19 +172,19 @@ impl Live {
                 if stage == Stage::Open && len < PACK_HEADER_LEN as u64 {
                     continue;
                 }
-                packs.push((class, pack, file, len));
+                packs.push((class, pack, len));
             }
         }
         Ok(packs)
     }
 
-    fn survey_pack(&self, class: PackClass, pack: PackId, file: &File, survey: &mut Survey) -> Result<(), StoreError> {
+    fn survey_pack(pack: PackId, file: &File, stage: Stage, survey: &mut Survey) -> Result<(), StoreError> {
         survey.report.packs += 1;
         if let Err(error) = only_damage(read_pack_header(file, pack).map(drop))? {
             survey.damage(format!("pack {pack}"), pack, &error);
         }
         let (frames, footer_fault) = frames_of(file, pack)?;
-        let sealed = self.layout.pack_path(class, pack, Stage::Sealed).exists();
+        let sealed = stage == Stage::Sealed;
         if let Some(error) = footer_fault.filter(|_| sealed) {
             survey.damage(format!("directory of pack {pack}"), pack, &error);
         }
