@@ -33,6 +33,8 @@ pub(super) enum Place {
 pub struct ExportReader {
     source: Content,
     len: u64,
+    /// What an error while reading says first.
+    doing: Option<String>,
 }
 
 enum Content {
@@ -42,11 +44,16 @@ enum Content {
 
 impl ExportReader {
     pub(super) fn local(reader: ContentReader) -> Self {
-        Self { len: reader.len(), source: Content::Local(reader) }
+        Self { len: reader.len(), source: Content::Local(reader), doing: None }
     }
 
     pub(super) fn remote(reader: RemoteContent) -> Self {
-        Self { len: reader.len(), source: Content::Remote(reader) }
+        Self { len: reader.len(), source: Content::Remote(reader), doing: None }
+    }
+
+    /// Damage shows only when the bytes are asked for, and then must name the export too.
+    fn naming(self, doing: String) -> Self {
+        Self { doing: Some(doing), ..self }
     }
 
     /// Returns the length of the content in bytes.
@@ -64,10 +71,15 @@ impl ExportReader {
 
 impl Read for ExportReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.source {
+        let read = match &mut self.source {
             Content::Local(reader) => reader.read(buffer),
             Content::Remote(reader) => reader.read(buffer),
-        }
+        };
+        read.map_err(|error| match &self.doing {
+            // Callers repeat an interrupted read, which they know by its kind.
+            Some(doing) if error.kind() != io::ErrorKind::Interrupted => Error::from(error).context(doing).into(),
+            _ => error,
+        })
     }
 }
 
@@ -102,16 +114,13 @@ impl Workspace {
     pub fn read(&self, export: &ResolvedExport) -> Result<ExportReader> {
         let record = &export.export.record;
         let doing = || format!("could not read `{}` at `{}`", record.label(), export.rev);
-        match &export.place {
-            Place::Clone(clone) => {
-                clone.read_content(record, export.export.commit, &export.rev).map_err(|error| error.context(doing()))
-            }
+        let reader = match &export.place {
+            Place::Clone(clone) => clone.read_content(record, export.export.commit, &export.rev),
             Place::Remote { remote, data } => {
-                let reader =
-                    remote.open_content(data, &record.digest).map_err(|error| Error::from(error).context(doing()))?;
-                Ok(ExportReader::remote(reader))
+                remote.open_content(data, &record.digest).map(ExportReader::remote).map_err(Error::from)
             }
-        }
+        };
+        reader.map(|reader| reader.naming(doing())).map_err(|error| error.context(doing()))
     }
 
     /// Returns what an export was made from, and what that was made from in turn, nearest first.
