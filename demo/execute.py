@@ -1,4 +1,4 @@
-"""Executes a notebook in a real kernel with injected parameters, as papermill does: `execute.py IN OUT name=value ..`."""
+"""Executes a notebook in a real kernel with injected parameters, as papermill does: `execute.py IN OUT name=value`."""
 
 import os
 import sys

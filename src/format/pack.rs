@@ -18,7 +18,7 @@ mod tests;
 
 pub use footer::{Footer, TRAILER_LEN, Trailer};
 pub use frame::{BaseSpan, Check, Codec, Frame, FrameHeader, FrameKey, FrameKind, Marker};
-pub use scan::{PlacedHeader, Scan, ScanDepth, scan};
+pub use scan::{PlacedHeader, Scan, ScanDepth, is_damaged_behind, scan};
 
 use super::FormatError;
 use super::bytes::{Fields, checksum16};

@@ -184,7 +184,15 @@ impl GitRepo {
     /// # Errors
     /// As [`Self::install_hooks`].
     pub fn hook_status(&self) -> Result<HookStatus, GitError> {
-        let place = self.hook_place()?;
+        let place = match self.hook_place() {
+            Ok(place) => place,
+            // `core.hooksPath` names no directory: hooks are switched off, which is a state and no failure.
+            Err(GitError::HookPlace { path, .. }) => {
+                let events = HookEvent::ALL.into_iter().map(|event| (event, EventState::Missing)).collect();
+                return Ok(HookStatus { dir: path, events, dead_path: None });
+            }
+            Err(error) => return Err(error),
+        };
         let mut status = HookStatus { dir: place.dir.clone(), events: Vec::new(), dead_path: None };
         for event in HookEvent::ALL {
             let path = place.hook(event);

@@ -92,7 +92,7 @@ impl Repo {
         let git = discover(dir, environment)?;
         let text = read_config_text(&git)?.ok_or_else(|| {
             Error::new(ErrorKind::NotInitialised, format!("`{}` is not set up for onenb", shown_root(&git).display()))
-                .with_hint("set it up with `onenb init`")
+                .with_hint("set it up with `onenb init`, or with `onenb init dir PATH` to share its data")
         })?;
         let (config, unknown_keys) = RepoConfig::from_text(&text)?;
         let store_dir = store_dir(&git);

@@ -15,7 +15,7 @@ use crate::format::spec::{Spec, WORKING};
 use crate::format::tables::DataTables;
 use crate::id::{CommitId, ContentDigest};
 use crate::store::ContentReader;
-use crate::sync::{Remote, RemoteContent};
+use crate::sync::{Remote, RemoteContent, SyncError};
 
 /// Deepest chain of inputs that `deps` follows.
 const MAX_DEPENDENCY_DEPTH: usize = 64;
@@ -170,13 +170,10 @@ impl Repo {
         };
         if spec.rev != WORKING && self.commit_of(&spec.rev).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // A revision that Git does not know here is looked up as a tag on the approved remote.
-            if let Some((remote, _)) = self.remote_if_approved()? {
-                match remote.snapshot_of_tag(&spec.rev).map_err(Error::from) {
-                    Ok(Some(_)) => return resolve_remote(remote, self.name(), spec),
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                    // Git's own answer names what comes near.
-                    Ok(None) | Err(_) => {}
-                }
+            if let Some((remote, _)) = self.remote_if_approved()?
+                && unless_never_pushed(remote.snapshot_of_tag(&spec.rev))?.is_some()
+            {
+                return resolve_remote(remote, self.name(), spec);
             }
         }
         let export = self.resolve_local(&spec.rev, &spec.name, &spec.params)?;
@@ -222,12 +219,7 @@ impl Repo {
         let Some((remote, storage)) = self.remote()? else {
             return Err(absent("storage is local, so another clone must have it; list all damage with `onenb verify`"));
         };
-        // A remote that was never pushed to holds nothing; any other failure to ask it is told.
-        let found = match remote_data_with(&remote, &record.digest, commit, rev) {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            other => other?,
-        };
-        match found {
+        match remote_data_with(&remote, &record.digest, commit, rev)? {
             Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?)),
             None => Err(Error::new(
                 ErrorKind::NotFound,
@@ -285,18 +277,26 @@ pub(super) fn remote_data_with(
     rev: &str,
 ) -> Result<Option<DataTables>> {
     let holds = |data: &DataTables| data.content_len(digest).is_some();
-    if let Some((_, snapshot)) = remote.snapshot_of_tag(rev)?
+    if let Some((_, snapshot)) = unless_never_pushed(remote.snapshot_of_tag(rev))?
         && holds(&snapshot.data)
     {
         return Ok(Some(snapshot.data));
     }
     if let Some(commit) = commit
-        && let Some(snapshot) = remote.snapshot_of_commit(&commit)?
+        && let Some(snapshot) = unless_never_pushed(remote.snapshot_of_commit(&commit))?
         && holds(&snapshot.data)
     {
         return Ok(Some(snapshot.data));
     }
-    Ok(remote.data_with(digest)?)
+    unless_never_pushed(remote.data_with(digest))
+}
+
+/// To who reads, a place that nobody has pushed to yet is a remote that holds nothing.
+fn unless_never_pushed<T>(found: std::result::Result<Option<T>, SyncError>) -> Result<Option<T>> {
+    match found {
+        Err(SyncError::NotCreated) => Ok(None),
+        other => Ok(other?),
+    }
 }
 
 fn resolve_remote(remote: Remote, name: &str, spec: &Spec) -> Result<ResolvedExport> {

@@ -1,5 +1,7 @@
 //! `verify`: reads every stored byte and says which exports any damage concerns. Changes nothing.
 
+use std::collections::BTreeSet;
+
 use super::Repo;
 use super::types::{Damaged, Progress, ProgressFn, VerifySummary};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,29 +42,52 @@ impl Repo {
                 });
             }
         }
-        let damaged: std::collections::BTreeSet<&String> =
-            summary.damaged.iter().flat_map(|damage| &damage.exports).collect();
-        let mut absent = Vec::new();
+        let blamed: BTreeSet<String> =
+            summary.damaged.iter().flat_map(|damage| damage.exports.iter().cloned()).collect();
         for (digest, names) in &labels {
-            let here = match self.store_if_present()? {
-                Some(store) => store.contains(digest)?.is_some(),
-                None => false,
-            };
-            if !here && !names.iter().any(|name| damaged.contains(name)) {
-                absent.push((digest, names.clone()));
+            if names.iter().any(|name| blamed.contains(name)) {
+                continue;
             }
-        }
-        for (digest, names) in absent {
-            if storage.is_some() {
-                summary.absent.extend(names);
-            } else {
-                summary.damaged.push(Damaged {
-                    object: format!("content {} is missing", digest.short()),
-                    exports: names,
-                    fix: fix.to_owned(),
-                });
+            match self.whereabouts(digest)? {
+                Whereabouts::Here => {}
+                Whereabouts::PerhapsRemote => summary.absent.extend(names.clone()),
+                Whereabouts::Nowhere(object) => {
+                    summary.damaged.push(Damaged { object, exports: names.clone(), fix: fix.to_owned() });
+                }
             }
         }
         Ok(summary)
     }
+
+    /// Finds out whether a content can be read at all.
+    fn whereabouts(&self, digest: &ContentDigest) -> Result<Whereabouts> {
+        let missing = || format!("content {} is missing", digest.short());
+        if let Some(store) = self.store_if_present()? {
+            match store.contains(digest).map_err(Error::from) {
+                Ok(Some(_)) => return Ok(Whereabouts::Here),
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Damaged => return Ok(Whereabouts::Nowhere(error.to_string())),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.storage()?.is_none() {
+            return Ok(Whereabouts::Nowhere(missing()));
+        }
+        // A remote that may not or cannot be asked leaves the question open.
+        let Ok(Some((remote, _))) = self.remote() else { return Ok(Whereabouts::PerhapsRemote) };
+        match remote.data_with(digest).map_err(Error::from) {
+            Ok(Some(_)) => Ok(Whereabouts::PerhapsRemote),
+            Ok(None) => Ok(Whereabouts::Nowhere(missing())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Whereabouts::Nowhere(missing())),
+            Err(_) => Ok(Whereabouts::PerhapsRemote),
+        }
+    }
+}
+
+/// Where a content is.
+enum Whereabouts {
+    Here,
+    PerhapsRemote,
+    /// In no place that can be asked; what is missing or damaged.
+    Nowhere(String),
 }

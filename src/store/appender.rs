@@ -13,7 +13,7 @@ use std::sync::{MutexGuard, PoisonError};
 use super::StoreError;
 use super::layout::Stage;
 use super::segment::{Entry, Segment, prefix_of, write_segment};
-use super::shelf::{Shelf, open_pack, read_footer, read_pack_header, scan_file};
+use super::shelf::{Shelf, is_pack_damaged_behind, open_pack, read_footer, read_pack_header, scan_file};
 use crate::format::pack::{Footer, Frame, Marker, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, ScanDepth};
 use crate::fs::{self, AppendFile, FileLock, Sharing};
 use crate::id::PackId;
@@ -211,6 +211,10 @@ impl Shelf {
         }
         let Some(found) = scan_file(file.file(), id, 0, ScanDepth::TailPayloads)? else { return Ok(None) };
         if file.len() > found.end {
+            // What was acknowledged behind the damage may still be rescued: leave the pack alone, `verify` names it.
+            if is_pack_damaged_behind(file.file(), id, &found)? {
+                return Ok(None);
+            }
             file.truncate(found.end).map_err(wrap)?;
         }
         let tail = match found.frames.last() {

@@ -16,7 +16,7 @@ use super::{PackLimits, StoreError};
 use crate::format::FormatError;
 use crate::format::pack::{
     FRAME_HEADER_LEN, Footer, Frame, FrameHeader, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, ScanDepth,
-    TRAILER_LEN, Trailer, scan,
+    TRAILER_LEN, Trailer, is_damaged_behind, scan,
 };
 use crate::fs::read_exact_at;
 use crate::id::PackId;
@@ -537,6 +537,15 @@ pub(super) fn scan_file(
         return Ok(None);
     }
     scan_frames(file, pack, from.max(PACK_HEADER_LEN as u64), depth).map(Some)
+}
+
+/// Returns whether what lies behind a scan was acknowledged once, so that it is damage and no torn tail.
+pub(super) fn is_pack_damaged_behind(
+    file: &File,
+    pack: PackId,
+    found: &crate::format::pack::Scan,
+) -> Result<bool, StoreError> {
+    is_damaged_behind(found, file_len(file, pack)?, |offset, len| read_bytes(file, pack, offset, len))
 }
 
 fn scan_frames(

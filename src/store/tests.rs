@@ -543,3 +543,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn damage_in_the_middle_of_an_open_pack_is_not_cut_off_as_a_torn_tail() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();
+    for number in 0..6_u8 {
+        store
+            .put_objects(&[NewObject { kind: ObjectKind::PENDING, bytes: vec![number; 50], aliases: vec![] }])
+            .unwrap();
+    }
+    drop(store);
+    let packs = dir.path().join("packs/meta");
+    let path = std::fs::read_dir(&packs).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let len = bytes.len();
+    bytes[len / 3] ^= 0xff;
+    std::fs::write(&path, &bytes).unwrap();
+    let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();
+    store.put_objects(&[NewObject { kind: ObjectKind::PENDING, bytes: vec![9; 50], aliases: vec![] }]).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), len as u64, "acknowledged bytes were cut off");
+    assert!(!store.verify(&mut |_, _| ()).unwrap().damaged.is_empty());
+}

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::layout::Stage;
 use super::objects::ObjectKind;
 use super::reader::ContentReader;
-use super::shelf::{open_pack, read_footer, read_frame, read_pack_header, read_trailer, scan_file};
+use super::shelf::{
+    is_pack_damaged_behind, open_pack, read_footer, read_frame, read_pack_header, read_trailer, scan_file,
+};
 use super::{Live, Store, StoreError};
 use crate::format::pack::{Check, FrameKind, PACK_HEADER_LEN, PackClass, PlacedHeader, ScanDepth};
 use crate::format::recipe::{Recipe, RecipeBody, RecipeNode};
@@ -181,6 +183,14 @@ impl Live {
         let sealed = self.layout.pack_path(class, pack, Stage::Sealed).exists();
         if let Some(error) = footer_fault.filter(|_| sealed) {
             survey.damage(format!("directory of pack {pack}"), pack, &error);
+        }
+        if !sealed
+            && let Some(scan) = only_damage(scan_file(file, pack, 0, ScanDepth::Headers))?.ok().flatten()
+            && is_pack_damaged_behind(file, pack, &scan)?
+        {
+            let object = format!("pack {pack} behind byte {}", scan.end);
+            let reason = "acknowledged frames follow that cannot be reached".to_owned();
+            survey.report.damaged.push(Damage { object, pack: Some(pack), contents: vec![], reason });
         }
         let faults = survey.report.damaged.len();
         for placed in frames {

@@ -6,6 +6,7 @@ mod bad_input;
 mod cat;
 mod export;
 mod get;
+mod git_flows;
 mod help;
 mod hook;
 mod init;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::id::ChunkId;
 
-const FRAME_MAGIC: [u8; 4] = *b"1nbf";
+pub(super) const FRAME_MAGIC: [u8; 4] = *b"1nbf";
 const KEY_LEN: usize = 36;
 const BASE_LEN: usize = 40;
 const MARKER_LEN: u32 = 16;

@@ -3,10 +3,15 @@
 //! A marker is appended only after the sync of the marker before it returned. So of a pack that lost power, everything
 //! up to the last marker but one is whole, and only the frames behind that can be torn under a header that looks good.
 
-use super::{FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind};
+use super::frame::FRAME_MAGIC;
+use super::{FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind, Marker};
 
 /// How many bytes are fetched at once while headers are followed.
 const WINDOW_LEN: u64 = 4096;
+/// How many bytes are searched for markers at once.
+const SEARCH_LEN: u64 = 1024 * 1024;
+/// Length of a marker: a frame header and its two numbers.
+const MARKER_LEN: u64 = FRAME_HEADER_LEN as u64 + 16;
 
 /// A frame header and where its frame starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +88,35 @@ pub fn scan<E>(
         found.sequence = found.sequence.saturating_sub(1);
     }
     Ok(found)
+}
+
+/// Returns whether what lies behind a scan is damage rather than a torn tail.
+///
+/// A crash leaves at most one commit marker behind the last good one, because the next is appended only after the sync
+/// of the one before. A marker beyond that was acknowledged once, so what stands before it must not be cut off.
+///
+/// # Errors
+/// Only those of `read`.
+pub fn is_damaged_behind<E>(
+    found: &Scan,
+    len: u64,
+    mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
+) -> Result<bool, E> {
+    let mut start = found.end;
+    while start + MARKER_LEN <= len {
+        let block = read(start, usize::try_from((len - start).min(SEARCH_LEN)).unwrap_or(0))?;
+        for (at, _) in block.iter().enumerate().filter(|(_, byte)| **byte == FRAME_MAGIC[0]) {
+            let marker = block.get(at..).and_then(|rest| Frame::decode_prefix(rest).ok()?.to_marker());
+            let is_later =
+                |marker: Marker| marker.position == start + at as u64 && marker.sequence > found.sequence + 1;
+            if marker.is_some_and(is_later) {
+                return Ok(true);
+            }
+        }
+        // Blocks overlap by less than a marker, so that none is cut in two.
+        start += (block.len() as u64).saturating_sub(MARKER_LEN - 1).max(1);
+    }
+    Ok(false)
 }
 
 fn payloads_hold<E>(
