@@ -165,7 +165,7 @@ class ExportFile(io.IOBase):
         """Goes on in a temporary file that holds what was written so far."""
         if self._spilled is not None:
             return
-        reader = self._native.into_reader()
+        reader = self._native.read_back()
         spilled = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
         try:
             while data := reader.read(_SLICE):

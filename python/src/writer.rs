@@ -74,6 +74,7 @@ impl NativeWriter {
     }
 
     /// Makes the export durable and visible; returns what it became as JSON. `inputs` is what was read so far.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
     fn finish(&self, py: Python<'_>, inputs: Vec<Bound<'_, NativeExport>>) -> PyResult<String> {
         self.check_process()?;
         let inputs: Vec<Input> = inputs.iter().map(|export| export.get().to_input()).collect();
@@ -89,7 +90,7 @@ impl NativeWriter {
     }
 
     /// Ends the export without a record and gives a reader of what was written.
-    fn into_reader(&self, py: Python<'_>) -> PyResult<NativeReader> {
+    fn read_back(&self, py: Python<'_>) -> PyResult<NativeReader> {
         self.check_process()?;
         let ended = py.detach(|| {
             let writer = self.lock().take()?;

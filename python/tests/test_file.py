@@ -47,7 +47,7 @@ class Writer:
         self.state = "finished"
         return "{}"
 
-    def into_reader(self):
+    def read_back(self):
         assert self.state == "open"
         self.state = "read back"
         return Reader(bytes(self.content))
