@@ -174,11 +174,36 @@ pub fn set_executable(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Refuses a path below `root` that goes through a symbolic link, which a hostile repository may have put there.
+///
+/// # Errors
+/// `InvalidInput` naming the link, or the operating system's error.
+pub fn refuse_links(root: &Path, below: &str) -> io::Result<()> {
+    let mut path = root.to_path_buf();
+    for part in below.split('/') {
+        path.push(part);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.file_type().is_symlink() => {
+                let message = format!("`{}` is a symbolic link, which nothing of ours is", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Reads at most `limit` bytes of a whole file; a longer file is an error, so hostile files cannot fill the memory.
 ///
 /// # Errors
 /// The operating system's error, or `FileTooLarge`.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // A pipe or a device would never end, or never begin.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
+    }
     let file = File::open(path)?;
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;

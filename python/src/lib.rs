@@ -3,6 +3,7 @@
 //! - Converts arguments, releases the GIL while the library works, maps errors once; everything else is in the library
 //!   or, where only Python can do it (frames, notebooks, file protocols), in the Python files beside this crate.
 //! - Records and receipts cross as JSON text, because it keeps integers and floats apart and needs no second type here.
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
 mod errors;
 mod params;

@@ -49,7 +49,6 @@ impl Making<'_> {
 impl NativeWorkspace {
     /// Never fails because of a missing repository.
     #[new]
-    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
     fn new(py: Python<'_>, directory: PathBuf) -> Self {
         // The running program is the interpreter, which hooks must not call.
         let environment = onenb::Environment { program: None, ..onenb::host::environment() };

@@ -74,7 +74,6 @@ impl NativeWriter {
     }
 
     /// Makes the export durable and visible; returns what it became as JSON. `inputs` is what was read so far.
-    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
     fn finish(&self, py: Python<'_>, inputs: Vec<Bound<'_, NativeExport>>) -> PyResult<String> {
         self.check_process()?;
         let inputs: Vec<Input> = inputs.iter().map(|export| export.get().to_input()).collect();

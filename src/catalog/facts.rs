@@ -60,6 +60,16 @@ impl ReadTransaction {
         })
     }
 
+    /// Returns whether some commit was bound this very record late.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn is_late_bound(&self, record: &ExportRecord) -> Result<bool, CatalogError> {
+        let key = record.key();
+        let sql = "SELECT 1 FROM late_bindings WHERE name = ?1 AND params_hash = ?2 AND record = ?3 LIMIT 1";
+        self.any(sql, params![key.name.as_str(), key.params_hash.as_bytes(), record_text(record)])
+    }
+
     /// Returns whether any commit has a late binding.
     ///
     /// # Errors

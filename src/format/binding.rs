@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::FormatError;
 use super::name::ExportName;
-use super::params::Params;
 use super::record::{ExportRecord, from_versioned_json, to_canonical_json};
-use crate::id::{CodeIdentity, CommitId};
+use crate::id::{CodeIdentity, CommitId, ParamsHash};
 
 /// An export that is in a work tree and perhaps in no commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,8 +43,8 @@ pub struct Unbinding {
     pub commit: CommitId,
     /// Name of the export.
     pub name: ExportName,
-    /// Its parameters.
-    pub params: Params,
+    /// The hash of its parameters.
+    pub params_hash: ParamsHash,
     /// Seconds since 1970 UTC.
     pub time_unix: i64,
 }

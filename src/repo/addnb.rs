@@ -17,6 +17,15 @@ use crate::id::CodeIdentity;
 use crate::notebook::{self, Document, MAX_NOTEBOOK_LEN, NotebookError, ParameterProblem};
 use crate::store::WriteOptions;
 
+/// Whose word counts where a notebook's receipts and the work tree's records differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Newest {
+    /// The receipts': a person asked to record exactly this notebook.
+    Receipts,
+    /// The work tree's: it may have been exported again since the notebook was saved, or a merge was settled there.
+    WorkTree,
+}
+
 /// What a notebook file turned out to be, before anything is written.
 struct Executed {
     run: RunRecord,
@@ -52,7 +61,7 @@ impl Repo {
         })?;
         let bytes = read_notebook(path)?;
         let original = original.map(|path| self.git().to_relative(path).unwrap_or_else(|| path.display().to_string()));
-        let mut added = self.record_notebook(&relative, &bytes, original)?;
+        let mut added = self.record_notebook(&relative, &bytes, original, Newest::Receipts)?;
         self.git().stage(&added.staged.iter().map(String::as_str).collect::<Vec<_>>())?;
         added.staged.sort();
         Ok(added)
@@ -64,16 +73,22 @@ impl Repo {
         relative: &str,
         bytes: &[u8],
         original: Option<String>,
+        newest: Newest,
     ) -> Result<AddedNotebook> {
         let executed = self.examine(relative, bytes, original)?;
         self.store()?.put_content(bytes, &WriteOptions::default())?;
         let mut staged = Vec::new();
         for record in &executed.records {
-            self.write_record(record)?;
+            let known = self.working_record(&record.key()).ok().flatten();
+            if newest == Newest::Receipts || known.is_none_or(|known| known.digest == record.digest) {
+                self.write_record(record)?;
+            }
             staged.push(record.key().record_path());
         }
         let run_path = executed.run.record_path();
-        let file = self.work_dir().ok_or_else(bare)?.join(&run_path);
+        let root = self.work_dir().ok_or_else(bare)?;
+        fs::refuse_links(root, &run_path)?;
+        let file = root.join(&run_path);
         fs::write_atomic(&file, &executed.run.to_bytes())?;
         staged.push(run_path);
         Ok(AddedNotebook { run: executed.run, staged, warnings: executed.warnings })

@@ -23,6 +23,7 @@ impl Repo {
     /// # Errors
     /// Usage for a revision other than `working` or HEAD, `NotFound`.
     pub fn remove(&self, spec: &Spec) -> Result<String> {
+        self.check_writable()?;
         let root = self.work_dir().ok_or_else(bare)?;
         if spec.rev != WORKING && Some(self.commit_of(&spec.rev)?) != self.git().head()? {
             return Err(Error::new(
@@ -38,6 +39,7 @@ impl Repo {
             self.check_not_tagged(head, &label)?;
             self.write_unbinding(head, &found.record.name, &found.record.params)?;
         }
+        fs::refuse_links(root, &path)?;
         fs::remove_file(&file)?;
         if let Some(folder) = file.parent() {
             fs::remove_dir_if_empty(folder)?;
@@ -122,6 +124,7 @@ impl Repo {
     /// # Errors
     /// `NotFound`, Conflict as in [`Repo::bind_export`].
     pub fn unbind(&self, rev: &str, name: &ExportName, params: &Params, force: bool) -> Result<String> {
+        self.check_writable()?;
         let commit = self.commit_of(rev)?;
         let found = self.resolve_local(rev, name, params)?;
         self.check_not_pushed(commit, force)?;
@@ -141,7 +144,7 @@ impl Repo {
     }
 
     fn write_unbinding(&self, commit: CommitId, name: &ExportName, params: &Params) -> Result<()> {
-        let unbinding = Unbinding { commit, name: name.clone(), params: params.clone(), time_unix: now_unix() };
+        let unbinding = Unbinding { commit, name: name.clone(), params_hash: params.hash(), time_unix: now_unix() };
         self.remember(&[(ObjectKind::UNBINDING, unbinding.to_bytes())])?;
         self.catch_up()?;
         Ok(())

@@ -83,7 +83,7 @@ fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogEr
         }
         ObjectKind::UNBINDING => {
             if let Ok(unbinding) = Unbinding::from_bytes(&object.bytes) {
-                let key = ExportKey { name: unbinding.name, params_hash: unbinding.params.hash() };
+                let key = ExportKey { name: unbinding.name, params_hash: unbinding.params_hash };
                 take_in_late(tx, &LateRow { commit: unbinding.commit, key, record: None, explicit: true })?;
             }
         }
@@ -104,7 +104,9 @@ fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogEr
 
 fn take_in_late(tx: &WriteTransaction, row: &LateRow) -> Result<(), CatalogError> {
     tx.put_late_binding(row)?;
-    if tx.commit(&row.commit)?.is_some() {
+    // A hook binds to a commit that nobody has indexed yet. A person may bind to one from before `.1nb`, which was not
+    // walked at all, and its descendants inherit from it.
+    if row.explicit || tx.commit(&row.commit)?.is_some() {
         tx.forget_commits()?;
     }
     Ok(())

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use super::Repo;
+use super::addnb::Newest;
 use super::export::script_identity;
 use super::facts::now_unix;
 use super::receipts::{MAX_INDEXED_NOTEBOOK_LEN, is_notebook_path};
 use super::snapshot::changed_against_all;
 use super::types::{HookOutcome, PushOptions, PushOutcome};
 use crate::error::Result;
-use crate::format::binding::{LateBinding, Pending};
+use crate::format::binding::{LateBinding, Pending, Unbinding};
 use crate::format::config::BranchPolicy;
-use crate::format::record::{ExportKey, ExportRecord};
+use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::git::Operation;
 use crate::id::CommitId;
 use crate::notebook;
@@ -26,6 +27,9 @@ const MAX_HOOK_INPUT: u64 = 16 * 1024 * 1024;
 impl Repo {
     /// Runs one of Git's hooks with Git's own standard input. Only pre-push ever refuses.
     pub fn run_hook(&self, event: &str, stdin: &mut dyn Read) -> HookOutcome {
+        if let Err(error) = self.check_writable() {
+            return HookOutcome { lines: vec![format!("{event}: {error}")], refuse: false };
+        }
         let result = match event {
             "pre-commit" => self.pre_commit(),
             "post-commit" => self.post_commit(),
@@ -81,7 +85,7 @@ impl Repo {
         if !notebook::may_hold_receipts(&bytes) && exports_here()?.is_empty() {
             return Ok(vec![]);
         }
-        Ok(self.record_notebook(path, &bytes, None)?.staged)
+        Ok(self.record_notebook(path, &bytes, None, Newest::WorkTree)?.staged)
     }
 
     /// Returns the records of the work tree that one of these paths produced and HEAD's tree does not have.
@@ -98,11 +102,7 @@ impl Repo {
         let mut found = Vec::new();
         for export in working.into_iter().filter(|export| made(&export.record)) {
             let tracked = match head {
-                Some(head) => self.git().read_file_at(
-                    head,
-                    &export.record.key().record_path(),
-                    crate::format::record::MAX_RECORD_LEN,
-                )?,
+                Some(head) => self.git().read_file_at(head, &export.record.key().record_path(), MAX_RECORD_LEN)?,
                 None => None,
             };
             if tracked.as_deref() != Some(export.record.to_bytes().as_slice()) {
@@ -146,20 +146,22 @@ impl Repo {
         if pending.is_empty() {
             return Ok(vec![]);
         }
-        let snapshot = self.snapshot(head)?;
-        let have: BTreeMap<ExportKey, _> = self
-            .view(|view| view.entries(snapshot))?
-            .into_iter()
-            .map(|bound| (bound.record.key(), bound.record.digest))
-            .collect();
         let info = self.git().commit_info(head)?;
+        // Not the snapshot of HEAD itself: once that is indexed, a late binding would make all history be read again.
+        let mut have: BTreeMap<ExportKey, _> = BTreeMap::new();
+        for parent in &info.parents {
+            have.extend(self.bound_at(*parent)?.into_iter().map(|bound| (bound.record.key(), bound.record.digest)));
+        }
         let changed: BTreeSet<String> =
             changed_against_all(self.git(), head, &info, "")?.into_iter().map(|(path, _)| path).collect();
         let mut found = Vec::new();
         for row in pending {
             let key = row.record.key();
             let newest = self.working_record(&key)?.is_some_and(|now| now.digest == row.record.digest);
-            if newest && have.get(&key) != Some(&row.record.digest) && self.belongs(&row, &changed) {
+            let tracked = self.git().read_file_at(head, &key.record_path(), MAX_RECORD_LEN)?.is_some();
+            let bound =
+                have.get(&key) == Some(&row.record.digest) || self.facts(|view| view.is_late_bound(&row.record))?;
+            if newest && !tracked && !bound && self.belongs(&row, &changed) {
                 found.push(row.record);
             }
         }
@@ -193,10 +195,14 @@ impl Repo {
             let (Some(old), Some(new)) = (words.next(), words.next()) else { continue };
             let (Ok(old), Ok(new)) = (old.parse::<CommitId>(), new.parse::<CommitId>()) else { continue };
             for row in self.facts(|view| view.late_bindings_of(&old))? {
-                if let Some(record) = row.record {
-                    let binding = LateBinding { commit: new, record, explicit: row.explicit, time_unix: now_unix() };
-                    carried.push((ObjectKind::LATE_BINDING, binding.to_bytes()));
-                }
+                let time_unix = now_unix();
+                carried.push(if let Some(record) = row.record {
+                    let binding = LateBinding { commit: new, record, explicit: row.explicit, time_unix };
+                    (ObjectKind::LATE_BINDING, binding.to_bytes())
+                } else {
+                    let ExportKey { name, params_hash } = row.key;
+                    (ObjectKind::UNBINDING, Unbinding { commit: new, name, params_hash, time_unix }.to_bytes())
+                });
             }
         }
         if !carried.is_empty() {

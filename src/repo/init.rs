@@ -33,6 +33,7 @@ impl Repo {
             }
         }
         Store::open(&store_dir(&git), &StoreOptions::default())?;
+        fs::refuse_links(&root, CONFIG_PATH)?;
         fs::write_atomic(&root.join(CONFIG_PATH), config.to_text().as_bytes())?;
         fs::write_atomic(&root.join(ATTRIBUTES_PATH), ATTRIBUTES_TEXT.as_bytes())?;
         let staged = vec![ATTRIBUTES_PATH.to_owned(), CONFIG_PATH.to_owned()];

@@ -39,7 +39,7 @@ pub use read::ExportReader;
 pub use types::*;
 pub use workspace::Workspace;
 
-use crate::catalog::{Catalog, CatalogError, OpenOptions, ReadTransaction, WriteTransaction};
+use crate::catalog::{Catalog, CatalogError, OpenOptions, ReadTransaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig};
 use crate::fs;
@@ -132,6 +132,12 @@ impl Repo {
         &self.0.unknown_keys
     }
 
+    /// Returns whether this is the repository of that very directory, and not one around it.
+    fn is_at(&self, path: &Path) -> bool {
+        let root = self.work_dir().unwrap_or_else(|| self.0.git.git_dir());
+        matches!((root.canonicalize(), path.canonicalize()), (Ok(root), Ok(path)) if root == path)
+    }
+
     fn git(&self) -> &GitRepo {
         &self.0.git
     }
@@ -163,11 +169,12 @@ impl Repo {
         }
         // The directory may be missing in a fresh clone and impossible to make in a read-only one.
         let _ = fs::create_dir_all(&self.0.store_dir);
-        let catalog = Catalog::open(&self.0.store_dir.join(CATALOG_FILE), OpenOptions::default())?;
-        if self.git().is_shallow()? {
-            // What a cut history says changes with its depth; it is short, so it is read anew each time.
-            catalog.write(WriteTransaction::forget_commits)?;
-        }
+        let catalog = if self.git().is_shallow()? {
+            // What a cut history says changes with its depth; it is short, so each process reads it for itself.
+            Catalog::in_memory()?
+        } else {
+            Catalog::open(&self.0.store_dir.join(CATALOG_FILE), OpenOptions::default())?
+        };
         Ok(self.0.catalog.get_or_init(|| catalog))
     }
 

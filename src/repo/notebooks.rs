@@ -21,7 +21,7 @@ impl Workspace {
                 let remote = self.open_remote(&name, &storage)?;
                 let snapshot = super::read::remote_rev(&remote, rev)?;
                 let run = find_run(&snapshot.runs, rev, path, params)?;
-                Ok(ExportReader::remote(remote.open_content(&snapshot.data, &run.notebook)?))
+                Ok(ExportReader::remote(remote.open_content(&snapshot.data, &run.notebook)?, run.notebook))
             }
         }
     }

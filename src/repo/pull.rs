@@ -9,7 +9,7 @@ use super::workspace::Source;
 use super::{Repo, Workspace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::pack::Frame;
-use crate::format::recipe::Recipe;
+use crate::format::recipe::{ChunkRef, Recipe};
 use crate::format::tables::DataTables;
 use crate::id::{ChunkId, ContentDigest};
 use crate::store::Store;
@@ -116,9 +116,27 @@ impl ChunkSink for StoreSink<'_> {
     fn finish_content(&mut self, digest: &ContentDigest, content: LocalContent) -> Result<()> {
         let (recipe, nodes) = match content {
             LocalContent::Inline(bytes) => (Recipe::inline(bytes), vec![]),
-            LocalContent::Chunks { chunker, chunks } => Recipe::of_chunks(*digest, chunker, chunks),
+            LocalContent::Chunks { chunker, chunks } => {
+                self.check_whole(digest, &chunks)?;
+                Recipe::of_chunks(*digest, chunker, chunks)
+            }
         };
         self.store.insert_recipe(&recipe, &nodes)?;
         Ok(())
+    }
+}
+
+impl StoreSink<'_> {
+    /// The remote says which chunks make up a content; only their hash says that they are the ones that Git named.
+    fn check_whole(&self, digest: &ContentDigest, chunks: &[ChunkRef]) -> Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        for chunk in chunks {
+            hasher.update(&self.store.read_chunk(&chunk.id)?);
+        }
+        if hasher.finalize().as_bytes() == digest.as_bytes() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Damaged, format!("the remote has another content under digest {}", digest.short()))
+            .with_hint("look at it with `onenb remote check`, and push again from a clone that has the data"))
     }
 }

@@ -1,7 +1,7 @@
 //! `push`: puts tags' data on the remote, the tag last. Never runs `git push`.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Repo;
 use super::facts::now_unix;
@@ -28,8 +28,9 @@ impl Repo {
             return Ok(PushSummary::default());
         }
         if let Some(tag) = &options.delete {
-            return self.delete_remote_tag(tag);
+            return self.delete_remote_tag(tag, options.dry_run);
         }
+        self.check_writable()?;
         let commits = self.commits_to_push(options)?;
         self.push_commits(&commits, options, progress)
     }
@@ -76,7 +77,7 @@ impl Repo {
         }
         let named = !options.revs.is_empty();
         // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
-        if options.create || RemoteUrl::parse(&storage.url)?.is_directory() {
+        if !options.dry_run && (options.create || RemoteUrl::parse(&storage.url)?.is_directory()) {
             remote.create()?;
         }
         let request = PushRequest {
@@ -125,8 +126,12 @@ impl Repo {
         self.remember(&[(ObjectKind::PUSH_LOG, log.to_bytes())])
     }
 
-    fn delete_remote_tag(&self, tag: &str) -> Result<PushSummary> {
+    fn delete_remote_tag(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
+        if dry_run {
+            let warnings = vec![format!("would delete `{tag}` on the remote")];
+            return Ok(PushSummary { remote: storage.url, warnings, ..PushSummary::default() });
+        }
         remote.delete_tag(tag)?;
         Ok(PushSummary {
             remote: storage.url,
@@ -171,7 +176,20 @@ impl Repo {
         Ok(())
     }
 
-    /// Returns the raw length of everything that these tags have; an upper bound of what a push sends.
+    /// Returns the contents of the tags that the remote confirmed.
+    fn pushed_contents(&self) -> Result<BTreeSet<ContentDigest>> {
+        let Some(storage) = self.storage()? else { return Ok(BTreeSet::new()) };
+        let mut contents = BTreeSet::new();
+        for commit in self.facts(|view| view.confirmed_commits(&storage.url))? {
+            // A confirmed commit may be gone from Git since.
+            if let Ok(bound) = self.bound_at(commit) {
+                contents.extend(bound.into_iter().map(|bound| bound.record.digest));
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Returns the raw length of everything that these tags have and no pushed one; an upper bound of what a push sends.
     pub(super) fn raw_len_of(&self, tags: &[(String, CommitId)]) -> Result<u64> {
         let mut contents = std::collections::BTreeMap::new();
         for (_, commit) in tags {
@@ -179,7 +197,11 @@ impl Repo {
                 contents.insert(bound.record.digest, bound.record.size);
             }
         }
-        Ok(contents.into_values().sum())
+        for known in self.pushed_contents()? {
+            contents.remove(&known);
+        }
+        // Sizes come from records, which may say anything.
+        Ok(contents.into_values().fold(0, u64::saturating_add))
     }
 }
 

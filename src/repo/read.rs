@@ -11,7 +11,7 @@ use super::{Repo, Workspace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::format::snapshot::Snapshot;
-use crate::format::spec::{Spec, WORKING};
+use crate::format::spec::{Spec, WORKING, is_url};
 use crate::format::tables::DataTables;
 use crate::id::{CommitId, ContentDigest};
 use crate::store::ContentReader;
@@ -30,11 +30,39 @@ pub(super) enum Place {
 }
 
 /// Reads one content: seekable, verified, without loading it.
+///
+/// Every chunk is checked against its id. Which chunks make up a content the local store knows by itself; of a remote's
+/// word for it a reader that goes through from start to end is sure, because the whole is hashed on the way.
 pub struct ExportReader {
     source: Content,
     len: u64,
+    position: u64,
+    whole: Option<Whole>,
     /// What an error while reading says first.
     doing: Option<String>,
+}
+
+/// The hash of a content read so far, from its start.
+struct Whole {
+    expected: ContentDigest,
+    hasher: blake3::Hasher,
+    hashed: u64,
+}
+
+impl Whole {
+    /// Takes what was read at a position; at the end of the content the hash must be the expected one.
+    fn take_in(&mut self, position: u64, bytes: &[u8], len: u64) -> Result<()> {
+        if position != self.hashed {
+            return Ok(());
+        }
+        self.hasher.update(bytes);
+        self.hashed += bytes.len() as u64;
+        if self.hashed < len || self.hasher.finalize().as_bytes() == self.expected.as_bytes() {
+            return Ok(());
+        }
+        let message = format!("the remote has another content under digest {}", self.expected.short());
+        Err(Error::new(ErrorKind::Damaged, message).with_hint("push it again from a clone that has the data"))
+    }
 }
 
 enum Content {
@@ -44,11 +72,12 @@ enum Content {
 
 impl ExportReader {
     pub(super) fn local(reader: ContentReader) -> Self {
-        Self { len: reader.len(), source: Content::Local(reader), doing: None }
+        Self { len: reader.len(), source: Content::Local(reader), position: 0, whole: None, doing: None }
     }
 
-    pub(super) fn remote(reader: RemoteContent) -> Self {
-        Self { len: reader.len(), source: Content::Remote(reader), doing: None }
+    pub(super) fn remote(reader: RemoteContent, expected: ContentDigest) -> Self {
+        let whole = Some(Whole { expected, hasher: blake3::Hasher::new(), hashed: 0 });
+        Self { len: reader.len(), source: Content::Remote(reader), position: 0, whole, doing: None }
     }
 
     /// Damage shows only when the bytes are asked for, and then must name the export too.
@@ -67,15 +96,23 @@ impl ExportReader {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    fn pull(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match &mut self.source {
+            Content::Local(reader) => reader.read(buffer)?,
+            Content::Remote(reader) => reader.read(buffer)?,
+        };
+        if let (Some(whole), Some(bytes)) = (&mut self.whole, buffer.get(..count)) {
+            whole.take_in(self.position, bytes, self.len)?;
+        }
+        self.position += count as u64;
+        Ok(count)
+    }
 }
 
 impl Read for ExportReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.source {
-            Content::Local(reader) => reader.read(buffer),
-            Content::Remote(reader) => reader.read(buffer),
-        };
-        read.map_err(|error| match &self.doing {
+        self.pull(buffer).map_err(|error| match &self.doing {
             // Callers repeat an interrupted read, which they know by its kind.
             Some(doing) if error.kind() != io::ErrorKind::Interrupted => Error::from(error).context(doing).into(),
             _ => error,
@@ -85,10 +122,11 @@ impl Read for ExportReader {
 
 impl Seek for ExportReader {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        match &mut self.source {
-            Content::Local(reader) => reader.seek(position),
-            Content::Remote(reader) => reader.seek(position),
-        }
+        self.position = match &mut self.source {
+            Content::Local(reader) => reader.seek(position)?,
+            Content::Remote(reader) => reader.seek(position)?,
+        };
+        Ok(self.position)
     }
 }
 
@@ -117,7 +155,8 @@ impl Workspace {
         let reader = match &export.place {
             Place::Clone(clone) => clone.read_content(record, export.export.commit, &export.rev),
             Place::Remote { remote, data } => {
-                remote.open_content(data, &record.digest).map(ExportReader::remote).map_err(Error::from)
+                let reader = remote.open_content(data, &record.digest).map_err(Error::from);
+                reader.map(|reader| ExportReader::remote(reader, record.digest))
             }
         };
         reader.map(|reader| reader.naming(doing())).map_err(|error| error.context(doing()))
@@ -143,6 +182,11 @@ impl Workspace {
                     name: input.name.clone(),
                     params: input.params.clone(),
                 };
+                if is_url(&input.repo) {
+                    // A record is no user: a URL in it approves nothing, so its chain ends here.
+                    found.push(Dependency { input, depth, now: None });
+                    continue;
+                }
                 if let Ok(then) = self.resolve(&at(&input.rev)) {
                     next.extend(then.export.record.inputs);
                 }
@@ -220,7 +264,7 @@ impl Repo {
             return Err(absent("storage is local, so another clone must have it; list all damage with `onenb verify`"));
         };
         match remote_data_with(&remote, &record.digest, commit, rev)? {
-            Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?)),
+            Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?, record.digest)),
             None => Err(Error::new(
                 ErrorKind::NotFound,
                 format!("its data is neither in the local store nor at `{}`", storage.url),

@@ -85,7 +85,9 @@ impl Repo {
             self.git().set_config(LOCAL_KEY, &storage.url)?;
             return Ok(());
         }
+        self.check_writable()?;
         let root = self.work_dir().ok_or_else(super::working::bare)?;
+        fs::refuse_links(root, CONFIG_PATH)?;
         let path = root.join(CONFIG_PATH);
         let text = String::from_utf8_lossy(&fs::read_bounded(&path, MAX_CONFIG_LEN)?).into_owned();
         let (mut config, _) = RepoConfig::from_text(&text)?;

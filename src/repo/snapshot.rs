@@ -10,12 +10,14 @@ use std::sync::Arc;
 use super::Repo;
 use super::receipts::bound_by_receipts;
 use crate::catalog::{Bound, CommitRow, ReadTransaction, RunEntry, SnapshotNo, WriteTransaction};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::run::{RUNS_DIR, RunRecord};
 use crate::git::{CommitInfo, GitRepo};
 use crate::id::CommitId;
 
+/// How often indexing starts over because another process forgot what it builds on.
+const MAX_ATTEMPTS: u32 = 5;
 /// Commits that one catalog transaction covers.
 const COMMITS_PER_TRANSACTION: usize = 500;
 
@@ -28,12 +30,14 @@ pub(super) type Change = (ExportKey, Option<ExportRecord>);
 impl Repo {
     /// Returns the snapshot of a commit, indexing the history that is new since the last time.
     pub(super) fn snapshot(&self, commit: CommitId) -> Result<SnapshotNo> {
-        if let Some(known) = self.facts(|view| view.snapshot_of(&commit))? {
-            return Ok(known);
+        // Another process may forget the commits between indexing and asking, because a late binding arrived there.
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(known) = self.facts(|view| view.snapshot_of(&commit))? {
+                return Ok(known);
+            }
+            self.index_history(&[commit])?;
         }
-        self.index_history(&[commit])?;
-        let known = self.view(|view| view.snapshot_of(&commit))?;
-        Ok(known.expect("the commit was indexed just now"))
+        Err(Error::new(ErrorKind::Failed, "the catalog changes faster than it can be read").with_hint("try again"))
     }
 
     /// Returns everything a commit has, sorted by name and parameters.
@@ -44,6 +48,16 @@ impl Repo {
 
     /// Indexes the commits reachable from `tips` that the catalog does not know; returns how many there were.
     pub(super) fn index_history(&self, tips: &[CommitId]) -> Result<u64> {
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(indexed) = self.index_once(tips)? {
+                return Ok(indexed);
+            }
+        }
+        Err(Error::new(ErrorKind::Failed, "the catalog changes faster than it can be written").with_hint("try again"))
+    }
+
+    /// As [`Repo::index_history`]; `None` if another process forgot meanwhile what this builds on.
+    fn index_once(&self, tips: &[CommitId]) -> Result<Option<u64>> {
         let git = self.git();
         let outside = self.facts(ReadTransaction::has_late_bindings)?;
         let is_known =
@@ -57,11 +71,16 @@ impl Repo {
                 missing.push(*tip);
             }
         }
-        let mut indexer = Indexer { git, recent: HashMap::new() };
         for batch in missing.chunks(COMMITS_PER_TRANSACTION) {
-            self.catalog()?.write(|tx| batch.iter().try_for_each(|commit| indexer.index(tx, *commit)))?;
+            // What one transaction knows may be forgotten before the next, so each starts from the catalog.
+            let mut indexer = Indexer { git, outside, recent: HashMap::new(), empty: None, is_stale: false };
+            let written = self.catalog()?.write(|tx| batch.iter().try_for_each(|commit| indexer.index(tx, *commit)));
+            if indexer.is_stale {
+                return Ok(None);
+            }
+            written?;
         }
-        Ok(missing.len() as u64)
+        Ok(Some(missing.len() as u64))
     }
 }
 
@@ -79,7 +98,13 @@ struct Known {
 
 struct Indexer<'a> {
     git: &'a GitRepo,
+    /// Whether commits from before `.1nb` may have exports too.
+    outside: bool,
     recent: HashMap<CommitId, Known>,
+    /// The snapshot without exports, once it was needed.
+    empty: Option<SnapshotNo>,
+    /// Whether a parent that must be known is not.
+    is_stale: bool,
 }
 
 impl Indexer<'_> {
@@ -116,16 +141,29 @@ impl Indexer<'_> {
         Ok(())
     }
 
-    fn known_parents(&self, tx: &WriteTransaction, info: &CommitInfo) -> Result<Vec<Known>> {
+    /// Returns what is known of each parent, in order. One from before `.1nb` has nothing.
+    fn known_parents(&mut self, tx: &WriteTransaction, info: &CommitInfo) -> Result<Vec<Known>> {
         let mut known = Vec::new();
         for parent in &info.parents {
             if let Some(found) = self.recent.get(parent) {
                 known.push(found.clone());
             } else if let (Some(row), Some(snapshot)) = (tx.commit(parent)?, tx.snapshot_of(parent)?) {
                 known.push(Known { snapshot, generation: row.generation });
+            } else if !self.outside && is_before_onenb(self.git, parent) {
+                known.push(Known { snapshot: self.empty(tx)?, generation: 0 });
+            } else {
+                self.is_stale = true;
+                return Err(Error::new(ErrorKind::Failed, "a parent was forgotten"));
             }
         }
         Ok(known)
+    }
+
+    fn empty(&mut self, tx: &WriteTransaction) -> Result<SnapshotNo> {
+        match self.empty {
+            Some(empty) => Ok(empty),
+            None => Ok(*self.empty.insert(tx.derive(None, &[])?)),
+        }
     }
 
     /// Returns the first parent's snapshot and what the other parents change in it.
@@ -227,6 +265,7 @@ impl Indexer<'_> {
         for parent in &info.parents {
             if let Some(bytes) = self.git.read_file_at(*parent, path, MAX_RECORD_LEN)?
                 && let Ok(record) = ExportRecord::from_bytes(&bytes)
+                && record.key().record_path() == path
             {
                 return Ok(Some(record));
             }

@@ -20,7 +20,7 @@ impl Repo {
         let mut summary = VerifySummary::default();
         let storage = self.storage()?;
         let fix = if storage.is_some() {
-            "`onenb pull REV` fetches it again from the remote"
+            "read the pushed bytes past this store with `onenb get URL@TAG:NAME`, or take the store of another clone"
         } else {
             "export it again, or copy the store of another clone"
         };
@@ -76,10 +76,9 @@ impl Repo {
         // A remote that may not or cannot be asked leaves the question open.
         let Ok(Some((remote, _))) = self.remote() else { return Ok(Whereabouts::PerhapsRemote) };
         match remote.data_with(digest).map_err(Error::from) {
-            Ok(Some(_)) => Ok(Whereabouts::PerhapsRemote),
             Ok(None) => Ok(Whereabouts::Nowhere(missing())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Whereabouts::Nowhere(missing())),
-            Err(_) => Ok(Whereabouts::PerhapsRemote),
+            Ok(Some(_)) | Err(_) => Ok(Whereabouts::PerhapsRemote),
         }
     }
 }

@@ -61,7 +61,10 @@ impl Repo {
 
     /// Publishes a record in the work tree. The content that it names must be durable already.
     pub(super) fn write_record(&self, record: &ExportRecord) -> Result<PathBuf> {
-        let path = self.record_file(&record.key()).ok_or_else(bare)?;
+        let root = self.work_dir().ok_or_else(bare)?;
+        let below = record.key().record_path();
+        fs::refuse_links(root, &below)?;
+        let path = root.join(below);
         let bytes = record.to_bytes();
         if fs::read_bounded(&path, MAX_RECORD_LEN).ok().as_deref() != Some(bytes.as_slice()) {
             fs::write_atomic(&path, &bytes)?;

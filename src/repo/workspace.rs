@@ -130,7 +130,9 @@ impl Workspace {
         };
         for path in &known.paths {
             let environment = Environment { in_hook: false, ..self.environment.clone() };
-            if let Ok(clone) = Repo::open_with(Path::new(path), &environment) {
+            if let Ok(clone) = Repo::open_with(Path::new(path), &environment)
+                && clone.is_at(Path::new(path))
+            {
                 return Ok(Source::Clone(clone));
             }
         }

@@ -559,7 +559,7 @@ fn damage_in_the_middle_of_an_open_pack_is_not_cut_off_as_a_torn_tail() {
     let mut bytes = std::fs::read(&path).unwrap();
     let len = bytes.len();
     bytes[len / 3] ^= 0xff;
-    std::fs::write(&path, &bytes).unwrap();
+    crate::fs::write_atomic(&path, &bytes).unwrap();
     let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();
     store.put_objects(&[NewObject { kind: ObjectKind::PENDING, bytes: vec![9; 50], aliases: vec![] }]).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().len(), len as u64, "acknowledged bytes were cut off");

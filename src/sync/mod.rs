@@ -120,14 +120,13 @@ impl Classify for SyncError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Backend(error) => error.kind(),
-            Self::NotCreated => ErrorKind::NotFound,
             Self::Damaged { source, .. } => match source.kind() {
                 ErrorKind::TooNew => ErrorKind::TooNew,
                 _ => ErrorKind::Damaged,
             },
             Self::Format(source) => source.kind(),
             Self::Absent { .. } | Self::WrongObject { .. } | Self::NoFrame { .. } => ErrorKind::Damaged,
-            Self::NoContent { .. } | Self::NoTag { .. } => ErrorKind::NotFound,
+            Self::NotCreated | Self::NoContent { .. } | Self::NoTag { .. } => ErrorKind::NotFound,
             Self::Busy { .. } | Self::Revoked { .. } => ErrorKind::Failed,
             Self::BadSeek => ErrorKind::Usage,
         }

@@ -147,7 +147,7 @@ fn a_place_that_is_no_remote_says_so_and_newer_remotes_are_not_written() {
     let remote = open_uncreated(&place);
     assert!(!remote.exists().expect("answers"));
     let error = push_tags(&remote, &store, std::slice::from_ref(&tag)).expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::NotInitialised);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.hint().is_some_and(|hint| hint.contains("--create")));
     assert!(matches!(remote.snapshot_of_tag("v1"), Err(SyncError::NotCreated)));
     remote.create().expect("creates");
