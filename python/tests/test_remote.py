@@ -146,7 +146,7 @@ def test_damage_on_the_remote_is_named(clone, remote):
     content[len(content) // 3] ^= 1
     damaged.chmod(0o644)
     damaged.write_bytes(content)
-    with pytest.raises(OneNB.Damaged):
+    with pytest.raises(OneNB.Damaged, match="could not read `Sales` at `v1.0`"):
         bytes(OneNB.load(None, "v1.0", "Sales"))
 
 

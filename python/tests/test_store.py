@@ -346,3 +346,23 @@ def test_the_record_names_the_notebook(repository, monkeypatch):
     export("Sales", b"x")
     (record,) = (repository.path / ".1nb/exports/Sales").iterdir()
     assert json.loads(record.read_text())["producer"]["path"] == "report.ipynb"
+
+
+def test_damage_names_the_export_and_what_to_do(repository):
+    export("Sales", os.urandom(1 << 20))
+    packs = [path for path in (repository.path / ".git/onenb").rglob("*") if path.is_file()]
+    pack = max(packs, key=lambda path: path.stat().st_size)
+    content = bytearray(pack.read_bytes())
+    content[len(content) // 2] ^= 1
+    pack.chmod(0o644)
+    pack.write_bytes(content)
+    sales = OneNB.working_export("Sales")
+    with pytest.raises(OneNB.Damaged, match="could not read `Sales` at `working`") as caught:
+        bytes(sales)
+    assert "`onenb verify`" in caught.value.hint
+    with sales.reader() as file:
+        for _ in range(2):
+            with pytest.raises(OneNB.Damaged):
+                file.read()
+    with pytest.raises(OneNB.Damaged):
+        sales.path()
