@@ -23,7 +23,8 @@ test-rust:
 	cargo test --workspace --locked
 
 test-python: $(VENV)/.test install
-	$(VENV)/bin/ruff check python demo
+	$(VENV)/bin/ruff check python
+	$(VENV)/bin/ruff check --isolated --line-length 120 --select E,F,W demo
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -q python/tests
 
 # Acceptance runs that take minutes: many processes, kills, large streams, real version sets.
