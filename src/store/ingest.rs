@@ -14,8 +14,8 @@ use super::chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, Rest, next_cut};
 use super::objects::ObjectKind;
 use super::shelf::{Found, Wanted, read_header};
 use super::{ActiveWrite, Live, StoreError};
-use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey};
-use crate::format::recipe::{ChunkRef, Cut, MAX_INLINE_LEN, Recipe, RecipeNode};
+use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey, split_by_worth};
+use crate::format::recipe::{ChunkRef, Cut, MAX_CONTENT_CHUNKS, MAX_INLINE_LEN, Recipe, RecipeNode};
 use crate::fs;
 use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
 
@@ -59,6 +59,25 @@ pub struct StoredContent {
 struct Batch {
     keys: Vec<FrameKey>,
     raw: Vec<u8>,
+}
+
+impl Batch {
+    /// Compresses the chunks: one frame, or several where noise lies beside what compresses.
+    fn into_frames(self, level: i32) -> Vec<Frame> {
+        let runs = split_by_worth(&self.keys, &self.raw);
+        if runs.len() <= 1 {
+            return vec![Frame::chunks_joined(self.keys, self.raw, level)];
+        }
+        let mut rest = self.raw.as_slice();
+        let frames = runs.into_iter().map(|run| {
+            let keys = self.keys.get(run).unwrap_or_default().to_vec();
+            let len = keys.iter().map(|key| key.len as usize).sum();
+            let (raw, after) = rest.split_at(len);
+            rest = after;
+            Frame::chunks_joined(keys, raw.to_vec(), level)
+        });
+        frames.collect()
+    }
 }
 
 /// Packs of other processes that a write relies on, and up to where.
@@ -201,6 +220,9 @@ impl ContentWriter {
     fn add_chunk(&mut self, bytes: &[u8], cut: Cut) -> Result<(), StoreError> {
         let id = ChunkId::of(bytes);
         let len = u32::try_from(bytes.len()).expect("a chunk is at most 256 KiB long");
+        if self.chunks.len() == MAX_CONTENT_CHUNKS {
+            return Err(StoreError::TooManyChunks { max: MAX_CONTENT_CHUNKS });
+        }
         self.chunks.push(ChunkRef { id, len, cut });
         if self.pending.contains(&id) {
             return Ok(());
@@ -314,9 +336,9 @@ fn work(
 }
 
 fn append_batch(live: &Live, batch: Batch, level: i32) -> Result<u64, StoreError> {
-    let frame = Frame::chunks_joined(batch.keys, batch.raw, level);
-    let len = frame.header().frame_len();
-    live.data.append(&[frame])?;
+    let frames = batch.into_frames(level);
+    let len = frames.iter().map(|frame| frame.header().frame_len()).sum();
+    live.data.append(&frames)?;
     Ok(len)
 }
 

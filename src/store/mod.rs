@@ -5,6 +5,7 @@
 //! packs/data/<ULID>.pack      sealed; .open while one process appends to it under a lock
 //! packs/meta/<ULID>.pack      recipes and other objects
 //! index/{data,meta}/*.seg     sorted keys of sealed packs; derived
+//! damaged/                    notes about frames that did not verify; derived
 //! locks/                      store.lock: writers share, gc excludes; index.lock: one merge at a time
 //! ```
 //!
@@ -20,6 +21,7 @@ mod chunker;
 mod error;
 mod ingest;
 mod layout;
+mod notes;
 mod objects;
 mod reader;
 mod segment;

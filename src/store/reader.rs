@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::objects::ObjectKind;
 use super::shelf::{Found, Search};
 use super::{Live, StoreError};
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::FormatError;
 use crate::format::pack::{Check, FrameHeader, FrameKind};
 use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode, TreeChild};
@@ -94,6 +95,13 @@ impl Live {
         first_sound(search, ObjectKind::RECIPE_NODE, decode).unwrap_or(Err(missing))
     }
 
+    /// Makes sure that nothing new relies on a frame of a data pack whose bytes are wrong.
+    pub(super) fn note_fault(&self, found: &Found, error: &StoreError) {
+        if error.kind() == ErrorKind::Damaged {
+            self.data.note_damage((found.pack, found.offset));
+        }
+    }
+
     /// Reads a chunk and checks it against its id, trying every place that it has.
     pub(super) fn chunk(&self, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
         if let Some(bytes) = cache.find(id)
@@ -106,7 +114,10 @@ impl Live {
         for found in &search.found {
             match read_chunk(found, id, cache) {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => fault = Some(error),
+                Err(error) => {
+                    self.note_fault(found, &error);
+                    fault = Some(error);
+                }
             }
         }
         Err(fault.unwrap_or(StoreError::ChunkMissing { chunk: *id }))
