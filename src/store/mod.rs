@@ -17,6 +17,7 @@
 //! - This module knows no exports, notebooks, Git or SQL. Layout: `docs/format/store.md`.
 
 mod appender;
+mod batch;
 mod chunker;
 mod error;
 mod ingest;
@@ -35,6 +36,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+pub use batch::ContentBatch;
 pub use chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Rest, next_cut};
 pub use error::StoreError;
 pub use ingest::{ContentWriter, StoredContent, WriteOptions};

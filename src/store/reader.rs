@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::objects::ObjectKind;
-use super::shelf::{Found, Search};
+use super::shelf::{Found, Search, Wanted};
 use super::{Live, StoreError};
 use crate::error::{Classify as _, ErrorKind};
 use crate::format::FormatError;
@@ -64,19 +64,12 @@ impl FrameCache {
 impl Live {
     /// Reads the recipe of a content.
     pub(super) fn recipe(&self, digest: &ContentDigest) -> Result<(Recipe, RecipeId), StoreError> {
-        let search = self.meta.find_fresh(digest.as_bytes())?;
-        let damaged = |source| StoreError::RecipeDamaged { digest: *digest, source };
-        let decode = |found: &Found| {
-            let bytes = found.read()?.decode(Check::Payload).map_err(damaged)?;
-            let recipe = Recipe::from_bytes(&bytes).map_err(damaged)?;
-            let id = RecipeId::of(&bytes);
-            let named = found.header.keys().first().is_some_and(|key| key.id == *id.as_bytes());
-            if !named || recipe.digest() != *digest {
-                return Err(damaged(FormatError::malformed("recipe", "it is not the one it is found as")));
-            }
-            Ok((recipe, id))
-        };
-        first_sound(search, ObjectKind::RECIPE, decode).unwrap_or(Err(StoreError::UnknownContent { digest: *digest }))
+        read_recipe(digest, self.meta.find_fresh(digest.as_bytes())?)
+    }
+
+    /// As [`Live::recipe`], as far as is known since the last refresh.
+    pub(super) fn known_recipe(&self, digest: &ContentDigest) -> Result<(Recipe, RecipeId), StoreError> {
+        read_recipe(digest, self.meta.find(digest.as_bytes(), Wanted::All)?)
     }
 
     /// Reads a node of a recipe tree.
@@ -122,6 +115,21 @@ impl Live {
         }
         Err(fault.unwrap_or(StoreError::ChunkMissing { chunk: *id }))
     }
+}
+
+fn read_recipe(digest: &ContentDigest, search: Search) -> Result<(Recipe, RecipeId), StoreError> {
+    let damaged = |source| StoreError::RecipeDamaged { digest: *digest, source };
+    let decode = |found: &Found| {
+        let bytes = found.read()?.decode(Check::Payload).map_err(damaged)?;
+        let recipe = Recipe::from_bytes(&bytes).map_err(damaged)?;
+        let id = RecipeId::of(&bytes);
+        let named = found.header.keys().first().is_some_and(|key| key.id == *id.as_bytes());
+        if !named || recipe.digest() != *digest {
+            return Err(damaged(FormatError::malformed("recipe", "it is not the one it is found as")));
+        }
+        Ok((recipe, id))
+    };
+    first_sound(search, ObjectKind::RECIPE, decode).unwrap_or(Err(StoreError::UnknownContent { digest: *digest }))
 }
 
 fn read_chunk(found: &Found, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {

@@ -349,14 +349,11 @@ impl State {
         let (id, stage, end) = (pack.id, pack.stage, pack.end);
         let Some(file) = self.file(ordinal)? else { return Ok(()) };
         let frames = if stage == Some(Stage::Sealed) {
-            let frames = match read_footer(&file, id) {
-                Ok(frames) => frames,
+            let frames = read_footer(&file, id).unwrap_or_else(|_| {
                 // What can be found without the directory is found.
-                Err(_) => {
-                    let found = scan_file(&file, id, 0, ScanDepth::Headers).ok().flatten();
-                    found.map(|found| found.frames).unwrap_or_default()
-                }
-            };
+                let found = scan_file(&file, id, 0, ScanDepth::Headers).ok().flatten();
+                found.map(|found| found.frames).unwrap_or_default()
+            });
             if let Some(pack) = self.pack_mut(ordinal) {
                 pack.settled = true;
             }
