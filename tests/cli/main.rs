@@ -5,7 +5,9 @@
 mod support;
 
 mod bad_input;
+mod batch;
 mod cat;
+mod directory;
 mod export;
 mod get;
 mod git_flows;
