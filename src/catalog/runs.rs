@@ -2,6 +2,7 @@
 
 use rusqlite::{Row, params};
 
+use super::ancestry::{Place, place_columns};
 use super::commits::generation_column;
 use super::error::CatalogError;
 use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column};
@@ -36,6 +37,8 @@ pub struct CommittedRun {
     pub time_unix: i64,
     /// The commit's generation.
     pub generation: u64,
+    /// The commit's place, for [`Reach::contains`](super::Reach::contains).
+    pub place: Place,
     /// The run.
     pub entry: RunEntry,
 }
@@ -44,7 +47,8 @@ pub struct CommittedRun {
 macro_rules! select_runs {
     ($condition:literal) => {
         concat!(
-            "SELECT r.commit_id, c.time_unix, c.generation, r.record, r.parent_branch, r.parent_method ",
+            "SELECT r.commit_id, c.time_unix, c.generation, r.record, r.parent_branch, r.parent_method, ",
+            "c.chain, c.position ",
             "FROM runs AS r JOIN commits AS c ON c.id = r.commit_id ",
             $condition,
             " ORDER BY c.generation DESC, c.time_unix DESC, r.path, r.params_hash, r.commit_id"
@@ -123,6 +127,7 @@ fn run_columns(row: &Row<'_>) -> Result<CommittedRun, CatalogError> {
         commit: commit_column(row, 0)?,
         time_unix: column(row, 1)?,
         generation: generation_column(row, 2)?,
+        place: place_columns(row, 6)?,
         entry: RunEntry { record, parent },
     })
 }

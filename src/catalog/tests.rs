@@ -13,7 +13,7 @@ use crate::format::name::{ExportName, Suffix};
 use crate::format::params::Params;
 use crate::format::record::{ExportKey, ExportRecord, Producer};
 use crate::format::run::{RunExport, RunRecord};
-use crate::id::{CodeIdentity, CommitId, ContentDigest};
+use crate::id::{CodeIdentity, CommitId, ContentDigest, ObjectId};
 
 fn commit(number: u32) -> CommitId {
     let mut bytes = [0; 20];
@@ -288,31 +288,69 @@ fn only_the_latest_export_of_a_key_is_pending() {
         worktree: worktree.to_owned(),
         record: record("Sales", 1, content),
         script: Some(CodeIdentity::from_bytes([9; 32])),
-        time_unix: 5,
+        time_us: i64::from(content),
     };
     write(&catalog, |tx| {
-        tx.put_pending(&pending("/w", 1))?;
-        tx.put_pending(&pending("/other", 9))?;
-        tx.put_pending(&pending("/w", 2))
+        tx.put_pending(&pending("/w", 1), &object(1))?;
+        tx.put_pending(&pending("/other", 9), &object(2))?;
+        tx.put_pending(&pending("/w", 2), &object(3))
     });
     assert_eq!(read(&catalog, |view| view.pending_of("/w")), [pending("/w", 2)]);
     assert_eq!(read(&catalog, |view| view.pending_of("/other")).len(), 1);
+}
+
+fn object(number: u8) -> ObjectId {
+    ObjectId::from_bytes([number; 32])
+}
+
+fn late(year: u32, content: Option<u32>, time_us: i64, number: u8) -> LateRow {
+    LateRow {
+        commit: commit(1),
+        key: record("Sales", year, 0).key(),
+        record: content.map(|content| record("Sales", year, content)),
+        explicit: content.is_none(),
+        time_us,
+        object: object(number),
+    }
+}
+
+proptest! {
+    #[test]
+    fn facts_answer_the_same_in_whatever_order_they_are_read(
+        facts in prop::collection::vec((0..3_u32, prop::option::of(0..4_u32), 0..3_i64), 1..12)
+            .prop_map(|facts| facts.into_iter().enumerate().collect::<Vec<_>>()),
+        seed in any::<u64>(),
+    ) {
+        let answers = |facts: &[(usize, (u32, Option<u32>, i64))]| {
+            let catalog = Catalog::in_memory().expect("memory");
+            write(&catalog, |tx| {
+                for (number, (year, content, time_us)) in facts {
+                    let object = object(u8::try_from(*number).expect("few facts"));
+                    let (record, content) = (record("Sales", *year, content.unwrap_or(9)), *content);
+                    let pending = Pending { worktree: "/w".to_owned(), record, script: None, time_us: *time_us };
+                    tx.put_pending(&pending, &object)?;
+                    tx.put_late_binding(&LateRow { object, ..late(*year, content, *time_us, 0) })?;
+                }
+                Ok(())
+            });
+            read(&catalog, |view| Ok((view.pending_of("/w")?, view.late_bindings_of(&commit(1))?)))
+        };
+        let mut shuffled = facts.clone();
+        shuffled.sort_by_key(|(number, _)| blake3::hash(&(seed ^ *number as u64).to_le_bytes()).as_bytes().to_vec());
+        prop_assert_eq!(answers(&facts), answers(&shuffled));
+    }
 }
 
 #[test]
 fn the_last_late_binding_of_a_key_counts() {
     let catalog = Catalog::in_memory().expect("memory");
     assert!(!read(&catalog, ReadTransaction::has_late_bindings));
-    let late = |content: Option<u32>| LateRow {
-        commit: commit(1),
-        key: record("Sales", 1, 0).key(),
-        record: content.map(|content| record("Sales", 1, content)),
-        explicit: content.is_none(),
-    };
-    write(&catalog, |tx| tx.put_late_binding(&late(Some(1))));
-    assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(1))), [late(Some(1))]);
-    write(&catalog, |tx| tx.put_late_binding(&late(None)));
-    assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(1))), [late(None)]);
+    let (first, second) = (late(1, Some(1), 10, 1), late(1, None, 11, 2));
+    write(&catalog, |tx| tx.put_late_binding(&first));
+    assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(1))), [first]);
+    write(&catalog, |tx| tx.put_late_binding(&second));
+    assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(1))), [second]);
+    assert_eq!(read(&catalog, ReadTransaction::latest_late_binding), Some(11));
     assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(2))), []);
     assert!(read(&catalog, ReadTransaction::has_late_bindings));
 }
@@ -320,8 +358,7 @@ fn the_last_late_binding_of_a_key_counts() {
 #[test]
 fn a_confirmed_push_stays_confirmed() {
     let catalog = Catalog::in_memory().expect("memory");
-    let push =
-        |time_unix: i64| PushLog { tag: "v1".to_owned(), commit: commit(1), remote: "/srv".to_owned(), time_unix };
+    let push = |time_us: i64| PushLog { tag: "v1".to_owned(), commit: commit(1), remote: "/srv".to_owned(), time_us };
     let confirmed = |tag: &str, number: u32| read(&catalog, |view| view.is_confirmed(tag, &commit(number), "/srv"));
     assert!(!confirmed("v1", 1));
     write(&catalog, |tx| tx.put_push(&push(2)));
@@ -336,11 +373,11 @@ fn a_confirmed_push_stays_confirmed() {
 #[test]
 fn the_newest_start_of_a_branch_comes_first() {
     let catalog = Catalog::in_memory().expect("memory");
-    let start = |number: u32, time_unix: i64, parent: Option<&str>| BranchStart {
+    let start = |number: u32, time_us: i64, parent: Option<&str>| BranchStart {
         branch: "topic".to_owned(),
         commit: commit(number),
         parent_branch: parent.map(str::to_owned),
-        time_unix,
+        time_us,
     };
     let (old, new) = (start(1, 10, None), start(2, 20, Some("main")));
     write(&catalog, |tx| [&new, &old, &new].into_iter().try_for_each(|start| tx.put_branch_start(start)));

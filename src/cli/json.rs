@@ -361,18 +361,30 @@ pub(super) struct Pushed<'a> {
 #[derive(Debug, Serialize)]
 struct PushedRev<'a> {
     rev: &'a str,
-    /// `pushed`, `already_there` or `skipped`.
+    /// `pushed`, `already_there`, `skipped` or `refused`.
     outcome: &'static str,
     /// Exports whose data is neither here nor there, for `skipped`.
     missing: &'a [String],
+    /// What is wrong, for `refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// What to do about it, for `refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
 }
 
 impl<'a> From<&'a PushSummary> for Pushed<'a> {
     fn from(summary: &'a PushSummary) -> Self {
-        let revs = summary.revs.iter().map(|(rev, outcome)| match outcome {
-            PushOutcome::Pushed => PushedRev { rev, outcome: "pushed", missing: &[] },
-            PushOutcome::AlreadyThere => PushedRev { rev, outcome: "already_there", missing: &[] },
-            PushOutcome::Skipped(missing) => PushedRev { rev, outcome: "skipped", missing },
+        let revs = summary.revs.iter().map(|(rev, result)| {
+            let plain = |outcome| PushedRev { rev, outcome, missing: &[], reason: None, hint: None };
+            match result {
+                PushOutcome::Pushed => plain("pushed"),
+                PushOutcome::AlreadyThere => plain("already_there"),
+                PushOutcome::Skipped(missing) => PushedRev { missing, ..plain("skipped") },
+                PushOutcome::Refused { reason, hint } => {
+                    PushedRev { reason: Some(reason), hint: Some(hint), ..plain("refused") }
+                }
+            }
         });
         Self {
             remote: Some(summary.remote.as_str()).filter(|remote| !remote.is_empty()),

@@ -120,6 +120,19 @@ impl GitRepo {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("next-index-"))
     }
 
+    /// Writes the index as a tree and returns that: what a commit would have now.
+    ///
+    /// # Errors
+    /// [`GitError::Program`] or [`GitError::Spawn`]; an index in conflict is no tree.
+    pub fn index_tree(&self) -> Result<CommitId, GitError> {
+        let printed = self.run(&["write-tree"], &[])?;
+        let text = String::from_utf8_lossy(&printed);
+        text.trim().parse().map_err(|_| GitError::Program {
+            command: "write-tree".to_owned(),
+            message: "it printed no object id".to_owned(),
+        })
+    }
+
     /// Returns what Git has begun in this work tree and not finished. Of several, the one that makes commits.
     pub fn operation_in_progress(&self) -> Option<Operation> {
         let has = |name: &str| self.git_dir().join(name).exists();

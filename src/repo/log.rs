@@ -1,10 +1,11 @@
 //! `log`: which runs made what, newest commit first. Exports that no notebook run covers appear as runs of their producer.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Repo;
 use super::types::LogRow;
-use crate::catalog::{Bound, ReadTransaction};
+use crate::catalog::{BindingsOf, Bound, CommittedBinding};
 use crate::error::Result;
 use crate::format::name::ExportName;
 use crate::format::params::Params;
@@ -13,26 +14,33 @@ use crate::format::run::{RunExport, RunRecord};
 use crate::id::CommitId;
 
 impl Repo {
-    /// Returns the runs in HEAD's history: topological order newest first, then path, then parameters.
+    /// Returns the runs in HEAD's history: children before parents, then newest first, then path, then parameters.
     ///
     /// # Errors
     /// What reading the repository and the store can meet.
     pub fn log(&self, name: Option<&ExportName>, notebook: Option<&str>) -> Result<Vec<LogRow>> {
         let Some(head) = self.git().head()? else { return Ok(vec![]) };
-        self.snapshot(head)?;
-        let mut runs: BTreeMap<CommitId, Vec<RunRecord>> = BTreeMap::new();
-        for row in self.view(ReadTransaction::all_runs)? {
-            runs.entry(row.commit).or_default().push(row.entry.record);
+        let (runs, bindings) = self.indexed(&[head], |view| {
+            let reach = view.reach(&[head])?;
+            let (mut runs, mut bindings) = match name {
+                Some(name) => (view.runs_with_export(name)?, view.bindings(BindingsOf::Name(name))?),
+                None => (view.all_runs()?, view.bindings(BindingsOf::All)?),
+            };
+            runs.retain(|run| reach.contains(run.place));
+            bindings.retain(|binding| reach.contains(binding.place));
+            Ok((runs, bindings))
+        })?;
+        let mut commits: BTreeMap<InHistory, (Vec<RunRecord>, Vec<Bound>)> = BTreeMap::new();
+        for run in runs {
+            let at = (Reverse(run.generation), Reverse(run.time_unix), run.commit);
+            commits.entry(at).or_default().0.push(run.entry.record);
+        }
+        for CommittedBinding { bound, time_unix, generation, .. } in bindings {
+            commits.entry((Reverse(generation), Reverse(time_unix), bound.commit)).or_default().1.push(bound);
         }
         let mut rows = Vec::new();
-        for commit in self.git().walk_topological(&[head], &|_| false)?.into_iter().rev() {
-            let recorded = runs.remove(&commit).unwrap_or_default();
-            let changes = self.changes_of(commit)?;
-            if recorded.is_empty() && changes.is_empty() {
-                continue;
-            }
-            let time_unix = self.git().commit_info(commit)?.time_unix;
-            rows.extend(rows_of(commit, time_unix, recorded, changes));
+        for ((_, Reverse(time_unix), commit), (runs, bound)) in commits {
+            rows.extend(rows_of(commit, time_unix, runs, bound));
         }
         rows.retain(|row| {
             let named = name.is_none_or(|name| row.exports.iter().any(|export| export.name == *name));
@@ -42,16 +50,10 @@ impl Repo {
         });
         Ok(rows)
     }
-
-    /// Returns the exports that a commit bound itself.
-    fn changes_of(&self, commit: CommitId) -> Result<Vec<Bound>> {
-        let bound = self.view(|view| match view.snapshot_of(&commit)? {
-            Some(snapshot) => view.entries(snapshot),
-            None => Ok(vec![]),
-        })?;
-        Ok(bound.into_iter().filter(|bound| bound.commit == commit).collect())
-    }
 }
+
+/// Children before parents, then newest first.
+type InHistory = (Reverse<u64>, Reverse<i64>, CommitId);
 
 fn rows_of(commit: CommitId, time_unix: i64, recorded: Vec<RunRecord>, changes: Vec<Bound>) -> Vec<LogRow> {
     let covered: std::collections::BTreeSet<ExportKey> = recorded

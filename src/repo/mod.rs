@@ -7,6 +7,7 @@
 
 mod addnb;
 mod bind;
+mod carry;
 mod export;
 mod facts;
 mod hooks;

@@ -169,6 +169,13 @@ pub enum PushOutcome {
     AlreadyThere,
     /// Skipped because its data is neither here nor there: labels of the missing exports.
     Skipped(Vec<String>),
+    /// Not sent: the remote has the tag for another commit, or its runs do not declare their parameters.
+    Refused {
+        /// What is wrong.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
 }
 
 /// What a push did.

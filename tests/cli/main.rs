@@ -12,6 +12,7 @@ mod git_flows;
 mod help;
 mod hook;
 mod init;
+mod late_bindings;
 mod ls;
 mod params_hash;
 mod push;
