@@ -9,8 +9,9 @@ use rusqlite::{Row, params};
 
 use super::commits::{key_columns, record_column, record_text};
 use super::error::CatalogError;
+use super::runs::ParentBranch;
 use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column};
-use crate::format::binding::{BranchStart, Pending, PushLog};
+use crate::format::binding::{BranchStart, CommitBranch, Pending, PushLog};
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::id::{CodeIdentity, CommitId, ContentDigest, ObjectId};
 
@@ -146,6 +147,16 @@ impl ReadTransaction {
         Ok(self.all(sql, [remote], |row| commit_column(row, 0))?.into_iter().collect())
     }
 
+    /// Returns the branch that a commit's branch came from, as was written down when the commit was made.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn parent_branch_of(&self, commit: &CommitId) -> Result<Option<ParentBranch>, CatalogError> {
+        let sql = "SELECT parent_branch, parent_method FROM commit_branches WHERE commit_id = ?1 \
+                   ORDER BY time_us DESC, object DESC LIMIT 1";
+        self.one(sql, [commit.as_slice()], |row| Ok(ParentBranch { branch: column(row, 0)?, method: column(row, 1)? }))
+    }
+
     /// Returns where a branch of this name was created, newest first.
     ///
     /// # Errors
@@ -209,6 +220,18 @@ impl WriteTransaction {
     pub fn put_push(&self, push: &PushLog) -> Result<(), CatalogError> {
         let sql = "INSERT OR REPLACE INTO pushes (tag, commit_id, remote, time_us) VALUES (?1, ?2, ?3, ?4)";
         self.change(sql, params![push.tag, push.commit.as_slice(), push.remote, push.time_us]).map(drop)
+    }
+
+    /// Puts which branch a commit was made on; the same fact twice is one.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn put_commit_branch(&self, row: &CommitBranch, object: &ObjectId) -> Result<(), CatalogError> {
+        let sql = "INSERT OR REPLACE INTO commit_branches \
+                   (commit_id, time_us, object, branch, parent_branch, parent_method) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let CommitBranch { commit, branch, parent_branch, parent_method, time_us } = row;
+        let (id, object) = (commit.as_slice(), object.as_bytes());
+        self.change(sql, params![id, time_us, object, branch, parent_branch, parent_method]).map(drop)
     }
 
     /// Puts where a branch was created; the same fact twice is one.

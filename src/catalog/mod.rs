@@ -25,5 +25,5 @@ pub use commits::{BindingsOf, Bound, Change, CommitRow, CommittedBinding, Snapsh
 pub use error::CatalogError;
 pub use facts::LateRow;
 pub use open::{Access, Catalog, OpenOptions, Origin};
-pub use runs::{CommittedRun, ParentBranch, RunEntry};
+pub use runs::{CommittedRun, ParentBranch};
 pub use transaction::{ReadTransaction, WriteTransaction};

@@ -68,8 +68,6 @@ CREATE TABLE runs (
   path          TEXT NOT NULL,
   params_hash   BLOB NOT NULL,
   record        TEXT NOT NULL,
-  parent_branch TEXT,
-  parent_method TEXT,
   UNIQUE (commit_id, path, params_hash)
 ) STRICT;
 CREATE INDEX runs_by_path ON runs (path);
@@ -111,6 +109,16 @@ CREATE TABLE pushes (
   time_us   INTEGER NOT NULL,
   commit_id BLOB NOT NULL,
   PRIMARY KEY (remote, tag, time_us, commit_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE commit_branches (
+  commit_id     BLOB NOT NULL,
+  time_us       INTEGER NOT NULL,
+  object        BLOB NOT NULL,
+  branch        TEXT NOT NULL,
+  parent_branch TEXT NOT NULL,
+  parent_method TEXT NOT NULL,
+  PRIMARY KEY (commit_id, time_us, object)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE branch_starts (

@@ -208,7 +208,7 @@ fn forgotten_snapshots_are_stale_and_their_numbers_are_not_given_again() {
     let old = write(&catalog, |tx| {
         let old = tx.derive(None, &[change(bound("Sales", 1, 1))])?;
         tx.put_commit(&commit_row(1, 1, 100, &[]), old)?;
-        tx.put_runs(&commit(1), &[RunEntry { record: run_record("a.ipynb", 1, &["Sales"]), parent: None }])?;
+        tx.put_runs(&commit(1), &[run_record("a.ipynb", 1, &["Sales"])])?;
         tx.set_cursor(b"here")?;
         Ok(old)
     });
@@ -245,7 +245,7 @@ fn a_failed_write_changes_nothing() {
 #[test]
 fn runs_of_an_unknown_commit_are_refused() {
     let catalog = Catalog::in_memory().expect("memory");
-    let runs = [RunEntry { record: run_record("a.ipynb", 1, &[]), parent: None }];
+    let runs = [run_record("a.ipynb", 1, &[])];
     let refused: Result<(), CatalogError> = catalog.write(|tx| tx.put_runs(&commit(9), &runs));
     assert!(matches!(refused, Err(CatalogError::Failed { .. })), "{refused:?}");
     assert_eq!(read(&catalog, ReadTransaction::all_runs), []);
@@ -254,8 +254,7 @@ fn runs_of_an_unknown_commit_are_refused() {
 #[test]
 fn runs_come_topologically_newest_first() {
     let catalog = Catalog::in_memory().expect("memory");
-    let parent = ParentBranch { branch: "main".to_owned(), method: "captured".to_owned() };
-    let entry = |path: &str, exports: &[&str]| RunEntry { record: run_record(path, 1, exports), parent: None };
+    let entry = |path: &str, exports: &[&str]| run_record(path, 1, exports);
     write(&catalog, |tx| {
         let snapshot = tx.derive(None, &[])?;
         for row in [commit_row(1, 1, 900, &[]), commit_row(2, 2, 100, &[1]), commit_row(3, 2, 200, &[1])] {
@@ -263,11 +262,11 @@ fn runs_come_topologically_newest_first() {
         }
         tx.put_runs(&commit(1), &[entry("old.ipynb", &["Gone"])])?;
         tx.put_runs(&commit(1), &[entry("b.ipynb", &["Sales"]), entry("a.ipynb", &["Report", "Sales"])])?;
-        tx.put_runs(&commit(2), &[RunEntry { parent: Some(parent.clone()), ..entry("a.ipynb", &["Sales"]) }])?;
+        tx.put_runs(&commit(2), &[entry("a.ipynb", &["Sales"])])?;
         tx.put_runs(&commit(3), &[entry("a.ipynb", &[])])
     });
     let short = |runs: Vec<CommittedRun>| -> Vec<(CommitId, String)> {
-        runs.into_iter().map(|run| (run.commit, run.entry.record.path)).collect()
+        runs.into_iter().map(|run| (run.commit, run.record.path)).collect()
     };
     let (a, b) = ("a.ipynb".to_owned(), "b.ipynb".to_owned());
     let all = [(commit(3), a.clone()), (commit(2), a.clone()), (commit(1), a.clone()), (commit(1), b.clone())];
@@ -277,7 +276,7 @@ fn runs_come_topologically_newest_first() {
     assert_eq!(read(&catalog, |view| view.runs_with_export(&name("Gone"))), []);
     let runs = read(&catalog, |view| view.runs_of(&commit(2)));
     assert_eq!(runs.len(), 1);
-    assert_eq!(runs[0].entry, RunEntry { record: run_record("a.ipynb", 1, &["Sales"]), parent: Some(parent) });
+    assert_eq!(runs[0].record, run_record("a.ipynb", 1, &["Sales"]));
     assert_eq!((runs[0].generation, runs[0].time_unix), (2, 100));
 }
 
@@ -298,6 +297,9 @@ fn only_the_latest_export_of_a_key_is_pending() {
     assert_eq!(read(&catalog, |view| view.pending_of("/w")), [pending("/w", 2)]);
     assert_eq!(read(&catalog, |view| view.pending_of("/other")).len(), 1);
 }
+
+/// Year, content or none, time.
+type Fact = (u32, Option<u32>, i64);
 
 fn object(number: u8) -> ObjectId {
     ObjectId::from_bytes([number; 32])
@@ -321,7 +323,7 @@ proptest! {
             .prop_map(|facts| facts.into_iter().enumerate().collect::<Vec<_>>()),
         seed in any::<u64>(),
     ) {
-        let answers = |facts: &[(usize, (u32, Option<u32>, i64))]| {
+        let answers = |facts: &[(usize, Fact)]| {
             let catalog = Catalog::in_memory().expect("memory");
             write(&catalog, |tx| {
                 for (number, (year, content, time_us)) in facts {

@@ -218,6 +218,7 @@ impl WriteTransaction {
             "DELETE FROM late_bindings",
             "DELETE FROM pushes",
             "DELETE FROM branch_starts",
+            "DELETE FROM commit_branches",
             "DELETE FROM meta",
         ] {
             self.change(sql, [])?;

@@ -176,6 +176,7 @@ pub(super) struct State<'a> {
     unpushed: &'a [String],
     stale: Vec<Stale<'a>>,
     moved: Vec<Moved<'a>>,
+    conflicts: Vec<super::json_git::Conflicted<'a>>,
     problems: Vec<Problem<'a>>,
     hooks: Hooks<'a>,
 }
@@ -235,6 +236,7 @@ impl<'a> From<&'a Status> for State<'a> {
             unpushed: &status.unpushed,
             stale: status.stale.iter().map(|row| Stale { export: &row.export, input: &row.input }).collect(),
             moved: status.moved.iter().map(Moved::from).collect(),
+            conflicts: status.conflicts.iter().map(super::json_git::Conflicted::from).collect(),
             problems: problems.collect(),
             hooks: Hooks::from(&status.hooks),
         }

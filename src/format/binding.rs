@@ -78,6 +78,21 @@ pub struct BranchStart {
     pub time_us: i64,
 }
 
+/// The branch that a commit was made on, and the one that this came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitBranch {
+    /// The commit.
+    pub commit: CommitId,
+    /// The branch it was made on.
+    pub branch: String,
+    /// The branch that this one came from.
+    pub parent_branch: String,
+    /// How that was found out.
+    pub parent_method: String,
+    /// Microseconds since 1970 UTC.
+    pub time_us: i64,
+}
+
 macro_rules! object_codec {
     ($($type:ident, $kind:literal, $what:literal;)*) => {
         $(impl $type {
@@ -115,6 +130,7 @@ object_codec! {
     Unbinding, "unbinding", "unbinding";
     PushLog, "push", "push log entry";
     BranchStart, "branch-start", "branch start";
+    CommitBranch, "commit-branch", "commit's branch";
 }
 
 #[cfg(test)]

@@ -178,14 +178,14 @@ impl GitRepo {
 }
 
 /// Opens the index afresh: the copy that `gix` keeps is judged by its time stamp, and two changes may share one.
-fn open_index(repo: &gix::Repository) -> Result<Option<gix::index::File>, GitError> {
+pub(super) fn open_index(repo: &gix::Repository) -> Result<Option<gix::index::File>, GitError> {
     if !repo.index_path().exists() {
         return Ok(None);
     }
     repo.open_index().map(Some).map_err(GitError::damaged("the index"))
 }
 
-fn is_file(mode: Mode) -> bool {
+pub(super) fn is_file(mode: Mode) -> bool {
     mode == Mode::FILE || mode == Mode::FILE_EXECUTABLE
 }
 

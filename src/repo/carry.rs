@@ -7,8 +7,10 @@
 //! - Where no hook ran before, the message that Git proposed may still name the commits.
 
 use super::Repo;
+use super::facts::now_us;
+use crate::catalog::ParentBranch;
 use crate::error::Result;
-use crate::format::binding::{LateBinding, Unbinding};
+use crate::format::binding::{CommitBranch, LateBinding, Unbinding};
 use crate::format::record::ExportKey;
 use crate::fs;
 use crate::git::Operation;
@@ -118,6 +120,22 @@ impl Repo {
             }
         }
         if carried.is_empty() { Ok(()) } else { self.remember(&carried) }
+    }
+
+    /// Says of commits that a rebase made which branch they belong to.
+    pub(super) fn carry_branches(&self, rewritten: &[(CommitId, CommitId)]) -> Result<()> {
+        let Some(branch) = self.git().head_branch()? else { return Ok(()) };
+        let mut notes = Vec::new();
+        for (old, new) in rewritten {
+            if let Some(ParentBranch { branch: parent_branch, method: parent_method }) =
+                self.facts(|view| view.parent_branch_of(old))?
+            {
+                let branch = branch.clone();
+                let note = CommitBranch { commit: *new, branch, parent_branch, parent_method, time_us: now_us() };
+                notes.push((ObjectKind::COMMIT_BRANCH, note.to_bytes()));
+            }
+        }
+        if notes.is_empty() { Ok(()) } else { self.remember(&notes) }
     }
 
     /// Gives each key that a commit was bound late what it had before; keys that changed since stay as they are.

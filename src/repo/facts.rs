@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Repo;
 use crate::catalog::{CatalogError, LateRow, ReadTransaction, WriteTransaction};
 use crate::error::Result;
-use crate::format::binding::{BranchStart, LateBinding, Pending, PushLog, Unbinding};
+use crate::format::binding::{BranchStart, CommitBranch, LateBinding, Pending, PushLog, Unbinding};
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::id::CommitId;
 use crate::store::{NewObject, ObjectCursor, ObjectKind, StoredObject};
@@ -105,6 +105,11 @@ fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogEr
         ObjectKind::BRANCH_START => {
             if let Ok(start) = BranchStart::from_bytes(&object.bytes) {
                 tx.put_branch_start(&start)?;
+            }
+        }
+        ObjectKind::COMMIT_BRANCH => {
+            if let Ok(row) = CommitBranch::from_bytes(&object.bytes) {
+                tx.put_commit_branch(&row, &object.id)?;
             }
         }
         _ => {}

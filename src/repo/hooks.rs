@@ -27,8 +27,8 @@ const DEFAULT_PUSH_LIMIT: u64 = 64 * 1024 * 1024;
 const MAX_HOOK_INPUT: u64 = 16 * 1024 * 1024;
 
 impl Repo {
-    /// Runs one of Git's hooks with Git's own standard input. Only pre-push ever refuses.
-    pub fn run_hook(&self, event: &str, stdin: &mut dyn Read) -> HookOutcome {
+    /// Runs one of Git's hooks with Git's own arguments and standard input. Only pre-push ever refuses.
+    pub fn run_hook(&self, event: &str, arguments: &[String], stdin: &mut dyn Read) -> HookOutcome {
         if let Err(error) = self.check_writable() {
             return HookOutcome { lines: vec![format!("{event}: {error}")], refuse: false };
         }
@@ -37,6 +37,7 @@ impl Repo {
             "post-commit" => self.post_commit(),
             "post-merge" => self.index_head(),
             "post-rewrite" => self.post_rewrite(stdin),
+            "post-checkout" => self.capture_branch(arguments).map(|()| HookOutcome::default()),
             "pre-push" => self.pre_push(stdin),
             _ => Ok(HookOutcome::default()),
         };
@@ -131,7 +132,12 @@ impl Repo {
                 self.remember(&objects)?;
             }
         }
-        let bound = self.indexed(&[head], |view| view.bindings(BindingsOf::Commit(&head)))?;
+        let (bound, has_runs) = self.indexed(&[head], |view| {
+            Ok((view.bindings(BindingsOf::Commit(&head))?, !view.runs_of(&head)?.is_empty()))
+        })?;
+        if has_runs || !bound.is_empty() {
+            self.note_parent_branch(head)?;
+        }
         let mut labels: Vec<String> = bound.iter().map(|binding| binding.bound.record.label()).collect();
         labels.sort();
         if !labels.is_empty() {
@@ -198,6 +204,7 @@ impl Repo {
             rewritten.push((old, new));
         }
         self.carry(&rewritten)?;
+        self.carry_branches(&rewritten)?;
         self.index_head()
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Repo;
 use super::receipts::{HeldRuns, bound_by_receipts};
-use crate::catalog::{Bound, CatalogError, CommitRow, ReadTransaction, RunEntry, SnapshotNo, WriteTransaction};
+use crate::catalog::{Bound, CatalogError, CommitRow, ReadTransaction, SnapshotNo, WriteTransaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::run::{RUNS_DIR, RunRecord};
@@ -295,14 +295,14 @@ impl Indexer<'_> {
         Ok(None)
     }
 
-    fn runs_changed(&self, commit: CommitId, info: &CommitInfo) -> Result<Vec<RunEntry>> {
+    fn runs_changed(&self, commit: CommitId, info: &CommitInfo) -> Result<Vec<RunRecord>> {
         let mut runs = Vec::new();
         for (_, blob) in changed_against_all(self.git, commit, info, RUNS_DIR)? {
             if let Some(blob) = blob
                 && let Ok(bytes) = self.git.read_blob(blob, MAX_RECORD_LEN)
                 && let Ok(run) = RunRecord::from_bytes(&bytes)
             {
-                runs.push(RunEntry { record: run, parent: None });
+                runs.push(run);
             }
         }
         Ok(runs)

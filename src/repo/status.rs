@@ -27,8 +27,11 @@ impl Repo {
                     .push((paths.join(", "), format!("both have a new receipt for `{}`: neither is bound", key.name)));
             }
         }
+        let conflicts = self.conflicts()?;
+        problems.retain(|(path, _)| conflicts.iter().all(|conflict| conflict.path != *path));
         Ok(Status {
             name: self.name().to_owned(),
+            conflicts,
             uncommitted: self.uncommitted()?,
             untagged: self.untagged()?,
             unpushed: self.unpushed()?,

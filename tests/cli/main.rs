@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_input;
+mod branches;
 mod cat;
 mod export;
 mod get;
