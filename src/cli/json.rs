@@ -299,11 +299,10 @@ impl From<&Stats> for Figures {
             raw: stats.raw,
             unique: stats.unique,
             stored: stats.stored,
-            // The store writes no delta frames yet, so what they save is nothing.
             saved: Saved {
                 dedup: less(stats.raw, stats.unique),
-                delta: 0,
-                compression: less(stats.unique, stats.stored),
+                delta: less(stats.delta_saved, 0),
+                compression: less(stats.unique, stats.stored + stats.delta_saved),
             },
             contents: stats.contents,
             chunks: stats.chunks,
@@ -664,8 +663,8 @@ mod tests {
 
     #[test]
     fn what_was_saved_adds_up_also_where_it_is_negative() {
-        for (raw, unique, stored) in [(1000, 400, 100), (10, 10, 300), (0, 0, 0)] {
-            let stats = Stats { raw, unique, stored, ..Stats::default() };
+        for (raw, unique, stored, delta_saved) in [(1000, 400, 100, 250), (10, 10, 300, 0), (0, 0, 0, 0)] {
+            let stats = Stats { raw, unique, stored, delta_saved, ..Stats::default() };
             let saved = Figures::from(&stats).saved;
             let sum = i128::from(saved.dedup) + i128::from(saved.delta) + i128::from(saved.compression);
             assert_eq!(sum, i128::from(raw) - i128::from(stored));

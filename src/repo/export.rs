@@ -10,7 +10,7 @@ use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::Pending;
-use crate::format::record::{ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
+use crate::format::record::{ExportKey, ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
 use crate::format::run::{RECEIPT_VERSION, Receipt};
 use crate::fs;
 use crate::id::{CodeIdentity, ContentDigest};
@@ -38,8 +38,19 @@ impl Repo {
             return Err(bare());
         }
         self.check_name_is_unique(&options.name)?;
-        let content = self.store()?.writer(&WriteOptions::default())?;
+        let parents = self.earlier_versions(&options);
+        let content = self.store()?.writer(&WriteOptions { parents, ..WriteOptions::default() })?;
         Ok(ExportWriter { repo: self.clone(), options, content })
+    }
+
+    /// Returns contents that the new one is likely to resemble, the likeliest first: the export as it is now, else the
+    /// newest of its other parameter sets. Nothing that cannot be read matters here.
+    fn earlier_versions(&self, options: &ExportOptions) -> Vec<ContentDigest> {
+        let key = ExportKey { name: options.name.clone(), params_hash: options.params.hash() };
+        if let Some(record) = self.working_record(&key).unwrap_or_default() {
+            return vec![record.digest];
+        }
+        self.newest_sibling(&key).map(|record| record.digest).into_iter().collect()
     }
 
     /// Exports a small value, which is kept inline in the record, the receipt and the store.

@@ -319,6 +319,8 @@ pub struct Stats {
     pub unique: u64,
     /// Bytes in the store's packs.
     pub stored: u64,
+    /// What delta frames are smaller than their chunks.
+    pub delta_saved: u64,
     /// Number of contents.
     pub contents: u64,
     /// Number of distinct chunks.

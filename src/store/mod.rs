@@ -15,12 +15,15 @@
 //! - A store is opened per process. After a fork the child starts afresh and never touches its parent's pack or locks.
 //! - This module knows no exports, notebooks, Git or SQL. Layout: `docs/format/store.md`.
 
+mod anchors;
 mod appender;
 mod chunker;
+mod delta;
 mod error;
 mod ingest;
 mod layout;
 mod objects;
+mod parent;
 mod reader;
 mod segment;
 mod shelf;
