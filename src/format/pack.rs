@@ -13,13 +13,15 @@
 mod codec;
 mod footer;
 mod frame;
+mod probe;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 pub use footer::{Footer, TRAILER_LEN, Trailer};
 pub use frame::{BaseSpan, Check, Codec, DeltaBase, Frame, FrameHeader, FrameKey, FrameKind, Marker};
-pub use scan::{PlacedHeader, Scan, ScanDepth, is_damaged_behind, scan};
+pub use probe::split_by_worth;
+pub use scan::{PlacedHeader, Scan, ScanDepth, ScanStart, scan};
 
 use super::FormatError;
 use super::bytes::{Fields, checksum16};

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Repo;
-use super::facts::now_unix;
+use super::facts::now_us;
 use super::read::ExportReader;
 use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
@@ -81,8 +81,8 @@ impl Repo {
     /// Returns the newest tag or commit that has the identical content for the record's key.
     fn unchanged_since(&self, record: &ExportRecord) -> Result<Option<String>> {
         let Some(head) = self.git().head()? else { return Ok(None) };
-        let snapshot = self.snapshot(head)?;
-        let Some(bound) = self.view(|view| view.entry(snapshot, &record.key()))? else { return Ok(None) };
+        let key = record.key();
+        let Some(bound) = self.at_commit(head, |view, snapshot| view.entry(snapshot, &key))? else { return Ok(None) };
         if bound.record.digest != record.digest {
             return Ok(None);
         }
@@ -130,7 +130,7 @@ impl ExportWriter {
                 worktree: repo.git().worktree_id(),
                 script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
                 record: record.clone(),
-                time_unix: now_unix(),
+                time_us: now_us(),
             };
             repo.remember(&[(ObjectKind::PENDING, pending.to_bytes())])?;
             repo.write_record(&record)?;

@@ -7,6 +7,10 @@
 
 mod addnb;
 mod bind;
+mod branches;
+mod carry;
+mod conflicts;
+mod diff;
 mod export;
 mod facts;
 mod hooks;

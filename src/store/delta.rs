@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::anchors::anchors;
+use super::ingest::plain_frames;
 use super::parent::Parent;
 use super::reader::FrameCache;
 use super::shelf::{Found, Wanted};
@@ -91,8 +92,10 @@ impl DeltaSearch {
         let mut frames = vec![];
         for group in self.group(live, batch, &votes)? {
             let delta = self.encode_on(live, &group, level, rely_on)?;
-            let alone = || Frame::chunks_joined(group.keys.to_vec(), group.raw.to_vec(), level);
-            frames.push(delta.unwrap_or_else(alone));
+            match delta {
+                Some(frame) => frames.push(frame),
+                None => frames.extend(plain_frames(group.keys, group.raw, level)),
+            }
         }
         Ok(frames)
     }

@@ -16,8 +16,8 @@ use super::objects::ObjectKind;
 use super::parent::{Forecast, Parent};
 use super::shelf::{Found, Wanted, read_header};
 use super::{ActiveWrite, Live, StoreError};
-use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey};
-use crate::format::recipe::{ChunkRef, MAX_INLINE_LEN, Recipe, RecipeNode};
+use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey, split_by_worth};
+use crate::format::recipe::{ChunkRef, MAX_CONTENT_CHUNKS, MAX_INLINE_LEN, Recipe, RecipeNode};
 use crate::fs;
 use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
 
@@ -59,11 +59,26 @@ pub struct StoredContent {
     pub was_known: bool,
 }
 
+/// A content whose bytes were all taken in, and which a batch makes durable together with others.
+pub(super) struct Unfinished {
+    pub(super) stored: StoredContent,
+    pub(super) recipe: Recipe,
+    pub(super) nodes: Vec<RecipeNode>,
+    /// New chunks that were not appended.
+    pub(super) rest: Batch,
+    pub(super) foreign: ForeignPacks,
+}
+
 /// Packs of other processes that a write relies on, and up to where.
 #[derive(Default)]
 pub(super) struct ForeignPacks(HashMap<PackId, Found>);
 
 impl ForeignPacks {
+    /// Takes over what another write relies on.
+    pub(super) fn extend(&mut self, other: &Self) {
+        other.0.values().for_each(|found| self.rely_on(found));
+    }
+
     /// Notes that a write relies on a frame.
     pub(super) fn rely_on(&mut self, found: &Found) {
         if found.foreign {
@@ -72,11 +87,6 @@ impl ForeignPacks {
                 *last = found.clone();
             }
         }
-    }
-
-    /// Takes over what another part of the same write relies on.
-    fn join(&mut self, other: &Self) {
-        other.0.values().for_each(|found| self.rely_on(found));
     }
 
     /// Makes what was relied on durable: its own writer may not have synced it yet, or may fail to.
@@ -126,18 +136,24 @@ pub struct ContentWriter {
     foreign: ForeignPacks,
     new_chunk_bytes: u64,
     stored_bytes: u64,
-    active: ActiveWrite,
+    pub(super) active: Arc<ActiveWrite>,
 }
 
 impl ContentWriter {
     pub(super) fn start(live: &Arc<Live>, options: &WriteOptions) -> Result<Self, StoreError> {
         let active = ActiveWrite::begin(live)?;
         live.data.begin_writing()?;
-        Ok(Self {
+        let failures = live.data.failures();
+        Ok(Self::within(&Arc::new(active), options, failures))
+    }
+
+    /// Starts a content within a write that is under way.
+    pub(super) fn within(active: &Arc<ActiveWrite>, options: &WriteOptions, failures: u64) -> Self {
+        Self {
             worker: None,
             options: options.clone(),
-            forecast: Parent::load(live, &options.parents).map(Forecast::new),
-            failures: live.data.failures(),
+            forecast: Parent::load(&active.live, &options.parents).map(Forecast::new),
+            failures,
             hasher: blake3::Hasher::new(),
             len: 0,
             staged: vec![],
@@ -147,8 +163,8 @@ impl ContentWriter {
             foreign: ForeignPacks::default(),
             new_chunk_bytes: 0,
             stored_bytes: 0,
-            active,
-        })
+            active: Arc::clone(active),
+        }
     }
 
     /// Takes the next bytes of the content.
@@ -178,25 +194,46 @@ impl ContentWriter {
     pub fn finish(mut self) -> Result<StoredContent, StoreError> {
         self.active.check_process()?;
         let live = Arc::clone(&self.active.live);
-        let digest = ContentDigest::from_bytes(*self.hasher.finalize().as_bytes());
-        let (recipe, nodes) = if self.len <= MAX_INLINE_LEN as u64 {
-            (Recipe::inline(std::mem::take(&mut self.staged)), vec![])
-        } else {
-            self.cut_staged(Rest::End)?;
+        let (recipe, nodes) = self.end()?;
+        if self.len > MAX_INLINE_LEN as u64 {
             self.flush()?;
             live.data.commit(self.failures)?;
             self.foreign.sync()?;
-            Recipe::of_chunks(digest, CHUNKER_VERSION, std::mem::take(&mut self.chunks))
-        };
+        }
         let (id, was_known) = live.put_recipe(&recipe, &nodes, self.options.level)?;
-        Ok(StoredContent {
-            digest,
+        Ok(self.summary(&recipe, id, was_known))
+    }
+
+    /// Cuts what is left and returns the recipe. Its last chunks may not be appended yet.
+    fn end(&mut self) -> Result<(Recipe, Vec<RecipeNode>), StoreError> {
+        if self.len <= MAX_INLINE_LEN as u64 {
+            return Ok((Recipe::inline(std::mem::take(&mut self.staged)), vec![]));
+        }
+        self.cut_staged(Rest::End)?;
+        let digest = ContentDigest::from_bytes(*self.hasher.finalize().as_bytes());
+        Ok(Recipe::of_chunks(digest, CHUNKER_VERSION, std::mem::take(&mut self.chunks)))
+    }
+
+    /// Ends the content and leaves the rest to a batch: new chunks that fill no frame, durability, the recipe.
+    pub(super) fn end_in_batch(mut self) -> Result<Unfinished, StoreError> {
+        self.active.check_process()?;
+        let (recipe, nodes) = self.end()?;
+        let rest = std::mem::take(&mut self.batch);
+        self.join_worker()?;
+        let foreign = std::mem::take(&mut self.foreign);
+        let stored = self.summary(&recipe, recipe.id(), false);
+        Ok(Unfinished { stored, recipe, nodes, rest, foreign })
+    }
+
+    fn summary(&self, recipe: &Recipe, id: RecipeId, was_known: bool) -> StoredContent {
+        StoredContent {
+            digest: recipe.digest(),
             len: self.len,
             recipe: id,
             new_chunk_bytes: self.new_chunk_bytes,
             stored_bytes: self.stored_bytes,
             was_known,
-        })
+        }
     }
 
     fn cut_staged(&mut self, rest: Rest) -> Result<(), StoreError> {
@@ -221,6 +258,9 @@ impl ContentWriter {
 
     fn add_chunk(&mut self, bytes: &[u8], chunk: ChunkRef) -> Result<(), StoreError> {
         let ChunkRef { id, len, .. } = chunk;
+        if self.chunks.len() == MAX_CONTENT_CHUNKS {
+            return Err(StoreError::TooManyChunks { max: MAX_CONTENT_CHUNKS });
+        }
         self.chunks.push(chunk);
         let expected = self.forecast.as_mut().map_or(0, |forecast| forecast.pass(&chunk));
         if self.pending.contains(&id) {
@@ -289,7 +329,7 @@ impl ContentWriter {
 
     fn take_over(&mut self, encoder: &Encoder) {
         self.stored_bytes += encoder.stored_bytes;
-        self.foreign.join(&encoder.foreign);
+        self.foreign.extend(&encoder.foreign);
     }
 
     fn join_worker(&mut self) -> Result<(), StoreError> {
@@ -351,11 +391,32 @@ impl Encoder {
         let foreign = &mut self.foreign;
         let frames = match &mut self.delta {
             Some(delta) => delta.encode(&self.live, batch, self.level, &mut |found| foreign.rely_on(found))?,
-            None => vec![Frame::chunks_joined(batch.keys.clone(), batch.raw.clone(), self.level)],
+            None => plain_frames(&batch.keys, &batch.raw, self.level),
         };
         self.stored_bytes += frames.iter().map(|frame| frame.header().frame_len()).sum::<u64>();
         self.live.data.append(&frames)
     }
+}
+
+/// Compresses chunks that lean on nothing: one frame, or several where noise lies beside what compresses.
+pub(super) fn plain_frames(keys: &[FrameKey], raw: &[u8], level: i32) -> Vec<Frame> {
+    let mut rest = raw;
+    let frames = split_by_worth(keys, raw).into_iter().map(|run| {
+        let keys = keys.get(run).unwrap_or_default().to_vec();
+        let len = keys.iter().map(|key| key.len as usize).sum();
+        let (raw, after) = rest.split_at(len);
+        rest = after;
+        Frame::chunks_joined(keys, raw.to_vec(), level)
+    });
+    frames.collect()
+}
+
+/// Compresses and appends chunks that lean on nothing.
+pub(super) fn append_batch(live: &Live, batch: &Batch, level: i32) -> Result<u64, StoreError> {
+    let frames = plain_frames(&batch.keys, &batch.raw, level);
+    let len = frames.iter().map(|frame| frame.header().frame_len()).sum();
+    live.data.append(&frames)?;
+    Ok(len)
 }
 
 impl Live {
@@ -367,12 +428,28 @@ impl Live {
         level: i32,
     ) -> Result<(RecipeId, bool), StoreError> {
         let failures = self.meta.failures();
+        self.meta.refresh()?;
+        let (mut foreign, mut frames) = (ForeignPacks::default(), vec![]);
+        let known = self.recipe_frames(recipe, nodes, level, &mut foreign, &mut frames)?;
+        foreign.sync()?;
+        self.meta.append(&frames)?;
+        self.meta.commit(failures)?;
+        Ok((recipe.id(), known))
+    }
+
+    /// Adds the frames of a recipe that is not here yet; `true` if it is, as far as is known since the last refresh.
+    pub(super) fn recipe_frames(
+        &self,
+        recipe: &Recipe,
+        nodes: &[RecipeNode],
+        level: i32,
+        foreign: &mut ForeignPacks,
+        frames: &mut Vec<Frame>,
+    ) -> Result<bool, StoreError> {
         let bytes = recipe.to_bytes();
         let id = RecipeId::of(&bytes);
-        let mut foreign = ForeignPacks::default();
         // A recipe that is here but damaged is written once more.
-        let known = self.recipe(&recipe.digest()).is_ok_and(|(_, known)| known == id);
-        let mut frames = vec![];
+        let known = self.known_recipe(&recipe.digest()).is_ok_and(|(_, known)| known == id);
         for node in nodes {
             let node_bytes = node.to_bytes();
             let node_id = RecipeId::of(&node_bytes);
@@ -392,9 +469,6 @@ impl Live {
             let alias = [*recipe.digest().as_bytes()];
             frames.push(Frame::object(ObjectKind::RECIPE.to_byte(), *id.as_bytes(), &alias, bytes, level));
         }
-        foreign.sync()?;
-        self.meta.append(&frames)?;
-        self.meta.commit(failures)?;
-        Ok((id, known))
+        Ok(known)
     }
 }

@@ -5,6 +5,7 @@
 //! packs/data/<ULID>.pack      sealed; .open while one process appends to it under a lock
 //! packs/meta/<ULID>.pack      recipes and other objects
 //! index/{data,meta}/*.seg     sorted keys of sealed packs; derived
+//! damaged/                    notes about frames that did not verify; derived
 //! locks/                      store.lock: writers share, gc excludes; index.lock: one merge at a time
 //! ```
 //!
@@ -17,11 +18,13 @@
 
 mod anchors;
 mod appender;
+mod batch;
 mod chunker;
 mod delta;
 mod error;
 mod ingest;
 mod layout;
+mod notes;
 mod objects;
 mod parent;
 mod reader;
@@ -36,6 +39,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+pub use batch::ContentBatch;
 pub use chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Rest, next_cut};
 pub use error::StoreError;
 pub use ingest::{ContentWriter, StoredContent, WriteOptions};

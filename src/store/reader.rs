@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::objects::ObjectKind;
-use super::shelf::{Found, Search};
+use super::shelf::{Found, Search, Wanted};
 use super::{Live, StoreError};
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::FormatError;
 use crate::format::pack::{Check, FrameHeader, FrameKind, MAX_DELTA_DEPTH};
 use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode, TreeChild};
@@ -63,19 +64,12 @@ impl FrameCache {
 impl Live {
     /// Reads the recipe of a content.
     pub(super) fn recipe(&self, digest: &ContentDigest) -> Result<(Recipe, RecipeId), StoreError> {
-        let search = self.meta.find_fresh(digest.as_bytes())?;
-        let damaged = |source| StoreError::RecipeDamaged { digest: *digest, source };
-        let decode = |found: &Found| {
-            let bytes = found.read()?.decode(Check::Payload).map_err(damaged)?;
-            let recipe = Recipe::from_bytes(&bytes).map_err(damaged)?;
-            let id = RecipeId::of(&bytes);
-            let named = found.header.keys().first().is_some_and(|key| key.id == *id.as_bytes());
-            if !named || recipe.digest() != *digest {
-                return Err(damaged(FormatError::malformed("recipe", "it is not the one it is found as")));
-            }
-            Ok((recipe, id))
-        };
-        first_sound(search, ObjectKind::RECIPE, decode).unwrap_or(Err(StoreError::UnknownContent { digest: *digest }))
+        read_recipe(digest, self.meta.find_fresh(digest.as_bytes())?)
+    }
+
+    /// As [`Live::recipe`], as far as is known since the last refresh.
+    pub(super) fn known_recipe(&self, digest: &ContentDigest) -> Result<(Recipe, RecipeId), StoreError> {
+        read_recipe(digest, self.meta.find(digest.as_bytes(), Wanted::All)?)
     }
 
     /// Reads a node of a recipe tree.
@@ -92,6 +86,13 @@ impl Live {
         };
         let missing = StoreError::RecipeNodeMissing { digest: *digest, node: child.node };
         first_sound(search, ObjectKind::RECIPE_NODE, decode).unwrap_or(Err(missing))
+    }
+
+    /// Makes sure that nothing new relies on a frame of a data pack whose bytes are wrong.
+    pub(super) fn note_fault(&self, found: &Found, error: &StoreError) {
+        if error.kind() == ErrorKind::Damaged {
+            self.data.note_damage((found.pack, found.offset));
+        }
     }
 
     /// Reads a chunk and checks it against its id, trying every place that it has.
@@ -112,7 +113,10 @@ impl Live {
         for found in search.found.iter().filter(|found| found.header.delta_depth() < depth) {
             match self.read_chunk(found, id, cache) {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => fault = Some(error),
+                Err(error) => {
+                    self.note_fault(found, &error);
+                    fault = Some(error);
+                }
             }
         }
         Err(fault.unwrap_or(StoreError::ChunkMissing { chunk: *id }))
@@ -150,6 +154,21 @@ impl Live {
         }
         Ok(bytes)
     }
+}
+
+fn read_recipe(digest: &ContentDigest, search: Search) -> Result<(Recipe, RecipeId), StoreError> {
+    let damaged = |source| StoreError::RecipeDamaged { digest: *digest, source };
+    let decode = |found: &Found| {
+        let bytes = found.read()?.decode(Check::Payload).map_err(damaged)?;
+        let recipe = Recipe::from_bytes(&bytes).map_err(damaged)?;
+        let id = RecipeId::of(&bytes);
+        let named = found.header.keys().first().is_some_and(|key| key.id == *id.as_bytes());
+        if !named || recipe.digest() != *digest {
+            return Err(damaged(FormatError::malformed("recipe", "it is not the one it is found as")));
+        }
+        Ok((recipe, id))
+    };
+    first_sound(search, ObjectKind::RECIPE, decode).unwrap_or(Err(StoreError::UnknownContent { digest: *digest }))
 }
 
 /// Returns the first place of a kind that decodes, else the last fault met; `None` if there is no place at all.

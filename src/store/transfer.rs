@@ -6,6 +6,7 @@ use super::ingest::ForeignPacks;
 use super::reader::FrameCache;
 use super::shelf::{Found, Wanted};
 use super::{ActiveWrite, Live, Store, StoreError, WriteOptions};
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::pack::{Check, Frame, FrameKind};
 use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode};
 use crate::id::{ChunkId, ContentDigest, RecipeId};
@@ -53,12 +54,45 @@ impl Store {
         Ok(bytes.as_slice().to_vec())
     }
 
-    /// Returns whether a pack names a chunk. Its bytes are not looked at.
+    /// Takes over what processes that died left, as every write does first. A torn tail that is cut then may hold chunks
+    /// of which [`Store::is_complete`] says before that they are here.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] or [`StoreError::Io`].
+    pub fn settle(&self) -> Result<(), StoreError> {
+        let live = self.live();
+        let _active = ActiveWrite::begin(live)?;
+        live.data.begin_writing()?;
+        live.meta.begin_writing()
+    }
+
+    /// Returns whether a content can be rebuilt from what is here, as far as is known: its recipe is sound, and every
+    /// chunk is in a frame that nobody found damaged. The bytes of chunks are not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn is_complete(&self, digest: &ContentDigest) -> Result<bool, StoreError> {
+        match self.chunks_of(digest) {
+            Ok(chunks) => {
+                for chunk in chunks {
+                    if !self.has_chunk(&chunk.id)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Err(StoreError::UnknownContent { .. }) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether a pack names a chunk in a frame that nobody found damaged. Its bytes are not looked at.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn has_chunk(&self, id: &ChunkId) -> Result<bool, StoreError> {
-        Ok(!self.live().data.find_fresh(id.as_bytes())?.found.is_empty())
+        self.live().data.has(id.as_bytes())
     }
 
     /// Returns the frame that holds a chunk, for copying it elsewhere: as stored, its payload checksum holds, or
@@ -73,7 +107,10 @@ impl Store {
         for found in &search.found {
             match live.frame_alone(found) {
                 Ok(frame) => return Ok(frame),
-                Err(error) => fault = error,
+                Err(error) => {
+                    self.live().note_fault(found, &error);
+                    fault = error;
+                }
             }
         }
         Err(fault)

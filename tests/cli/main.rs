@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_input;
+mod branches;
 mod cat;
 mod export;
 mod get;
@@ -12,6 +13,7 @@ mod git_flows;
 mod help;
 mod hook;
 mod init;
+mod late_bindings;
 mod ls;
 mod params_hash;
 mod push;

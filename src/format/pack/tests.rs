@@ -32,7 +32,7 @@ fn scan_bytes(bytes: &[u8], depth: ScanDepth) -> Scan {
         let from = usize::try_from(offset).unwrap();
         Ok::<_, std::convert::Infallible>(bytes[from..from + len].to_vec())
     };
-    scan(PACK_HEADER_LEN as u64, bytes.len() as u64, depth, read).unwrap()
+    scan(ScanStart::FIRST, bytes.len() as u64, depth, read).unwrap()
 }
 
 fn seal(mut body: Vec<u8>) -> Vec<u8> {
@@ -207,6 +207,42 @@ fn a_torn_payload_under_the_last_marker_takes_the_marker_with_it() {
     let found = scan_bytes(&body, ScanDepth::TailPayloads);
     assert_eq!((found.frames.len(), found.sequence, found.end), (1, 1, found.durable_end));
     assert_eq!(scan_bytes(&body, ScanDepth::Headers).frames.len(), 2);
+}
+
+#[test]
+fn one_bad_byte_hides_one_frame_and_nothing_behind_it() {
+    let parts: [&[u8]; 4] = [b"one", b"two", b"three", b"four"];
+    let whole = build_body(&parts.iter().flat_map(|part| [Some(chunk_frame(&[part])), None]).collect::<Vec<_>>());
+    let placed = scan_bytes(&whole, ScanDepth::Headers).frames;
+    for at in PACK_HEADER_LEN..whole.len() {
+        let mut body = whole.clone();
+        body[at] ^= 1;
+        for depth in [ScanDepth::Headers, ScanDepth::TailPayloads] {
+            let found = scan_bytes(&body, depth);
+            // What only the last marker vouches for is a torn tail, and so is everything from a bad last marker but one.
+            let sure = placed.iter().filter(|frame| {
+                let end = frame.offset + frame.header.frame_len();
+                end <= at as u64 || (frame.offset > at as u64 && at < usize::try_from(placed[2].offset).unwrap())
+            });
+            for frame in sure.filter(|frame| frame.offset < placed[3].offset) {
+                assert!(found.frames.contains(frame), "byte {at} hides the frame at {}", frame.offset);
+            }
+            assert!(found.frames.iter().all(|frame| placed.contains(frame)), "byte {at}");
+            assert!(found.gaps.iter().all(|gap| gap.contains(&(at as u64))), "byte {at}: {:?}", found.gaps);
+        }
+    }
+}
+
+#[test]
+fn a_hole_in_the_tail_of_the_last_commit_is_torn_and_no_gap() {
+    let frames =
+        [Some(chunk_frame(&[b"one"])), None, Some(chunk_frame(&[b"two"])), Some(chunk_frame(&[b"three"])), None];
+    let whole = build_body(&frames);
+    let placed = scan_bytes(&whole, ScanDepth::Headers).frames;
+    let mut body = whole.clone();
+    body[usize::try_from(placed[1].offset).unwrap() + 5] ^= 1;
+    let found = scan_bytes(&body, ScanDepth::Headers);
+    assert_eq!((found.frames.len(), found.sequence, found.gaps.len()), (1, 1, 0));
 }
 
 #[test]
