@@ -105,7 +105,7 @@ class Frame:
         if self.bases:
             must(self.kind == CHUNKS and self.codec == ZSTD, "a delta must be of chunks and zstd")
             must(self.pack.version >= 2, "a delta in a pack of version 1")
-            must(sum(length for _, _, length in self.bases) <= 2 << 20, "base spans are too long")
+            must(sum(length for _, _, length in self.bases) <= 4 << 20, "base spans are too long")
 
     @property
     def length(self):
@@ -291,13 +291,17 @@ class Store:
         return plain[offset : offset + length]
 
     def chunk(self, key, below=MAX_DEPTH + 1):
-        """A chunk's bytes, verified, out of the shallowest frame that holds it."""
+        """A chunk's bytes, verified, out of the shallowest frame that holds them; a damaged frame may have a healed twin."""
         places = [place for place in self.chunks.get(key, []) if place[0].depth < below]
-        must(places, f"chunk {key.hex()} is in no pack")
-        frame, start, length = min(places, key=lambda place: place[0].depth)
-        plain = self.decode(frame)[start : start + length]
-        must(derived("onenb chunk v1", plain) == key, f"chunk {key.hex()} holds other bytes")
-        return plain
+        damage = Damaged(f"chunk {key.hex()} is in no pack")
+        for frame, start, length in sorted(places, key=lambda place: place[0].depth):
+            try:
+                plain = self.decode(frame)[start : start + length]
+                must(derived("onenb chunk v1", plain) == key, f"chunk {key.hex()} holds other bytes")
+                return plain
+            except Damaged as error:
+                damage = error
+        raise damage
 
     def object(self, frame):
         """An object's bytes, verified against its identity."""
