@@ -5,8 +5,10 @@
 mod support;
 
 mod bad_input;
+mod batch;
 mod branches;
 mod cat;
+mod directory;
 mod export;
 mod get;
 mod git_flows;
