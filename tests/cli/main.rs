@@ -10,6 +10,7 @@ mod cat;
 mod export;
 mod get;
 mod git_flows;
+mod git_table;
 mod help;
 mod hook;
 mod init;
