@@ -25,6 +25,7 @@ mod hook;
 mod hooks;
 mod init;
 mod input;
+mod is_ancestor;
 mod json;
 mod json_git;
 mod log;

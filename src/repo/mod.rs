@@ -6,6 +6,7 @@
 //! - Nothing here prints or reads the environment: front ends hand in an [`Environment`].
 
 mod addnb;
+mod ancestry;
 mod batch;
 mod bind;
 mod branches;

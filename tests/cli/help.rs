@@ -56,7 +56,7 @@ fn the_help_is_this() {
     shell reads ? and &.
 
     Plumbing, for scripts: hash-object, write-object, cat-object, ls-chunks, show-pack, verify-pack,
-    params-hash, hook.
+    params-hash, is-ancestor, hook.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not authorised, 5 damaged data, 130
     interrupted.

@@ -12,6 +12,7 @@ mod directory;
 mod export;
 mod get;
 mod git_flows;
+mod git_table;
 mod help;
 mod hook;
 mod init;
