@@ -6,7 +6,7 @@ DATA := python/onenb.data/scripts
 # Real data for slow tests and benches, which skip what needs it where it is absent.
 ONENB_CORPUS ?= $(abspath ../shared/data)
 DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
-TEST_PACKAGES := $(DEMO_PACKAGES) duckdb h5py openpyxl polars pytest ruff
+TEST_PACKAGES := $(DEMO_PACKAGES) blake3 duckdb h5py openpyxl polars pytest ruff zstandard
 
 .PHONY: demo test test-rust test-python test-slow bench docs install venv wheel
 
@@ -24,7 +24,7 @@ test-rust:
 
 test-python: $(VENV)/.test install
 	$(VENV)/bin/ruff check python
-	$(VENV)/bin/ruff check --isolated --line-length 120 --select E,F,W demo
+	$(VENV)/bin/ruff check --isolated --line-length 120 --select E,F,W demo tests/*.py bench
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -q python/tests
 
 # Acceptance runs that take minutes: many processes, kills, large streams, real version sets.

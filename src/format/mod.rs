@@ -17,6 +17,7 @@ pub mod remote_log;
 pub mod run;
 pub mod snapshot;
 pub mod spec;
+pub mod table;
 pub mod tables;
 
 use thiserror::Error;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::export::{ExportWriter, check_is_file, record_of};
-use super::facts::now_unix;
+use super::facts::now_us;
 use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use super::{Repo, STORE_DIR};
@@ -111,7 +111,7 @@ impl Repo {
                 worktree: self.git().worktree_id(),
                 script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
                 record: record.clone(),
-                time_unix: now_unix(),
+                time_us: now_us(),
             };
             pending.push((ObjectKind::PENDING, entry.to_bytes()));
             files.push((path, bytes));

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use super::Repo;
 use super::batch::ExportBatch;
-use super::facts::now_unix;
+use super::facts::now_us;
 use super::read::ExportReader;
 use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::Pending;
-use crate::format::record::{ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
+use crate::format::record::{ExportKey, ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
 use crate::format::run::{RECEIPT_VERSION, Receipt};
 use crate::fs;
 use crate::id::{CodeIdentity, ContentDigest};
@@ -41,8 +41,19 @@ impl Repo {
         }
         self.check_name_is_unique(&options.name)?;
         check_is_file(&options)?;
-        let content = self.store()?.writer(&WriteOptions::default())?;
+        let parents = self.earlier_versions(&options);
+        let content = self.store()?.writer(&WriteOptions { parents, ..WriteOptions::default() })?;
         Ok(ExportWriter { repo: self.clone(), options, content, batch: None })
+    }
+
+    /// Returns contents that the new one is likely to resemble, the likeliest first: the export as it is now, else the
+    /// newest of its other parameter sets. Nothing that cannot be read matters here.
+    fn earlier_versions(&self, options: &ExportOptions) -> Vec<ContentDigest> {
+        let key = ExportKey { name: options.name.clone(), params_hash: options.params.hash() };
+        if let Some(record) = self.working_record(&key).unwrap_or_default() {
+            return vec![record.digest];
+        }
+        self.newest_sibling(&key).map(|record| record.digest).into_iter().collect()
     }
 
     /// Exports a small value, which is kept inline in the record, the receipt and the store.
@@ -63,8 +74,8 @@ impl Repo {
     /// Returns the newest tag or commit that has the identical content for the record's key.
     fn unchanged_since(&self, record: &ExportRecord) -> Result<Option<String>> {
         let Some(head) = self.git().head()? else { return Ok(None) };
-        let snapshot = self.snapshot(head)?;
-        let Some(bound) = self.view(|view| view.entry(snapshot, &record.key()))? else { return Ok(None) };
+        let key = record.key();
+        let Some(bound) = self.at_commit(head, |view, snapshot| view.entry(snapshot, &key))? else { return Ok(None) };
         if bound.record.digest != record.digest {
             return Ok(None);
         }
@@ -157,7 +168,7 @@ impl Repo {
                 worktree: self.git().worktree_id(),
                 script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
                 record: record.clone(),
-                time_unix: now_unix(),
+                time_us: now_us(),
             };
             self.remember(&[(ObjectKind::PENDING, pending.to_bytes())])?;
             self.write_record(&record)?;

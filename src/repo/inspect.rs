@@ -119,6 +119,10 @@ fn row_of(offset: u64, header: &FrameHeader) -> FrameRow {
 
 fn check_frame(header: &FrameHeader, payload: &[u8]) -> Result<(), String> {
     let frame = Frame::from_parts(header.clone(), payload.to_vec()).map_err(|error| error.to_string())?;
+    if header.delta_depth() > 0 {
+        // What it leans on lies in other packs; a check of the whole store decodes it.
+        return Ok(());
+    }
     frame.decode(Check::Chunks).map(drop).map_err(|error| error.to_string())
 }
 

@@ -6,8 +6,13 @@
 //! - Nothing here prints or reads the environment: front ends hand in an [`Environment`].
 
 mod addnb;
+mod ancestry;
 mod batch;
 mod bind;
+mod branches;
+mod carry;
+mod conflicts;
+mod diff;
 mod directory;
 mod export;
 mod facts;

@@ -11,6 +11,9 @@ use crate::format::name::{ExportName, decode_component};
 use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::fs;
 
+/// Parameter sets of an export that are looked at for one that a new set may resemble.
+const MAX_SIBLINGS: usize = 64;
+
 /// The record files of a work tree, read afresh.
 #[derive(Debug, Default)]
 pub(super) struct Working {
@@ -57,6 +60,16 @@ impl Repo {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.context(format!("could not read `{}`", key.record_path()))),
         }
+    }
+
+    /// Reads the newest of some records that have the same name and other parameters; `None` if none can be read.
+    pub(super) fn newest_sibling(&self, key: &ExportKey) -> Option<ExportRecord> {
+        let own = self.record_file(key)?;
+        // Thousands of parameter sets must not make each new one slower: a few of them are enough to choose from.
+        let files = std_fs::read_dir(own.parent()?).ok()?.flatten().take(MAX_SIBLINGS).map(|entry| entry.path());
+        let changed = |path: &PathBuf| path.metadata().and_then(|meta| meta.modified()).ok();
+        let newest = files.filter(|path| *path != own).max_by_key(changed)?;
+        read_record(&newest).ok()
     }
 
     /// Publishes a record in the work tree. The content that it names must be durable already.

@@ -8,7 +8,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::ingest::{Batch, ForeignPacks, append_batch};
+use super::delta::Batch;
+use super::ingest::{ForeignPacks, append_batch};
 use super::{ActiveWrite, ContentWriter, Live, Store, StoreError, StoredContent, WriteOptions};
 use crate::format::pack::{FRAME_TARGET_LEN, MAX_FRAME_KEYS};
 use crate::format::recipe::{Recipe, RecipeNode};
@@ -117,7 +118,7 @@ impl ContentBatch {
         self.waiting.clear();
         let rest = std::mem::take(&mut self.rest);
         if !rest.keys.is_empty() {
-            self.stored_bytes += append_batch(&self.active.live, rest, self.options.level)?;
+            self.stored_bytes += append_batch(&self.active.live, &rest, self.options.level)?;
         }
         Ok(())
     }

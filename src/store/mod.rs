@@ -16,14 +16,17 @@
 //! - A store is opened per process. After a fork the child starts afresh and never touches its parent's pack or locks.
 //! - This module knows no exports, notebooks, Git or SQL. Layout: `docs/format/store.md`.
 
+mod anchors;
 mod appender;
 mod batch;
 mod chunker;
+mod delta;
 mod error;
 mod ingest;
 mod layout;
 mod notes;
 mod objects;
+mod parent;
 mod reader;
 mod segment;
 mod shelf;

@@ -10,7 +10,7 @@ use super::shelf::{Found, Search, Wanted};
 use super::{Live, StoreError};
 use crate::error::{Classify as _, ErrorKind};
 use crate::format::FormatError;
-use crate::format::pack::{Check, FrameHeader, FrameKind};
+use crate::format::pack::{Check, FrameHeader, FrameKind, MAX_DELTA_DEPTH};
 use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode, TreeChild};
 use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
 
@@ -102,10 +102,16 @@ impl Live {
         {
             return Ok(bytes);
         }
+        self.chunk_below(id, MAX_DELTA_DEPTH + 1, cache)
+    }
+
+    /// Reads a chunk from a frame of less than some depth. Depths fall from frame to base, so that this comes to an end
+    /// whatever the packs say.
+    fn chunk_below(&self, id: &ChunkId, depth: u8, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
         let search = self.data.find_fresh(id.as_bytes())?;
         let mut fault = search.damage;
-        for found in &search.found {
-            match read_chunk(found, id, cache) {
+        for found in search.found.iter().filter(|found| found.header.delta_depth() < depth) {
+            match self.read_chunk(found, id, cache) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => {
                     self.note_fault(found, &error);
@@ -114,6 +120,39 @@ impl Live {
             }
         }
         Err(fault.unwrap_or(StoreError::ChunkMissing { chunk: *id }))
+    }
+
+    fn read_chunk(&self, found: &Found, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
+        let damaged = |source| StoreError::ChunkDamaged { chunk: *id, source };
+        let frame = found.read()?;
+        let base = self.base_bytes(frame.header(), cache)?;
+        let raw = Arc::new(frame.decode_on(&base, Check::Payload).map_err(damaged)?);
+        let wrong = || damaged(FormatError::malformed("chunk", "its bytes are not what its id says"));
+        let (offset, len) = found.header.find_chunk(id).ok_or_else(wrong)?;
+        let bytes = ChunkBytes { frame: Arc::clone(&raw), range: offset..offset + len };
+        if ChunkId::of(bytes.as_slice()) != *id {
+            return Err(wrong());
+        }
+        cache.keep(found, raw);
+        Ok(bytes)
+    }
+
+    /// Reads what a frame was compressed against, every chunk of it verified; nothing for a frame that stands alone.
+    pub(super) fn base_bytes(&self, header: &FrameHeader, cache: &mut FrameCache) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![];
+        for span in header.bases() {
+            let chunk = match cache.find(&span.chunk).filter(|chunk| ChunkId::of(chunk.as_slice()) == span.chunk) {
+                Some(chunk) => chunk,
+                None => self.chunk_below(&span.chunk, header.delta_depth(), cache)?,
+            };
+            let range = span.offset as usize..span.offset as usize + span.len as usize;
+            let part = chunk.as_slice().get(range).ok_or_else(|| StoreError::ChunkDamaged {
+                chunk: span.chunk,
+                source: FormatError::malformed("chunk", "it is shorter than a frame that leans on it says"),
+            })?;
+            bytes.extend_from_slice(part);
+        }
+        Ok(bytes)
     }
 }
 
@@ -130,19 +169,6 @@ fn read_recipe(digest: &ContentDigest, search: Search) -> Result<(Recipe, Recipe
         Ok((recipe, id))
     };
     first_sound(search, ObjectKind::RECIPE, decode).unwrap_or(Err(StoreError::UnknownContent { digest: *digest }))
-}
-
-fn read_chunk(found: &Found, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
-    let damaged = |source| StoreError::ChunkDamaged { chunk: *id, source };
-    let raw = Arc::new(found.read()?.decode(Check::Payload).map_err(damaged)?);
-    let wrong = || damaged(FormatError::malformed("chunk", "its bytes are not what its id says"));
-    let (offset, len) = found.header.find_chunk(id).ok_or_else(wrong)?;
-    let bytes = ChunkBytes { frame: Arc::clone(&raw), range: offset..offset + len };
-    if ChunkId::of(bytes.as_slice()) != *id {
-        return Err(wrong());
-    }
-    cache.keep(found, raw);
-    Ok(bytes)
 }
 
 /// Returns the first place of a kind that decodes, else the last fault met; `None` if there is no place at all.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+mod delta;
+
 use super::*;
 use crate::error::{Classify as _, ErrorKind};
 use crate::format::pack::{Check, Frame};

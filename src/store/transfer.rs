@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::ingest::ForeignPacks;
 use super::reader::FrameCache;
-use super::shelf::Wanted;
+use super::shelf::{Found, Wanted};
 use super::{ActiveWrite, Live, Store, StoreError, WriteOptions};
 use crate::error::{Classify as _, ErrorKind};
 use crate::format::pack::{Check, Frame, FrameKind};
@@ -95,15 +95,17 @@ impl Store {
         self.live().data.has(id.as_bytes())
     }
 
-    /// Returns the frame that holds a chunk, as stored, for copying it elsewhere. Its payload checksum holds.
+    /// Returns the frame that holds a chunk, for copying it elsewhere: as stored, its payload checksum holds, or
+    /// compressed anew where it leans on other frames.
     ///
     /// # Errors
     /// [`StoreError::ChunkMissing`] or another error of kind `Damaged`.
     pub fn frame_with(&self, id: &ChunkId) -> Result<Frame, StoreError> {
-        let search = self.live().data.find_fresh(id.as_bytes())?;
+        let live = self.live();
+        let search = live.data.find_fresh(id.as_bytes())?;
         let mut fault = search.damage.unwrap_or(StoreError::ChunkMissing { chunk: *id });
         for found in &search.found {
-            match found.read() {
+            match live.frame_alone(found) {
                 Ok(frame) => return Ok(frame),
                 Err(error) => {
                     self.live().note_fault(found, &error);
@@ -126,12 +128,17 @@ impl Store {
         live.data.begin_writing()?;
         let mut foreign = ForeignPacks::default();
         let mut inserted = Inserted::default();
+        let mut cache = FrameCache::default();
         for frame in frames {
             if frame.header().kind() != FrameKind::Chunks {
                 let source = crate::format::FormatError::malformed("frame", "it holds no chunks");
                 return Err(StoreError::Refused { source });
             }
-            frame.decode(Check::Chunks).map_err(|source| StoreError::Refused { source })?;
+            let base = live.base_bytes(frame.header(), &mut cache).map_err(|_| {
+                let reason = "it leans on chunks that are not here";
+                StoreError::Refused { source: crate::format::FormatError::malformed("frame", reason) }
+            })?;
+            frame.decode_on(&base, Check::Chunks).map_err(|source| StoreError::Refused { source })?;
             if live.brings_new_chunk(&frame, &mut foreign)? {
                 inserted.frames += 1;
                 inserted.stored_bytes += frame.header().frame_len();
@@ -201,6 +208,18 @@ impl Live {
             }
             _ => Ok(vec![]),
         }
+    }
+
+    fn frame_alone(&self, found: &Found) -> Result<Frame, StoreError> {
+        let frame = found.read()?;
+        if frame.header().bases().is_empty() {
+            return Ok(frame);
+        }
+        let (pack, offset) = (found.pack, found.offset);
+        let base = self.base_bytes(frame.header(), &mut FrameCache::default())?;
+        let raw = frame.decode_on(&base, Check::Chunks);
+        let raw = raw.map_err(|source| StoreError::PackDamaged { pack, offset, source })?;
+        Ok(Frame::chunks_joined(frame.header().keys().to_vec(), raw, WriteOptions::default().level))
     }
 
     fn brings_new_chunk(&self, frame: &Frame, foreign: &mut ForeignPacks) -> Result<bool, StoreError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::layout::Stage;
 use super::notes::FramePosition;
 use super::objects::ObjectKind;
-use super::reader::ContentReader;
+use super::reader::{ContentReader, FrameCache};
 use super::shelf::{open_pack, read_footer, read_frame, read_pack_header, read_trailer, scan_file};
 use super::{Live, Store, StoreError};
 use crate::format::pack::{Check, FrameKind, PACK_HEADER_LEN, PackClass, PlacedHeader, ScanDepth};
@@ -55,6 +55,8 @@ pub struct StoreStats {
     pub unique_bytes: u64,
     /// Length of all packs on disk.
     pub stored_bytes: u64,
+    /// What delta frames are smaller than their chunks, compression included.
+    pub delta_saved_bytes: u64,
     /// Packs, of both classes.
     pub packs: u64,
     /// Different chunks.
@@ -78,6 +80,8 @@ struct Survey {
     /// Frames of chunks that hold what they say, and those that do not.
     sound_frames: HashSet<FramePosition>,
     broken_frames: Vec<FramePosition>,
+    /// Frames that others lean on.
+    cache: FrameCache,
 }
 
 impl Survey {
@@ -108,7 +112,7 @@ impl Store {
         for (class, pack, len) in &packs {
             // Opened one at a time: there may be more packs than a process may open files.
             if let Some((file, stage)) = open_pack(&live.layout, *class, *pack)? {
-                Live::survey_pack(*pack, &file, stage, &mut survey)?;
+                live.survey_pack(*pack, &file, stage, &mut survey)?;
             }
             done += len;
             progress(done, total);
@@ -150,6 +154,10 @@ impl Store {
                     (PackClass::Data, FrameKind::Chunks) => {
                         let fresh = placed.header.keys().iter().filter(|key| chunks.insert(key.id));
                         stats.unique_bytes += fresh.map(|key| u64::from(key.len)).sum::<u64>();
+                        if placed.header.delta_depth() > 0 {
+                            let raw_len = u64::from(placed.header.raw_len());
+                            stats.delta_saved_bytes += raw_len.saturating_sub(placed.header.frame_len());
+                        }
                     }
                     (PackClass::Meta, FrameKind::Object(kind)) if kind == ObjectKind::RECIPE.to_byte() => {
                         let frame = read_frame(&file, pack, placed.offset, placed.header);
@@ -191,7 +199,7 @@ impl Live {
         Ok(packs)
     }
 
-    fn survey_pack(pack: PackId, file: &File, stage: Stage, survey: &mut Survey) -> Result<(), StoreError> {
+    fn survey_pack(&self, pack: PackId, file: &File, stage: Stage, survey: &mut Survey) -> Result<(), StoreError> {
         survey.report.packs += 1;
         if let Err(error) = only_damage(read_pack_header(file, pack).map(drop))? {
             survey.damage(format!("pack {pack}"), pack, &error);
@@ -209,12 +217,48 @@ impl Live {
         let faults = survey.report.damaged.len() + survey.broken_objects.len();
         for placed in frames {
             survey.report.frames += 1;
-            check_frame(file, pack, &placed, survey)?;
+            self.check_frame(file, pack, &placed, survey)?;
         }
         // Frames account for nearly every byte; the digest also covers markers. One report per fault is enough.
         let more = survey.report.damaged.len() + survey.broken_objects.len();
         if sealed && more == faults && survey.broken.values().all(|(at, _)| *at != pack) {
             check_body(file, pack, survey)?;
+        }
+        Ok(())
+    }
+
+    fn check_frame(
+        &self,
+        file: &File,
+        pack: PackId,
+        placed: &PlacedHeader,
+        survey: &mut Survey,
+    ) -> Result<(), StoreError> {
+        let mut header = vec![0; placed.header.encoded_len()];
+        let same = read_exact_at(file, &mut header, placed.offset).is_ok() && header == placed.header.to_bytes();
+        let frame = only_damage(read_frame(file, pack, placed.offset, placed.header.clone()))?;
+        let base = only_damage(self.base_bytes(&placed.header, &mut survey.cache))?;
+        let raw = frame.map_err(|error| reason_of(&error)).and_then(|frame| {
+            if !same {
+                return Err("its header differs from the directory".to_owned());
+            }
+            let base = base.map_err(|error| format!("what it leans on cannot be read: {error}"))?;
+            frame.decode_on(&base, Check::Chunks).map_err(|error| error.to_string())
+        });
+        let position = (pack, placed.offset);
+        match (placed.header.kind(), raw) {
+            (FrameKind::Chunks, Ok(_)) => {
+                survey.sound_frames.insert(position);
+                survey.sound.extend(placed.header.keys().iter().map(|key| ChunkId::from_bytes(key.id)));
+            }
+            (FrameKind::Chunks, Err(reason)) => {
+                survey.broken_frames.push(position);
+                for key in placed.header.keys() {
+                    survey.broken.insert(key.id, (pack, reason.clone()));
+                }
+            }
+            (FrameKind::Object(kind), raw) => check_object(kind, raw, pack, placed, survey),
+            (FrameKind::Marker, _) => {}
         }
         Ok(())
     }
@@ -310,34 +354,6 @@ fn only_damage<T>(result: Result<T, StoreError>) -> Result<Result<T, StoreError>
         Err(error @ StoreError::Io { .. }) => Err(error),
         other => Ok(other),
     }
-}
-
-fn check_frame(file: &File, pack: PackId, placed: &PlacedHeader, survey: &mut Survey) -> Result<(), StoreError> {
-    let mut header = vec![0; placed.header.encoded_len()];
-    let same = read_exact_at(file, &mut header, placed.offset).is_ok() && header == placed.header.to_bytes();
-    let frame = only_damage(read_frame(file, pack, placed.offset, placed.header.clone()))?;
-    let raw = frame.map_err(|error| reason_of(&error)).and_then(|frame| {
-        if !same {
-            return Err("its header differs from the directory".to_owned());
-        }
-        frame.decode(Check::Chunks).map_err(|error| error.to_string())
-    });
-    let position = (pack, placed.offset);
-    match (placed.header.kind(), raw) {
-        (FrameKind::Chunks, Ok(_)) => {
-            survey.sound_frames.insert(position);
-            survey.sound.extend(placed.header.keys().iter().map(|key| ChunkId::from_bytes(key.id)));
-        }
-        (FrameKind::Chunks, Err(reason)) => {
-            survey.broken_frames.push(position);
-            for key in placed.header.keys() {
-                survey.broken.insert(key.id, (pack, reason.clone()));
-            }
-        }
-        (FrameKind::Object(kind), raw) => check_object(kind, raw, pack, placed, survey),
-        (FrameKind::Marker, _) => {}
-    }
-    Ok(())
 }
 
 fn check_object(kind: u8, raw: Result<Vec<u8>, String>, pack: PackId, placed: &PlacedHeader, survey: &mut Survey) {

@@ -23,11 +23,13 @@ fn the_help_is_this() {
       show         Show what is known of an export: content, producer, inputs
       resolve      Print commit and content digest of an export
       log          List recorded runs, newest first
+      diff         List the exports that two revisions have otherwise, with sizes and shared bytes
       status       Show what is not committed, tagged or pushed, and the next commands
       deps         Show what an export was made from, and what changed since
       rm           Remove an export's record and stage that
       bind         Bind an export or a file to a commit afterwards
       unbind       Take an export away from a commit afterwards
+      take         End a merge conflict of an export by taking one side's version
       verify       Read all data back and report damage
       stats        Show how much is stored, and what deduplication and compression saved
       reindex      Rebuild the catalog from Git and the packs
@@ -54,7 +56,7 @@ fn the_help_is_this() {
     shell reads ? and &.
 
     Plumbing, for scripts: hash-object, write-object, cat-object, ls-chunks, show-pack, verify-pack,
-    params-hash, hook.
+    params-hash, is-ancestor, hook.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not authorised, 5 damaged data, 130
     interrupted.

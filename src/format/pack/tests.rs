@@ -83,7 +83,8 @@ fn packs_of_the_future_are_refused_by_name() {
         bytes[48..].copy_from_slice(&checksum);
         PackHeader::from_bytes(&bytes)
     };
-    assert!(matches!(reseal(&|bytes| bytes[8] = 2), Err(FormatError::TooNew { found: 2, .. })));
+    assert!(matches!(reseal(&|bytes| bytes[8] = 3), Err(FormatError::TooNew { found: 3, .. })));
+    assert!(reseal(&|bytes| bytes[8] = 1).is_ok());
     assert!(matches!(reseal(&|bytes| bytes[16] = 1), Err(FormatError::Unsupported { .. })));
     assert!(matches!(reseal(&|bytes| bytes[12] = 9), Err(FormatError::Malformed { .. })));
 }
@@ -126,6 +127,61 @@ fn a_frame_with_an_unknown_filter_is_listed_and_copied_but_not_decoded() {
     let frame = Frame::decode_prefix(&bytes).unwrap();
     assert_eq!(frame.to_bytes(), bytes);
     assert!(matches!(frame.decode(Check::Payload), Err(FormatError::Unsupported { .. })));
+}
+
+#[test]
+fn arrays_are_shuffled_and_come_back() {
+    let raw: Vec<u8> = (0..40_000).flat_map(|step| (20.0 + f64::from(step % 977) / 61.0).to_le_bytes()).collect();
+    let frame = chunk_frame(&[&raw[..100_001], &raw[100_001..]]);
+    let plain = zstd::bulk::compress(&raw, 3).unwrap();
+    assert!(frame.payload().len() * 10 < plain.len() * 9, "{} against {}", frame.payload().len(), plain.len());
+    assert_eq!(frame.to_bytes()[6..8], [1, 8]);
+    assert_eq!(Frame::decode_prefix(&frame.to_bytes()).unwrap().decode(Check::Chunks).unwrap(), raw);
+}
+
+fn delta_frame() -> (Frame, Vec<u8>) {
+    let base: Vec<u8> = (0..20_000_u32).flat_map(|number| (number * number).to_le_bytes()).collect();
+    let raw = [&base[..30_000], b"new", &base[30_000..]].concat();
+    let span = |offset: usize, len: usize| BaseSpan {
+        chunk: ChunkId::of(&base),
+        offset: u32::try_from(offset).unwrap(),
+        len: u32::try_from(len).unwrap(),
+    };
+    let spans = vec![span(0, 50_000), span(50_000, 30_000)];
+    let keys = [FrameKey { id: *ChunkId::of(&raw).as_bytes(), len: 80_003 }];
+    let base = DeltaBase { spans, bytes: base, depth: 4 };
+    (Frame::chunks_against(&keys, &raw, &base, 3).unwrap(), base.bytes)
+}
+
+#[test]
+fn a_delta_frame_decodes_on_its_base_only() {
+    let (frame, base) = delta_frame();
+    assert!(frame.header().stored_len() < 1000, "{} bytes", frame.header().stored_len());
+    let back = Frame::decode_prefix(&frame.to_bytes()).unwrap();
+    assert_eq!((back.header().delta_depth(), back.header().bases().len()), (4, 2));
+    let raw = back.decode_on(&base, Check::Chunks).unwrap();
+    assert_eq!((raw.len(), &raw[30_000..30_003]), (80_003, &b"new"[..]));
+    assert!(matches!(back.decode(Check::Chunks), Err(FormatError::Unsupported { .. })));
+    let mut other = base;
+    other[70] ^= 1;
+    assert!(matches!(back.decode_on(&other, Check::Chunks), Err(FormatError::Malformed { .. })));
+}
+
+#[test]
+fn impossible_bases_are_refused() {
+    let reseal = |at: usize, value: u8| {
+        let mut bytes = delta_frame().0.to_bytes();
+        bytes[at] = value;
+        let checksum = checksum16(&[&bytes[..48], &bytes[64..64 + 36 + 80]]);
+        bytes[48..64].copy_from_slice(&checksum);
+        FrameHeader::decode(&bytes)
+    };
+    let (depth, codec, span_len) = (12, 5, 64 + 36 + 36);
+    assert!(reseal(depth, 4).is_ok());
+    assert!(matches!(reseal(depth, 0), Err(FormatError::Malformed { .. })));
+    assert!(matches!(reseal(depth, 5), Err(FormatError::Malformed { .. })));
+    assert!(matches!(reseal(codec, 0), Err(FormatError::Malformed { .. })));
+    assert!(matches!(reseal(span_len + 3, 0xff), Err(FormatError::Malformed { .. })));
 }
 
 #[test]
