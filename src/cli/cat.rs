@@ -13,7 +13,6 @@ use crate::{ExportReader, Progress};
 
 const EXAMPLES: &str = "\
 Examples:
-  onenb cat v1:Sales
   onenb cat 'v1:Report?year=2023&foo=bar' > report.csv
   onenb cat v1:Sales --range 0-99
   onenb cat v1:Model --member weights/0.bin > 0.bin";

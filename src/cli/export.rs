@@ -17,11 +17,9 @@ use crate::{ExportOptions, ExportOutcome, Progress};
 
 const EXAMPLES: &str = "\
 Examples:
-  onenb export Sales sales.csv
   onenb export Report report.parquet -p year=2023 -p foo=bar
   onenb export Model checkpoints/last
-  onenb export --batch exports.tsv
-  psql -c 'copy sales to stdout csv' | onenb export Sales --suffix .csv";
+  onenb export --batch exports.tsv";
 
 /// Export a file, a directory, or stdin, under a name
 ///

@@ -14,7 +14,6 @@ use crate::{ExportReader, Progress, ResolvedExport, Workspace};
 
 const EXAMPLES: &str = "\
 Examples:
-  onenb get v1:Sales
   onenb get v1:Report -p year=2023 -o report-2023.csv
   onenb get working:Sales --force
   onenb get v1:Model -o restored";

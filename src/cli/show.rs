@@ -9,7 +9,6 @@ use crate::{MemberRow, ResolvedExport};
 
 const EXAMPLES: &str = "\
 Examples:
-  onenb show v1:Sales
   onenb show working:Report -p year=2023
   onenb show 'myrepo@v1:Report?year=2023' --json
   onenb show v1:Model --members";

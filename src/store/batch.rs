@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::delta::Batch;
-use super::ingest::{ForeignPacks, append_batch};
+use super::ingest::{Encoder, ForeignPacks, Worker};
 use super::{ActiveWrite, ContentWriter, Live, Store, StoreError, StoredContent, WriteOptions};
 use crate::format::pack::{FRAME_TARGET_LEN, MAX_FRAME_KEYS};
 use crate::format::recipe::{Recipe, RecipeNode};
@@ -17,12 +17,14 @@ use crate::id::{ChunkId, ContentDigest};
 
 /// Contents that become durable and visible together.
 pub struct ContentBatch {
+    /// Compresses what is left of the contents, beside the thread that cuts and hashes them.
+    worker: Option<Worker>,
     active: Arc<ActiveWrite>,
     options: WriteOptions,
     data_failures: u64,
     /// New chunks that fill no frame yet.
     rest: Batch,
-    /// The ids of these chunks.
+    /// The ids of these chunks, and of those that the worker has.
     waiting: HashSet<ChunkId>,
     foreign: ForeignPacks,
     recipes: Vec<(Recipe, Vec<RecipeNode>)>,
@@ -40,6 +42,7 @@ impl Store {
         let active = Arc::new(ActiveWrite::begin(live)?);
         live.data.begin_writing()?;
         Ok(ContentBatch {
+            worker: None,
             active,
             options: options.clone(),
             data_failures: live.data.failures(),
@@ -81,8 +84,7 @@ impl ContentBatch {
                 continue;
             }
             if self.rest.raw.len() + bytes.len() > FRAME_TARGET_LEN || self.rest.keys.len() == MAX_FRAME_KEYS {
-                self.append_rest()?;
-                self.waiting.insert(ChunkId::from_bytes(key.id));
+                self.send_rest()?;
             }
             self.rest.keys.push(key);
             self.rest.raw.extend_from_slice(bytes);
@@ -100,7 +102,8 @@ impl ContentBatch {
     /// [`StoreError::Io`], [`StoreError::Unsynced`] or [`StoreError::Forked`]; nothing of the batch is then in the store.
     pub fn commit(mut self) -> Result<u64, StoreError> {
         self.active.check_process()?;
-        self.append_rest()?;
+        self.send_rest()?;
+        self.join_worker()?;
         let live: Arc<Live> = Arc::clone(&self.active.live);
         let failures = live.meta.failures();
         live.meta.begin_writing()?;
@@ -115,12 +118,37 @@ impl ContentBatch {
         Ok(self.stored_bytes)
     }
 
-    fn append_rest(&mut self) -> Result<(), StoreError> {
-        self.waiting.clear();
+    fn send_rest(&mut self) -> Result<(), StoreError> {
         let rest = std::mem::take(&mut self.rest);
-        if !rest.keys.is_empty() {
-            self.stored_bytes += append_batch(&self.active.live, &rest, self.options.level)?;
+        if rest.keys.is_empty() {
+            return Ok(());
+        }
+        if self.worker.is_none() {
+            self.worker = Some(Worker::spawn(Encoder::new(&self.active.live, self.options.level, None))?);
+        }
+        let Some(worker) = &self.worker else { return Ok(()) };
+        worker.forget_appended(&mut self.waiting);
+        if !worker.send(rest) {
+            self.join_worker()?;
+            return Err(StoreError::Unsynced);
         }
         Ok(())
+    }
+
+    fn join_worker(&mut self) -> Result<(), StoreError> {
+        if let Some(worker) = self.worker.take() {
+            let encoder = worker.join()?;
+            self.stored_bytes += encoder.stored_bytes;
+            self.foreign.extend(&encoder.foreign);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ContentBatch {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.abandon(&self.active);
+        }
     }
 }

@@ -104,16 +104,16 @@ impl ForeignPacks {
 }
 
 /// Compresses and appends.
-struct Encoder {
+pub(super) struct Encoder {
     live: Arc<Live>,
     level: i32,
     delta: Option<DeltaSearch>,
-    foreign: ForeignPacks,
-    stored_bytes: u64,
+    pub(super) foreign: ForeignPacks,
+    pub(super) stored_bytes: u64,
 }
 
 /// The thread that compresses and appends.
-struct Worker {
+pub(super) struct Worker {
     batches: SyncSender<Batch>,
     appended: Receiver<Vec<FrameKey>>,
     thread: JoinHandle<Result<Encoder, StoreError>>,
@@ -286,13 +286,8 @@ impl ContentWriter {
     }
 
     fn encoder(&self) -> Encoder {
-        Encoder {
-            live: Arc::clone(&self.active.live),
-            level: self.options.level,
-            delta: self.forecast.as_ref().map(|forecast| DeltaSearch::new(Arc::clone(&forecast.parent))),
-            foreign: ForeignPacks::default(),
-            stored_bytes: 0,
-        }
+        let delta = self.forecast.as_ref().map(|forecast| DeltaSearch::new(Arc::clone(&forecast.parent)));
+        Encoder::new(&self.active.live, self.options.level, delta)
     }
 
     fn send_batch(&mut self) -> Result<(), StoreError> {
@@ -305,11 +300,8 @@ impl ContentWriter {
             self.worker = Some(Worker::spawn(encoder)?);
         }
         let Some(worker) = &mut self.worker else { return Ok(()) };
-        for key in worker.appended.try_iter().flatten() {
-            self.pending.remove(&ChunkId::from_bytes(key.id));
-        }
-        if worker.batches.send(batch).is_err() {
-            // The worker ends early only on an error, which its thread returns.
+        worker.forget_appended(&mut self.pending);
+        if !worker.send(batch) {
             self.join_worker()?;
             return Err(StoreError::Unsynced);
         }
@@ -337,11 +329,8 @@ impl ContentWriter {
     }
 
     fn join_worker(&mut self) -> Result<(), StoreError> {
-        let Some(Worker { batches, thread, .. }) = self.worker.take() else { return Ok(()) };
-        drop(batches);
-        match thread.join() {
-            Ok(encoder) => self.take_over(&encoder?),
-            Err(panic) => std::panic::resume_unwind(panic),
+        if let Some(worker) = self.worker.take() {
+            self.take_over(&worker.join()?);
         }
         Ok(())
     }
@@ -360,17 +349,41 @@ impl Write for ContentWriter {
 
 impl Drop for ContentWriter {
     fn drop(&mut self) {
-        let Some(Worker { batches, thread, .. }) = self.worker.take() else { return };
-        drop(batches);
-        // In a forked child the thread does not exist, and waiting for it would never end.
-        if self.active.check_process().is_ok() {
-            let _ = thread.join();
+        if let Some(worker) = self.worker.take() {
+            worker.abandon(&self.active);
         }
     }
 }
 
 impl Worker {
-    fn spawn(encoder: Encoder) -> Result<Self, StoreError> {
+    /// Hands chunks over; `false` if the worker ended, which it does early only on an error that [`Worker::join`] returns.
+    pub(super) fn send(&self, batch: Batch) -> bool {
+        self.batches.send(batch).is_ok()
+    }
+
+    /// Removes the chunks that the index knows by now.
+    pub(super) fn forget_appended(&self, pending: &mut HashSet<ChunkId>) {
+        for key in self.appended.try_iter().flatten() {
+            pending.remove(&ChunkId::from_bytes(key.id));
+        }
+    }
+
+    /// Waits until all is appended.
+    pub(super) fn join(self) -> Result<Encoder, StoreError> {
+        drop(self.batches);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Waits until the thread has ended, whatever it came to.
+    pub(super) fn abandon(self, active: &ActiveWrite) {
+        drop(self.batches);
+        // In a forked child the thread does not exist, and waiting for it would never end.
+        if active.check_process().is_ok() {
+            let _ = self.thread.join();
+        }
+    }
+
+    pub(super) fn spawn(encoder: Encoder) -> Result<Self, StoreError> {
         let (batches, incoming) = sync_channel(QUEUE_LEN);
         let (outgoing, appended) = channel();
         let thread = std::thread::Builder::new()
@@ -382,6 +395,10 @@ impl Worker {
 }
 
 impl Encoder {
+    pub(super) fn new(live: &Arc<Live>, level: i32, delta: Option<DeltaSearch>) -> Self {
+        Self { live: Arc::clone(live), level, delta, foreign: ForeignPacks::default(), stored_bytes: 0 }
+    }
+
     fn run(mut self, incoming: &Receiver<Batch>, outgoing: &Sender<Vec<FrameKey>>) -> Result<Self, StoreError> {
         for batch in incoming {
             self.append(&batch)?;
@@ -413,14 +430,6 @@ pub(super) fn plain_frames(keys: &[FrameKey], raw: &[u8], level: i32) -> Vec<Fra
         Frame::chunks_joined(keys, raw.to_vec(), level)
     });
     frames.collect()
-}
-
-/// Compresses and appends chunks that lean on nothing.
-pub(super) fn append_batch(live: &Live, batch: &Batch, level: i32) -> Result<u64, StoreError> {
-    let frames = plain_frames(&batch.keys, &batch.raw, level);
-    let len = frames.iter().map(|frame| frame.header().frame_len()).sum();
-    live.data.append(&frames)?;
-    Ok(len)
 }
 
 impl Live {

@@ -118,7 +118,6 @@ fn the_help_of_a_command_is_like_this() {
               Colour the talk on stderr: auto, always or never
 
     Examples:
-      onenb cat v1:Sales
       onenb cat 'v1:Report?year=2023&foo=bar' > report.csv
       onenb cat v1:Sales --range 0-99
       onenb cat v1:Model --member weights/0.bin > 0.bin
