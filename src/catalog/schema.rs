@@ -87,8 +87,12 @@ CREATE TABLE pending (
   object      BLOB NOT NULL,
   record      TEXT NOT NULL,
   script      BLOB,
+  producer    TEXT,
+  settled     INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (worktree, name, params_hash, time_us, object)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_open ON pending (worktree) WHERE settled = 0;
+CREATE INDEX pending_by_producer ON pending (worktree, producer);
 
 CREATE TABLE late_bindings (
   commit_id   BLOB NOT NULL,

@@ -233,8 +233,7 @@ impl Repo {
     fn moved_tag(&self, rev: &str) -> Result<Option<MovedTag>> {
         let Some(local) = self.git().tag_commit(rev)? else { return Ok(None) };
         let Some(storage) = self.storage()? else { return Ok(None) };
-        let pushes = self.facts(|view| view.pushes_of(&storage.url))?;
-        let last = pushes.into_iter().rfind(|push| push.tag == rev);
+        let last = self.facts(|view| view.last_push_of(&storage.url, rev))?;
         Ok(last.filter(|push| push.commit != local).map(|push| MovedTag {
             tag: rev.to_owned(),
             local,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Repo;
 use super::receipts::{HeldRuns, bound_by_receipts};
+use super::snapshot::changed_against_all;
 use super::types::{MovedTag, StaleExport, Status, UncommittedExport};
 use crate::catalog::{Bound, SnapshotNo};
 use crate::error::Result;
@@ -22,7 +23,9 @@ impl Repo {
         let mut problems = self.working()?.problems;
         if let Some(head) = self.git().head()? {
             let info = self.git().commit_info(head)?;
-            for (key, paths) in bound_by_receipts(self.git(), head, &info, &mut HeldRuns::default())?.disputed {
+            let changed = changed_against_all(self.git(), head, &info)?;
+            let receipts = bound_by_receipts(self.git(), head, &info, &changed, &mut HeldRuns::default())?;
+            for (key, paths) in receipts.disputed {
                 problems
                     .push((paths.join(", "), format!("both have a new receipt for `{}`: neither is bound", key.name)));
             }
