@@ -10,7 +10,7 @@ use super::error::{CatalogError, sqlite};
 /// `PRAGMA application_id`: the bytes `1nbC`.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"1nbC");
 /// `PRAGMA user_version`: version of the tables below.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 pub(super) const TABLES: &str = "\
 CREATE TABLE meta (
@@ -89,9 +89,9 @@ CREATE INDEX late_bindings_by_key ON late_bindings (commit_id, name, params_hash
 CREATE TABLE pushes (
   remote    TEXT NOT NULL,
   tag       TEXT NOT NULL,
-  commit_id BLOB NOT NULL,
+  commit_id BLOB,
   time_unix INTEGER NOT NULL,
-  PRIMARY KEY (remote, tag, commit_id, time_unix)
+  PRIMARY KEY (remote, tag)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE branch_starts (

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::str::FromStr;
 
-use super::args::SpecArgs;
+use super::args::{SpecArgs, warn_of_move};
 use super::command::usage;
 use super::errors::{Exit, Failure};
 use super::input;
@@ -40,7 +40,9 @@ pub(super) struct RangeArgs {
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     let resolved = args.spec.resolve(&workspace, ctx)?;
-    args.range.write(workspace.read(&resolved)?, ctx)
+    let reader = workspace.read(&resolved)?;
+    warn_of_move(resolved.noticed(), ctx);
+    args.range.write(reader, ctx)
 }
 
 impl RangeArgs {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::args::SpecArgs;
+use super::args::{SpecArgs, warn_of_move};
 use super::errors::{Exit, Failure};
 use super::json::{Files, WrittenFile, document};
 use super::output::{Context, finish, stdout};
@@ -46,7 +46,11 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let resolved = args.spec.resolve(&workspace, ctx)?;
     let record = &resolved.export.record;
     let name = format!("{}{}", record.name, record.suffix);
-    args.out.write(&name, ctx, || workspace.read(&resolved))
+    args.out.write(&name, ctx, || {
+        let reader = workspace.read(&resolved)?;
+        warn_of_move(resolved.noticed(), ctx);
+        Ok(reader)
+    })
 }
 
 impl OutArgs {

@@ -107,7 +107,8 @@ impl Repo {
         let Some(storage) = self.storage()? else { return Ok(vec![]) };
         let mut tags = Vec::new();
         for (tag, commit) in self.git().tags()? {
-            if !self.facts(|view| view.is_confirmed(&tag, &commit, &storage.url))? && !self.bound_at(commit)?.is_empty()
+            if !self.facts(|view| view.is_confirmed(&tag, &commit, &storage.place()))?
+                && !self.bound_at(commit)?.is_empty()
             {
                 tags.push(tag);
             }
@@ -115,16 +116,15 @@ impl Repo {
         Ok(tags)
     }
 
-    /// Returns the tags that name another commit here than they did when they were pushed.
+    /// Returns the tags that name another commit here than on the remote, as last heard from it.
     fn moved(&self) -> Result<Vec<MovedTag>> {
         let Some(storage) = self.storage()? else { return Ok(vec![]) };
-        let mut latest: BTreeMap<String, CommitId> = BTreeMap::new();
-        for push in self.facts(|view| view.pushes_of(&storage.url))? {
-            latest.insert(push.tag, push.commit);
-        }
+        let pushes = self.facts(|view| view.pushes_of(&storage.place()))?;
+        let there: BTreeMap<String, CommitId> =
+            pushes.into_iter().filter_map(|push| Some((push.tag, push.commit?))).collect();
         let tags = self.git().tags()?;
         let moved = tags.into_iter().filter_map(|(tag, local)| {
-            let remote = *latest.get(&tag)?;
+            let remote = *there.get(&tag)?;
             (remote != local).then_some(MovedTag { tag, local, remote })
         });
         Ok(moved.collect())

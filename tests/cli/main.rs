@@ -16,6 +16,7 @@ mod ls;
 mod params_hash;
 mod push;
 mod reindex;
+mod remotes;
 mod resolve;
 mod rm;
 mod status;
