@@ -291,7 +291,7 @@ class Store:
         return plain[offset : offset + length]
 
     def chunk(self, key, below=MAX_DEPTH + 1):
-        """A chunk's bytes, verified, out of the shallowest frame that holds them; a damaged frame may have a healed twin."""
+        """A chunk's bytes, verified, out of the shallowest sound frame that holds them."""
         places = [place for place in self.chunks.get(key, []) if place[0].depth < below]
         damage = Damaged(f"chunk {key.hex()} is in no pack")
         for frame, start, length in sorted(places, key=lambda place: place[0].depth):
