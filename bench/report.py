@@ -198,7 +198,7 @@ def tables(results, chart):
         f"Versions: {versions}.",
         "",
         "Medians. Times are wall seconds, with CPU seconds (user and system) in brackets. Stored is what the store "
-        "grew by once it held all states; onenb's is all of `.git/onenb`, without the records in Git's own objects. "
+        "grew by once it held all states; of caches none is counted, and of onenb not the records in Git. "
         "Peaks are of one process, and no smaller than the harness's own 15 MB.",
         "",
         f"![bytes stored by each tool]({chart})",

@@ -108,7 +108,7 @@ class Course:
         return measure(command, self.workspace, {**self.environment, "STATE": state, "TIME": str(times)})
 
     def stored(self):
-        return bytes_below(self.workspace / self.tool.store)
+        return sum(bytes_below(self.workspace / store) for store in self.tool.stores)
 
     def run(self):
         """Returns operation → cost."""

@@ -22,7 +22,7 @@ class Tool:
     tidy = None
     before_restore = "true"
     restored_to = "out"
-    store = "store"
+    stores = ("store",)
     environment = {}
 
     def is_here(self):
@@ -36,7 +36,9 @@ class Tool:
 class Onenb(Tool):
     """One export per file under the file's name, then a commit with the records and a tag."""
 
-    name, store = "onenb", ".git/onenb"
+    name = "onenb"
+    # The catalog beside them is a cache, as those that restic and borg keep in the home directory.
+    stores = (".git/onenb/packs", ".git/onenb/index")
 
     def __init__(self, program):
         self.program = os.path.abspath(shutil.which(program) or program)
@@ -61,7 +63,8 @@ class Onenb(Tool):
 
 
 class Git(Tool):
-    name, program, version, setup, store = "git", "git", "git --version", GIT, ".git"
+    name, program, version, setup = "git", "git", "git --version", GIT
+    stores = (".git",)
     ingest = "git add -A data && git commit -qm $STATE --allow-empty && git tag -f $STATE"
     tidy = "git gc -q --prune=now"
     restore = "mkdir out && git --work-tree=out checkout -q -f $STATE -- data"
@@ -96,7 +99,8 @@ class BorgZstd(Borg):
 
 
 class Dvc(Tool):
-    name, program, version, store = "dvc", "dvc", "dvc --version", ".dvc/cache"
+    name, program, version = "dvc", "dvc", "dvc --version"
+    stores = (".dvc/cache",)
     setup = f"{GIT} && dvc init -q && dvc config core.analytics false && git add -A && git commit -qm start"
     ingest = "dvc add -q data && git add -A && git commit -qm $STATE --allow-empty && git tag -f $STATE"
     before_restore = "rm -rf data"
