@@ -14,6 +14,10 @@ use std::path::{Path, PathBuf};
 
 use fs2::FileExt as _;
 
+mod folder;
+
+pub use folder::{FolderFile, PendingFolder, remove_folder};
+
 /// Simulated crashes for tests: after a chosen number of write steps every further step fails.
 pub mod fault {
     use std::io;
@@ -124,6 +128,30 @@ pub fn write_atomic_keeping_mode(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     fs::set_permissions(file.path(), permissions)?;
     file.publish()
+}
+
+/// Publishes many files as [`write_atomic`] does, each of them whole, all of them durable on return. Each directory is
+/// synced once.
+///
+/// # Errors
+/// The operating system's error; some of the files may then be published.
+pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+    let mut changed = std::collections::BTreeSet::new();
+    for (path, bytes) in files {
+        let parent = parent_of(path);
+        let mut missing = parent;
+        while !missing.as_os_str().is_empty() && !missing.is_dir() {
+            missing = parent_of(missing);
+            changed.insert(missing);
+        }
+        fault::step()?;
+        fs::create_dir_all(parent)?;
+        let mut file = PendingFile::create(path)?;
+        file.write_all(bytes)?;
+        file.publish_name()?;
+        changed.insert(parent);
+    }
+    changed.into_iter().try_for_each(sync_dir)
 }
 
 /// Publishes `bytes` under `path` only if nothing is there; `false` means that something was.
@@ -288,6 +316,15 @@ impl PendingFile {
             sync_file(&file)?;
         }
         rename(&self.temporary, &self.target)
+    }
+
+    /// As [`PendingFile::publish`], but the name is durable only when the directory is synced.
+    fn publish_name(mut self) -> io::Result<()> {
+        if let Some(file) = self.file.take() {
+            sync_file(&file)?;
+        }
+        fault::step()?;
+        fs::rename(&self.temporary, &self.target)
     }
 
     /// Syncs the bytes and puts them under the final name unless that exists; `false` means that it does.

@@ -12,15 +12,15 @@ use super::errors::{Exit, Failure};
 use super::output::{ColorWhen, Context, Talk};
 use super::{
     addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, get, hash_object, hook, hooks, init,
-    log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack, stats, status,
-    take, unbind, verify, verify_pack, write_object,
+    is_ancestor, log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack, stats,
+    status, take, unbind, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 
 const AFTER_HELP: &str = "\
 SPEC is [REPO@]REV:NAME[?k=v&k2=v2]; REV is a tag, a branch, a commit or `working`. Quote it: the shell reads ? and &.
 
-Plumbing, for scripts: hash-object, write-object, cat-object, ls-chunks, show-pack, verify-pack, params-hash, hook.
+Plumbing, for scripts: hash-object, write-object, cat-object, ls-chunks, show-pack, verify-pack, params-hash, is-ancestor, hook.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not authorised, 5 damaged data, 130 interrupted.
 
@@ -110,6 +110,8 @@ pub(super) enum Command {
     VerifyPack(verify_pack::Args),
     #[command(hide = true)]
     ParamsHash(params_hash::Args),
+    #[command(hide = true)]
+    IsAncestor(is_ancestor::Args),
     #[command(hide = true)]
     Hook(hook::Args),
 }
@@ -206,6 +208,7 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::ShowPack(args) => show_pack::run(&args, ctx),
         Command::VerifyPack(args) => verify_pack::run(&args, ctx),
         Command::ParamsHash(args) => params_hash::run(&args, ctx),
+        Command::IsAncestor(args) => is_ancestor::run(&args, ctx),
         Command::Hook(args) => Ok(hook::run(&args, ctx)),
     }
 }

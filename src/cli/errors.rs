@@ -14,6 +14,8 @@ pub(super) enum Exit {
     Success,
     /// The command worked and found something that is not fine.
     Findings,
+    /// The command worked and found that something is not there.
+    Missing,
     /// The command worked and found damaged data.
     Damage,
 }
@@ -23,6 +25,7 @@ impl Exit {
         match self {
             Self::Success => ExitCode::SUCCESS,
             Self::Findings => ExitCode::from(1),
+            Self::Missing => ExitCode::from(3),
             Self::Damage => ExitCode::from(5),
         }
     }

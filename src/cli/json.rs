@@ -12,8 +12,8 @@ use crate::format::record::{ExportRecord, Input, Producer};
 use crate::format::run::{RunExport, RunRecord};
 use crate::id::{ChunkId, CodeIdentity, CommitId, ContentDigest, PackId, ParamsHash};
 use crate::{
-    BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MovedTag, PackReport, PushOutcome,
-    PushSummary, Stats, Status, VerifySummary,
+    BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MemberRow, MovedTag, PackReport,
+    PushOutcome, PushSummary, Stats, Status, VerifySummary,
 };
 
 /// Version of all documents.
@@ -83,6 +83,36 @@ pub(super) struct Exported<'a> {
     /// New bytes in the store.
     pub(super) stored: u64,
     pub(super) unchanged_since: Option<&'a str>,
+}
+
+/// `show --members`.
+#[derive(Debug, Serialize)]
+pub(super) struct Members<'a> {
+    members: Vec<MemberJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemberJson<'a> {
+    path: &'a str,
+    kind: &'static str,
+    size: u64,
+    digest: Option<ContentDigest>,
+    executable: bool,
+    target: Option<&'a str>,
+}
+
+impl<'a> From<&'a [MemberRow]> for Members<'a> {
+    fn from(rows: &'a [MemberRow]) -> Self {
+        let member = |row: &'a MemberRow| MemberJson {
+            path: &row.path,
+            kind: row.kind,
+            size: row.size,
+            digest: row.digest,
+            executable: row.executable,
+            target: row.target.as_deref(),
+        };
+        Self { members: rows.iter().map(member).collect() }
+    }
 }
 
 /// `log`.

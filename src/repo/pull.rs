@@ -10,6 +10,7 @@ use super::{Repo, Workspace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::pack::Frame;
 use crate::format::recipe::{ChunkRef, MAX_CONTENT_CHUNKS, Recipe};
+use crate::format::record::ExportRecord;
 use crate::format::tables::DataTables;
 use crate::id::{ChunkId, ContentDigest};
 use crate::store::{Store, StoreError};
@@ -47,6 +48,29 @@ impl Repo {
         if !store.is_read_only() {
             store.settle()?;
         }
+        self.pull_contents(exports, rev, &mut summary, progress)?;
+        // The members of directories are known only once their manifests are here.
+        for export in exports {
+            let manifest = self.local_members(&export.record)?;
+            let of_member = |digest| {
+                let record = ExportRecord { digest, ..export.record.clone() };
+                BoundExport { record, ..export.clone() }
+            };
+            let members: Vec<BoundExport> = manifest.contents().map(|(_, digest)| of_member(digest)).collect();
+            self.pull_contents(&members, rev, &mut summary, progress)?;
+        }
+        Ok(summary)
+    }
+
+    /// Fetches the contents that are not all here, as far as is known.
+    fn pull_contents(
+        &self,
+        exports: &[BoundExport],
+        rev: &str,
+        summary: &mut PullSummary,
+        progress: ProgressFn<'_>,
+    ) -> Result<()> {
+        let store = self.store()?;
         let mut missing: Vec<&BoundExport> = Vec::new();
         let mut seen = BTreeSet::new();
         for export in exports {
@@ -55,7 +79,7 @@ impl Repo {
             }
         }
         if missing.is_empty() {
-            return Ok(summary);
+            return Ok(());
         }
         let Some((remote, storage)) = self.remote()? else {
             return Err(Error::new(ErrorKind::NotFound, "some data is not here and storage is local")
@@ -76,7 +100,7 @@ impl Repo {
             summary.fetched += here.len();
             left.retain(|digest| !here.contains(digest));
         }
-        Ok(summary)
+        Ok(())
     }
 }
 

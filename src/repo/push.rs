@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Repo;
+use super::directory::read_manifest;
 use super::facts::now_us;
 use super::types::{Progress, ProgressFn, PushOptions, PushOutcome, PushSummary};
 use crate::backend::RemoteUrl;
@@ -76,7 +77,8 @@ impl Repo {
             }
             summary.exports += exports.len();
             self.warn_of_newer(rev, &exports, &mut summary.warnings)?;
-            tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, force: options.force }));
+            let members = self.members_of(&exports, rev, *commit)?;
+            tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, members, force: options.force }));
         }
         if tags.is_empty() {
             return settle(summary, refused, named);
@@ -169,6 +171,24 @@ impl Repo {
         }
         runs.sort_by_cached_key(|run| (run.path.clone(), run.params.hash()));
         Ok(runs)
+    }
+
+    /// Returns the contents that the directories among some exports name. A manifest that nobody has is reported as missing
+    /// itself.
+    fn members_of(
+        &self,
+        exports: &[ExportRecord],
+        rev: &str,
+        commit: CommitId,
+    ) -> Result<Vec<(ContentDigest, String)>> {
+        let mut members = vec![];
+        for record in exports.iter().filter(|record| record.suffix.is_directory()) {
+            let Ok(reader) = self.read_content(record, Some(commit), rev) else { continue };
+            let manifest = read_manifest(reader)?;
+            let label = record.label();
+            members.extend(manifest.contents().map(|(path, digest)| (digest, format!("{label}/{path}"))));
+        }
+        Ok(members)
     }
 
     fn warn_of_newer(&self, rev: &str, exports: &[ExportRecord], warnings: &mut Vec<String>) -> Result<()> {

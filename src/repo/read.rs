@@ -294,7 +294,11 @@ impl Repo {
         let mut seen = std::collections::BTreeSet::new();
         let mut add = |rev: &str, key: ExportKey, record: &ExportRecord| {
             if seen.insert((key, record.digest)) {
-                labels.entry(record.digest).or_default().push(format!("{rev}:{}", record.label()));
+                let label = format!("{rev}:{}", record.label());
+                for (path, digest) in self.local_members(record).unwrap_or_default().contents() {
+                    labels.entry(digest).or_default().push(format!("{label}/{path}"));
+                }
+                labels.entry(record.digest).or_default().push(label);
             }
         };
         for (rev, commit) in revs {

@@ -87,27 +87,31 @@ impl Repo {
 
     /// Refuses a name that differs from an existing one only where file systems do not look.
     pub(super) fn check_name_is_unique(&self, name: &ExportName) -> Result<()> {
-        let Some(root) = self.work_dir() else { return Ok(()) };
-        for folder in sorted_entries(&root.join(EXPORTS_DIR))? {
-            let other = folder
-                .file_name()
-                .and_then(|text| decode_component(text.to_str()?))
-                .and_then(|text| ExportName::parse(&text).ok());
-            if let Some(other) = other.filter(|other| other != name && other.fold() == name.fold()) {
-                return Err(Error::new(
-                    ErrorKind::Usage,
-                    format!("export name `{name}` differs from `{other}` only in case or form"),
-                )
-                .with_hint(format!("use `{other}`, or another name")));
-            }
-        }
-        Ok(())
+        let others = self.export_names()?;
+        others.iter().filter(|other| other.fold() == name.fold()).try_for_each(|other| refuse_twin(name, other))
+    }
+
+    /// Returns the names that have a folder of records in the work tree.
+    pub(super) fn export_names(&self) -> Result<Vec<ExportName>> {
+        let Some(root) = self.work_dir() else { return Ok(vec![]) };
+        let folders = sorted_entries(&root.join(EXPORTS_DIR))?;
+        let name = |folder: &PathBuf| ExportName::parse(&decode_component(folder.file_name()?.to_str()?)?).ok();
+        Ok(folders.iter().filter_map(name).collect())
     }
 
     /// Returns where a key's record lies in the work tree; `None` in a bare repository.
     pub(super) fn record_file(&self, key: &ExportKey) -> Option<PathBuf> {
         self.work_dir().map(|root| root.join(key.record_path()))
     }
+}
+
+/// Refuses a name that is not the one it folds to.
+pub(super) fn refuse_twin(name: &ExportName, other: &ExportName) -> Result<()> {
+    if name == other {
+        return Ok(());
+    }
+    let message = format!("export name `{name}` differs from `{other}` only in case or form");
+    Err(Error::new(ErrorKind::Usage, message).with_hint(format!("use `{other}`, or another name")))
 }
 
 pub(super) fn bare() -> Error {

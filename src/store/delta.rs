@@ -19,7 +19,7 @@ use super::parent::Parent;
 use super::reader::FrameCache;
 use super::shelf::{Found, Wanted};
 use super::{Live, StoreError};
-use crate::format::pack::{BaseSpan, DeltaBase, Frame, FrameKey, MAX_BASE_LEN, MAX_DELTA_DEPTH};
+use crate::format::pack::{BaseSpan, DeltaBase, Frame, FrameKey, MAX_BASE_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES};
 use crate::id::{ChunkId, PackId};
 
 /// Bytes of the parent on both sides of the expected place that are looked at first.
@@ -30,8 +30,12 @@ const FAR_LEN: u64 = 16 * 1024 * 1024;
 const MAX_WINDOW_LEN: u64 = 64 * 1024 * 1024;
 /// After this many stretches in a row that found nothing far away, the search stays near.
 const MAX_MISSES: u32 = 2;
+/// After this many batches in a row without any anchor in common, most are not looked at.
+const MAX_FRUITLESS: u32 = 4;
 /// Frames that one frame leans on at most.
 const MAX_BASE_FRAMES: usize = MAX_DELTA_DEPTH as usize;
+/// Frames with more chunks than this lend only those that are wanted.
+const MAX_DENSE_KEYS: usize = 64;
 /// Marks an anchor that several chunks of the parent have.
 const AMBIGUOUS: u32 = u32::MAX;
 
@@ -72,12 +76,14 @@ pub(super) struct DeltaSearch {
     anchors: HashMap<u64, u32>,
     cache: FrameCache,
     misses: u32,
+    /// Batches in a row that share no anchor with the parent.
+    fruitless: u32,
 }
 
 impl DeltaSearch {
     pub(super) fn new(parent: Arc<Parent>) -> Self {
         let cache = FrameCache::default();
-        Self { parent, window: 0..0, window_len: 0, anchors: HashMap::new(), cache, misses: 0 }
+        Self { parent, window: 0..0, window_len: 0, anchors: HashMap::new(), cache, misses: 0, fruitless: 0 }
     }
 
     /// Compresses a batch. `rely_on` is told of every frame that a delta leans on.
@@ -88,7 +94,15 @@ impl DeltaSearch {
         level: i32,
         rely_on: &mut impl FnMut(&Found),
     ) -> Result<Vec<Frame>, StoreError> {
+        // New data all through: looking at one batch in eight is enough to notice where that ends.
+        self.fruitless += 1;
+        if self.fruitless > MAX_FRUITLESS && !self.fruitless.is_multiple_of(8) {
+            return Ok(plain_frames(&batch.keys, &batch.raw, level));
+        }
         let votes = self.votes(live, batch);
+        if matched(&votes) > 0 {
+            self.fruitless = 0;
+        }
         let mut frames = vec![];
         for group in self.group(live, batch, &votes)? {
             let delta = self.encode_on(live, &group, level, rely_on)?;
@@ -261,7 +275,9 @@ impl DeltaSearch {
         for span in bases.iter().flat_map(|base| &base.spans) {
             let chunk = live.chunk(&span.chunk, &mut self.cache).ok()?;
             let part = chunk.as_slice().get(span.offset as usize..).and_then(|rest| rest.get(..span.len as usize));
-            let Some(part) = part.filter(|part| base.bytes.len() + part.len() <= MAX_BASE_LEN) else { continue };
+            let fits =
+                |part: &&[u8]| base.bytes.len() + part.len() <= MAX_BASE_LEN && base.spans.len() < MAX_FRAME_BASES;
+            let Some(part) = part.filter(fits) else { continue };
             base.bytes.extend_from_slice(part);
             base.spans.push(*span);
         }
@@ -324,17 +340,15 @@ fn group_of<'a>(batch: &'a Batch, numbers: Range<usize>, bytes: Range<usize>, ba
     Some(Group { keys, raw: batch.raw.get(bytes)?, bases })
 }
 
-/// Returns the chunks of a frame from the first to the last of the wanted ones, as far as a base may be long.
+/// Returns the wanted chunks of a frame, and the ones between them where chunks are not tiny: these have likely changed so much
+/// that no anchor is left.
 fn spans_of(found: &Found, wanted: &HashSet<ChunkId>) -> Vec<BaseSpan> {
     let is_wanted = |key: &FrameKey| wanted.contains(&ChunkId::from_bytes(key.id));
     let keys = found.header.keys();
     let first = keys.iter().position(is_wanted).unwrap_or(0);
     let last = keys.iter().rposition(is_wanted).map_or(0, |last| last + 1);
-    let mut len = 0;
-    let fits = |key: &&FrameKey| {
-        len += key.len as usize;
-        len <= MAX_BASE_LEN
-    };
+    let is_dense = keys.len() <= MAX_DENSE_KEYS;
     let span = |key: &FrameKey| BaseSpan { chunk: ChunkId::from_bytes(key.id), offset: 0, len: key.len };
-    keys.get(first..last).unwrap_or_default().iter().take_while(fits).map(span).collect()
+    let between = keys.get(first..last).unwrap_or_default().iter();
+    between.filter(|key| is_dense || is_wanted(key)).map(span).collect()
 }

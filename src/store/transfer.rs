@@ -134,7 +134,10 @@ impl Store {
                 let source = crate::format::FormatError::malformed("frame", "it holds no chunks");
                 return Err(StoreError::Refused { source });
             }
-            let base = live.base_bytes(frame.header(), &mut cache)?;
+            let base = live.base_bytes(frame.header(), &mut cache).map_err(|_| {
+                let reason = "it leans on chunks that are not here";
+                StoreError::Refused { source: crate::format::FormatError::malformed("frame", reason) }
+            })?;
             frame.decode_on(&base, Check::Chunks).map_err(|source| StoreError::Refused { source })?;
             if live.brings_new_chunk(&frame, &mut foreign)? {
                 inserted.frames += 1;

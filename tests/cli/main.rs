@@ -5,11 +5,14 @@
 mod support;
 
 mod bad_input;
+mod batch;
 mod branches;
 mod cat;
+mod directory;
 mod export;
 mod get;
 mod git_flows;
+mod git_table;
 mod help;
 mod hook;
 mod init;

@@ -18,6 +18,11 @@ pub(super) fn compress(raw: &[u8], level: i32) -> Option<Vec<u8>> {
         let sample = raw.get(middle..middle + PROBE_LEN)?;
         zstd::bulk::compress(sample, 1).ok().filter(|packed| pays(packed, sample))?;
     }
+    compress_all(raw, level)
+}
+
+/// Compresses what a sample promised to pay for; `None` where less than 1/32 would be saved all the same.
+pub(super) fn compress_all(raw: &[u8], level: i32) -> Option<Vec<u8>> {
     zstd::bulk::compress(raw, level).ok().filter(|packed| pays(packed, raw))
 }
 

@@ -1,7 +1,8 @@
 //! Frames: the unit that is compressed, checksummed and copied.
 
 use super::super::bytes::{Fields, checksum16};
-use super::codec::{compress, compress_against, decompress};
+use super::codec::{compress, compress_against, compress_all, decompress};
+use super::filter;
 use super::{
     FRAME_HEADER_LEN, FormatError, MAX_BASE_LEN, MAX_CHUNK_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES, MAX_FRAME_KEYS,
     MAX_FRAME_LEN, MAX_OBJECT_LEN,
@@ -12,6 +13,8 @@ pub(super) const FRAME_MAGIC: [u8; 4] = *b"1nbf";
 const KEY_LEN: usize = 36;
 const BASE_LEN: usize = 40;
 const MARKER_LEN: u32 = 16;
+/// Number of the byte-shuffle filter.
+const SHUFFLE: u8 = 1;
 
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -287,7 +290,8 @@ impl FrameHeader {
         let len = self.bases.iter().map(|base| base.len as usize).sum::<usize>();
         let depth = (1..=MAX_DELTA_DEPTH).contains(&self.delta_depth);
         let kind = self.kind == FrameKind::Chunks && self.codec == Codec::Zstd;
-        depth && kind && len <= MAX_BASE_LEN && self.bases.iter().all(in_chunk)
+        let few = self.bases.len() <= MAX_FRAME_BASES;
+        depth && kind && few && len <= MAX_BASE_LEN && self.bases.iter().all(in_chunk)
     }
 }
 
@@ -345,6 +349,16 @@ impl Frame {
     /// If there is no key, a length is zero, the lengths do not add up, or the limits of this module are exceeded.
     #[must_use]
     pub fn chunks_joined(keys: Vec<FrameKey>, raw: Vec<u8>, level: i32) -> Self {
+        if let Some(element_size) = filter::choose(&raw)
+            && let Some(payload) = compress_all(&filter::shuffle(&raw, element_size), level)
+        {
+            let header = FrameHeader {
+                filter: SHUFFLE,
+                element_size,
+                ..Self::header_of(FrameKind::Chunks, Codec::Zstd, keys, raw.len(), &payload)
+            };
+            return Self::checked(header, payload);
+        }
         Self::build(FrameKind::Chunks, keys, raw, level)
     }
 
@@ -444,8 +458,8 @@ impl Frame {
     pub fn decode_on(&self, base: &[u8], check: Check) -> Result<Vec<u8>, FormatError> {
         let header = &self.header;
         let missing = match (header.filter, header.dictionary) {
-            (0, 0) => None,
-            (0, dictionary) => Some(format!("dictionary {dictionary}")),
+            (0 | SHUFFLE, 0) => None,
+            (0 | SHUFFLE, dictionary) => Some(format!("dictionary {dictionary}")),
             (filter, _) => Some(format!("filter {filter}")),
         };
         if let Some(feature) = missing {
@@ -455,6 +469,7 @@ impl Frame {
             Codec::Raw => self.payload.clone(),
             Codec::Zstd => decompress(&self.payload, base, header.raw_len as usize)?,
         };
+        let raw = if header.filter == SHUFFLE { filter::unshuffle(&raw, header.element_size) } else { raw };
         if raw.len() != header.raw_len as usize {
             return Err(FormatError::malformed("frame", "it unpacks to another length than it says"));
         }

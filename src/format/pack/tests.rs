@@ -129,6 +129,16 @@ fn a_frame_with_an_unknown_filter_is_listed_and_copied_but_not_decoded() {
     assert!(matches!(frame.decode(Check::Payload), Err(FormatError::Unsupported { .. })));
 }
 
+#[test]
+fn arrays_are_shuffled_and_come_back() {
+    let raw: Vec<u8> = (0..40_000).flat_map(|step| (20.0 + f64::from(step % 977) / 61.0).to_le_bytes()).collect();
+    let frame = chunk_frame(&[&raw[..100_001], &raw[100_001..]]);
+    let plain = zstd::bulk::compress(&raw, 3).unwrap();
+    assert!(frame.payload().len() * 10 < plain.len() * 9, "{} against {}", frame.payload().len(), plain.len());
+    assert_eq!(frame.to_bytes()[6..8], [1, 8]);
+    assert_eq!(Frame::decode_prefix(&frame.to_bytes()).unwrap().decode(Check::Chunks).unwrap(), raw);
+}
+
 fn delta_frame() -> (Frame, Vec<u8>) {
     let base: Vec<u8> = (0..20_000_u32).flat_map(|number| (number * number).to_le_bytes()).collect();
     let raw = [&base[..30_000], b"new", &base[30_000..]].concat();
