@@ -213,7 +213,8 @@ impl Manifest {
                     components.push(component);
                 }
             }
-            path = format!("{}{rest}", components.join("/")).trim_start_matches('/').to_owned();
+            components.extend(rest.split('/').filter(|component| !component.is_empty()));
+            path = components.join("/");
         }
         None
     }

@@ -158,13 +158,12 @@ impl ExportBatch {
         let stored = state.content.add(content)?;
         let record = self.record(options, &stored, value);
         let key = record.key();
-        match state.positions.get(&key).and_then(|at| state.records.get_mut(*at)) {
-            // Exported twice in one batch: the last one counts.
-            Some(earlier) => *earlier = record.clone(),
-            None => {
-                state.positions.insert(key, state.records.len());
-                state.records.push(record.clone());
-            }
+        // Exported twice in one batch: the last one counts.
+        if let Some(earlier) = state.positions.get(&key).and_then(|at| state.records.get_mut(*at)) {
+            *earlier = record.clone();
+        } else {
+            state.positions.insert(key, state.records.len());
+            state.records.push(record.clone());
         }
         let receipt = super::export::receipt_of(options, &record);
         Ok(ExportOutcome { record, stored_len: stored.stored_bytes, unchanged_since: None, receipt })
@@ -177,6 +176,11 @@ impl ExportBatch {
         value: Option<serde_json::Value>,
     ) -> ExportRecord {
         record_of(options, stored, self.repo.producer(options.producer.as_deref()), value)
+    }
+
+    /// Throws the batch away. Exports of it that are still written fail when they are finished.
+    pub fn discard(&self) {
+        drop(self.lock().take());
     }
 
     /// Makes the whole batch durable, then visible in `working`.

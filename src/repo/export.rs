@@ -61,17 +61,7 @@ impl Repo {
     /// # Errors
     /// Usage if its canonical JSON has more than 100 bytes.
     pub fn export_value(&self, options: ExportOptions, value: &serde_json::Value) -> Result<ExportOutcome> {
-        let json = serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
-        if json.len() > MAX_VALUE_LEN {
-            let message =
-                format!("the value of `{}` has {} bytes of JSON, more than {MAX_VALUE_LEN}", options.name, json.len());
-            return Err(
-                Error::new(ErrorKind::Usage, message).with_hint("write it with `open(suffix=\".json\")` instead")
-            );
-        }
-        let mut writer = self.export(options)?;
-        writer.write_all(&json)?;
-        writer.finish_with(Some(value.clone()))
+        self.export(options)?.finish_value(value)
     }
 
     /// Says what made an export: the path below the work tree, and the code of a script.
@@ -119,6 +109,23 @@ impl ExportWriter {
     /// What writing can meet; the previous version then stays.
     pub fn finish(self) -> Result<ExportOutcome> {
         self.finish_with(None)
+    }
+
+    /// Writes a small value, which is kept inline in the record, the receipt and the store, and ends the export.
+    ///
+    /// # Errors
+    /// Usage if its canonical JSON has more than 100 bytes; otherwise as [`ExportWriter::finish`].
+    pub fn finish_value(mut self, value: &serde_json::Value) -> Result<ExportOutcome> {
+        let json = serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
+        if json.len() > MAX_VALUE_LEN {
+            let (name, len) = (&self.options.name, json.len());
+            let message = format!("the value of `{name}` has {len} bytes of JSON, more than {MAX_VALUE_LEN}");
+            return Err(
+                Error::new(ErrorKind::Usage, message).with_hint("write it with `open(suffix=\".json\")` instead")
+            );
+        }
+        self.write_all(&json)?;
+        self.finish_with(Some(value.clone()))
     }
 
     /// Ends the export without a record, and reads back what was written: for formats whose writers change their minds.

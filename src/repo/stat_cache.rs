@@ -17,6 +17,9 @@ use crate::fs;
 use crate::id::ContentDigest;
 
 const VERSION: u32 = 1;
+const STAT_DIR: &str = "stat";
+/// A month.
+const OLD_SECONDS: u64 = 30 * 24 * 60 * 60;
 const MAX_LEN: u64 = 1024 * 1024 * 1024;
 /// Coarsest time stamps that file systems keep.
 const GRANULARITY_NS: u64 = 2_000_000_000;
@@ -86,6 +89,10 @@ impl StatCache {
     /// Keeps the notes for the next export. What cannot be kept is read again.
     pub(super) fn save(mut self, repo: &Repo, path: &Path) {
         self.version = VERSION;
+        forget_old(&repo.store_dir().join(STAT_DIR));
+        if self.files.is_empty() {
+            return;
+        }
         if let Ok(bytes) = serde_json::to_vec(&self) {
             let _ = fs::write_atomic(&file_of(repo, path), &bytes);
         }
@@ -94,5 +101,16 @@ impl StatCache {
 
 fn file_of(repo: &Repo, path: &Path) -> PathBuf {
     let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-    repo.store_dir().join("stat").join(name.get(..32).unwrap_or_default())
+    repo.store_dir().join(STAT_DIR).join(name.get(..32).unwrap_or_default())
+}
+
+/// Removes notes about folders that were not exported for long; many of those are gone.
+fn forget_old(dir: &Path) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age.as_secs() > OLD_SECONDS) {
+            let _ = fs::remove_file(&entry.path());
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::support::Sandbox;
 
 /// A folder with what folders have.
 fn fill(sandbox: &Sandbox) {
-    sandbox.write("model/weights/0.bin", &[7; 300_000]);
+    sandbox.write("model/weights/0.bin", &vec![7; 300_000]);
     sandbox.write("model/weights/1.bin", &[8; 10]);
     sandbox.write("model/config.json", b"{}");
     sandbox.write("model/run.sh", b"#!/bin/sh\n");
@@ -106,7 +106,7 @@ fn a_file_written_just_now_is_read_again_because_it_may_change_unseen() {
     let sandbox = Sandbox::ready();
     fill(&sandbox);
     sandbox.onenb(&["export", "Model", "model"]).ok();
-    let future = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    let future = std::time::SystemTime::now() + std::time::Duration::from_hours(1);
     let file = std::fs::File::open(sandbox.in_repo("model/config.json")).expect("a file");
     file.set_modified(future).expect("sets the time");
     sandbox.onenb(&["export", "Model", "model"]).ok();

@@ -71,7 +71,7 @@ fn stats_add_up() {
 fn an_export_or_a_pull_heals_what_verify_found() {
     let heals: [&dyn Fn(&Sandbox); 2] =
         [&|sandbox| assert_eq!(sandbox.export("Sales", &LINE.repeat(100_000), &[]).code, 0), &|sandbox| {
-            drop(sandbox.onenb(&["pull", "v1"]).ok())
+            drop(sandbox.onenb(&["pull", "v1"]).ok());
         }];
     for heal in heals {
         let sandbox = with_data();

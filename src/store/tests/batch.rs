@@ -58,7 +58,9 @@ fn equal_contents_and_writers_side_by_side_store_each_chunk_once() {
     let mut batch = store.batch(&WriteOptions::default()).unwrap();
     let mut writers: Vec<_> = (0..3).map(|_| batch.writer()).collect();
     for half in content.chunks(100_000) {
-        writers.iter_mut().for_each(|writer| writer.push(half).unwrap());
+        for writer in &mut writers {
+            writer.push(half).unwrap();
+        }
     }
     let digests: Vec<_> = writers.into_iter().map(|writer| batch.add(writer).unwrap().digest).collect();
     assert!(batch.commit().unwrap() < 210_000);
