@@ -264,6 +264,15 @@ impl Manifest {
         bytes
     }
 
+    /// Checks the first line, which lies within the first kilobyte.
+    ///
+    /// # Errors
+    /// [`FormatError::Malformed`] or [`FormatError::TooNew`].
+    pub fn check_start(bytes: &[u8]) -> Result<(), FormatError> {
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        check_first_line(std::str::from_utf8(line).unwrap_or_default())
+    }
+
     /// Decodes a manifest.
     ///
     /// # Errors

@@ -141,7 +141,9 @@ impl ExportBatch {
         let state = guard.as_mut().ok_or_else(ended)?;
         let known = state.names.entry(options.name.fold()).or_insert_with(|| options.name.clone());
         super::working::refuse_twin(&options.name, known)?;
-        let content = state.content.writer();
+        let key = ExportKey { name: options.name.clone(), params_hash: options.params.hash() };
+        let before = self.repo.working_record(&key).unwrap_or_default();
+        let content = state.content.writer(before.map(|record| record.digest).into_iter().collect());
         drop(guard);
         Ok(ExportWriter::in_batch(self.repo.clone(), options, content, self.clone()))
     }

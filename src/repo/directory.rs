@@ -28,6 +28,8 @@ use crate::store::{ContentBatch, StoredContent, WriteOptions};
 const COPY_LEN: usize = 256 * 1024;
 /// Directories within each other, at most.
 const MAX_DEPTH: usize = 128;
+/// How much of a manifest is read to see that it is one, in bytes.
+const PEEK_LEN: u64 = 1024;
 
 /// What the export of a directory became.
 #[derive(Debug, Clone)]
@@ -87,8 +89,10 @@ impl Repo {
         let root = dir.canonicalize().map_err(|error| could_not("read", dir, error))?;
         let started = SystemTime::now();
         let entries = scan(&root)?;
+        let earlier = self.earlier_versions(&options);
         let mut intake = Intake {
             repo: self,
+            before: self.member_contents(&earlier),
             root: &root,
             known: StatCache::load(self, &root),
             noted: StatCache::default(),
@@ -105,7 +109,7 @@ impl Repo {
         }
         let manifest = Manifest::new(members)?;
         let Intake { mut batch, noted, files_read, mut stored_len, .. } = intake;
-        let mut writer = batch.writer();
+        let mut writer = batch.writer(earlier);
         writer.push(&manifest.to_bytes())?;
         let stored = batch.add(writer)?;
         stored_len += batch.commit()?;
@@ -114,6 +118,13 @@ impl Repo {
         let export = self.conclude(&options, record, stored_len)?;
         noted.save(self, &root);
         Ok(DirectoryOutcome { export, members: manifest.members().len(), files_read })
+    }
+
+    /// Returns the files of the first of some earlier versions, as far as it can be read.
+    fn member_contents(&self, earlier: &[ContentDigest]) -> BTreeMap<MemberPath, ContentDigest> {
+        let manifest = earlier.first().and_then(|digest| read_manifest(self.open_object(digest).ok()?).ok());
+        let manifest = manifest.unwrap_or_default();
+        manifest.contents().map(|(path, digest)| (path.clone(), digest)).collect()
     }
 
     /// Reads the manifest of a directory export; empty for other exports, and for one whose manifest is not here.
@@ -133,6 +144,8 @@ impl Repo {
 /// A directory being taken into the store.
 struct Intake<'a> {
     repo: &'a Repo,
+    /// The files of the version before.
+    before: BTreeMap<MemberPath, ContentDigest>,
     root: &'a Path,
     known: StatCache,
     noted: StatCache,
@@ -169,7 +182,7 @@ impl Intake<'_> {
         let mut file = File::open(&place).map_err(failed)?;
         let still = |file: &File| file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == *stamp);
         let same_before = still(&file);
-        let mut writer = self.batch.writer();
+        let mut writer = self.batch.writer(self.before.get(path).copied().into_iter().collect());
         let mut buffer = vec![0; COPY_LEN];
         loop {
             if !progress(self.progress) {
@@ -266,8 +279,11 @@ fn refused(place: &Path, reason: &str) -> Error {
         .with_hint("remove it from the directory, or export a packed file such as `.zip`")
 }
 
-pub(super) fn read_manifest(reader: ExportReader) -> Result<Manifest> {
+pub(super) fn read_manifest(mut reader: ExportReader) -> Result<Manifest> {
     let mut bytes = vec![];
+    reader.by_ref().take(PEEK_LEN).read_to_end(&mut bytes)?;
+    // What is none need not be read to its end to know that.
+    Manifest::check_start(&bytes)?;
     reader.take(MAX_MANIFEST_LEN + 1).read_to_end(&mut bytes)?;
     Ok(Manifest::from_bytes(&bytes)?)
 }

@@ -48,7 +48,7 @@ impl Repo {
 
     /// Returns contents that the new one is likely to resemble, the likeliest first: the export as it is now, else the
     /// newest of its other parameter sets. Nothing that cannot be read matters here.
-    fn earlier_versions(&self, options: &ExportOptions) -> Vec<ContentDigest> {
+    pub(super) fn earlier_versions(&self, options: &ExportOptions) -> Vec<ContentDigest> {
         let key = ExportKey { name: options.name.clone(), params_hash: options.params.hash() };
         if let Some(record) = self.working_record(&key).unwrap_or_default() {
             return vec![record.digest];

@@ -54,10 +54,11 @@ impl Store {
 }
 
 impl ContentBatch {
-    /// Starts a content, which [`ContentBatch::add`] takes.
+    /// Starts a content, which [`ContentBatch::add`] takes. `parents` are as in [`WriteOptions`].
     #[must_use]
-    pub fn writer(&self) -> ContentWriter {
-        ContentWriter::within(&self.active, &self.options, self.data_failures)
+    pub fn writer(&self, parents: Vec<ContentDigest>) -> ContentWriter {
+        let options = WriteOptions { parents, ..self.options.clone() };
+        ContentWriter::within(&self.active, &options, self.data_failures)
     }
 
     /// Takes a content in whose bytes are all written. It is not durable yet.

@@ -218,6 +218,10 @@ impl ContentWriter {
     pub(super) fn end_in_batch(mut self) -> Result<Unfinished, StoreError> {
         self.active.check_process()?;
         let (recipe, nodes) = self.end()?;
+        if self.forecast.is_some() {
+            // What leans on an earlier version is smaller so than together with strangers.
+            self.flush()?;
+        }
         let rest = std::mem::take(&mut self.batch);
         self.join_worker()?;
         let foreign = std::mem::take(&mut self.foreign);

@@ -12,7 +12,7 @@ fn a_batch_is_invisible_until_committed_and_shares_frames() {
     let mut batch = store.batch(&WriteOptions::default()).unwrap();
     let mut stored = vec![];
     for content in &contents {
-        let mut writer = batch.writer();
+        let mut writer = batch.writer(vec![]);
         writer.push(content).unwrap();
         stored.push(batch.add(writer).unwrap());
     }
@@ -38,10 +38,10 @@ fn a_dropped_batch_leaves_nothing() {
     let before = size();
     let mut batch = store.batch(&WriteOptions::default()).unwrap();
     let content = random(2, 3_000_000);
-    let mut writer = batch.writer();
+    let mut writer = batch.writer(vec![]);
     writer.push(&content).unwrap();
     batch.add(writer).unwrap();
-    let mut unended = batch.writer();
+    let mut unended = batch.writer(vec![]);
     unended.push(&content).unwrap();
     drop(batch);
     drop(unended);
@@ -56,7 +56,7 @@ fn equal_contents_and_writers_side_by_side_store_each_chunk_once() {
     let store = open(dir.path());
     let content = random(1, 200_000);
     let mut batch = store.batch(&WriteOptions::default()).unwrap();
-    let mut writers: Vec<_> = (0..3).map(|_| batch.writer()).collect();
+    let mut writers: Vec<_> = (0..3).map(|_| batch.writer(vec![])).collect();
     for half in content.chunks(100_000) {
         for writer in &mut writers {
             writer.push(half).unwrap();
@@ -67,4 +67,23 @@ fn equal_contents_and_writers_side_by_side_store_each_chunk_once() {
     assert!(digests.iter().all(|digest| get(&store, digest).unwrap() == content));
     assert_eq!(store.stats().unwrap().contents, 1);
     assert_sound(&open(dir.path()));
+}
+
+#[test]
+fn a_content_of_a_batch_leans_on_the_version_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let rows = |from: u32| (from..from + 9000).flat_map(|row| blake3::hash(&row.to_le_bytes()).as_bytes().to_vec());
+    let before: Vec<u8> = rows(0).collect();
+    let parent = put(&store, &before).digest;
+    // Every chunk is another one, and nearly every byte is the same.
+    let after: Vec<u8> = before.chunks(1000).flat_map(|part| [part, b"x"].concat()).collect();
+    let mut batch = store.batch(&WriteOptions::default()).unwrap();
+    let mut writer = batch.writer(vec![parent]);
+    writer.push(&after).unwrap();
+    let stored = batch.add(writer).unwrap();
+    let grown = batch.commit().unwrap();
+    assert!(stored.new_chunk_bytes > 200_000 && grown < 60_000, "{stored:?}, {grown} bytes");
+    assert_eq!(get(&store, &stored.digest).unwrap(), after);
+    assert_sound(&store);
 }
