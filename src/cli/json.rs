@@ -12,8 +12,8 @@ use crate::format::record::{ExportRecord, Input, Producer};
 use crate::format::run::{RunExport, RunRecord};
 use crate::id::{ChunkId, CodeIdentity, CommitId, ContentDigest, PackId, ParamsHash};
 use crate::{
-    BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MovedTag, PackReport, PushOutcome,
-    PushSummary, Stats, Status, VerifySummary,
+    BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MemberRow, MovedTag, PackReport,
+    PushOutcome, PushSummary, Stats, Status, VerifySummary,
 };
 
 /// Version of all documents.
@@ -83,6 +83,36 @@ pub(super) struct Exported<'a> {
     /// New bytes in the store.
     pub(super) stored: u64,
     pub(super) unchanged_since: Option<&'a str>,
+}
+
+/// `show --members`.
+#[derive(Debug, Serialize)]
+pub(super) struct Members<'a> {
+    members: Vec<MemberJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemberJson<'a> {
+    path: &'a str,
+    kind: &'static str,
+    size: u64,
+    digest: Option<ContentDigest>,
+    executable: bool,
+    target: Option<&'a str>,
+}
+
+impl<'a> From<&'a [MemberRow]> for Members<'a> {
+    fn from(rows: &'a [MemberRow]) -> Self {
+        let member = |row: &'a MemberRow| MemberJson {
+            path: &row.path,
+            kind: row.kind,
+            size: row.size,
+            digest: row.digest,
+            executable: row.executable,
+            target: row.target.as_deref(),
+        };
+        Self { members: rows.iter().map(member).collect() }
+    }
 }
 
 /// `log`.
@@ -301,11 +331,10 @@ impl From<&Stats> for Figures {
             raw: stats.raw,
             unique: stats.unique,
             stored: stats.stored,
-            // The store writes no delta frames yet, so what they save is nothing.
             saved: Saved {
                 dedup: less(stats.raw, stats.unique),
-                delta: 0,
-                compression: less(stats.unique, stats.stored),
+                delta: less(stats.delta_saved, 0),
+                compression: less(stats.unique, stats.stored + stats.delta_saved),
             },
             contents: stats.contents,
             chunks: stats.chunks,
@@ -678,8 +707,8 @@ mod tests {
 
     #[test]
     fn what_was_saved_adds_up_also_where_it_is_negative() {
-        for (raw, unique, stored) in [(1000, 400, 100), (10, 10, 300), (0, 0, 0)] {
-            let stats = Stats { raw, unique, stored, ..Stats::default() };
+        for (raw, unique, stored, delta_saved) in [(1000, 400, 100, 250), (10, 10, 300, 0), (0, 0, 0, 0)] {
+            let stats = Stats { raw, unique, stored, delta_saved, ..Stats::default() };
             let saved = Figures::from(&stats).saved;
             let sum = i128::from(saved.dedup) + i128::from(saved.delta) + i128::from(saved.compression);
             assert_eq!(sum, i128::from(raw) - i128::from(stored));

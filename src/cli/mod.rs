@@ -18,6 +18,7 @@ mod diff;
 mod doctor;
 mod errors;
 mod export;
+mod export_batch;
 mod get;
 mod hash_object;
 mod hook;

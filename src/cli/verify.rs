@@ -17,7 +17,7 @@ Examples:
 
 /// Read all data back and report damage
 ///
-/// Changes nothing. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
+/// Changes no data; what it finds damaged is stored anew by the next export or pull. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {

@@ -6,12 +6,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::FormatError;
+use super::bytes::Fields;
 use super::name::ExportName;
 use super::record::{ExportRecord, to_canonical_json, versioned_json};
 use crate::id::{CodeIdentity, CommitId, ParamsHash};
 
 /// Version of these objects that this program writes, and the newest that it reads.
 const BINDING_VERSION: u32 = 2;
+const JOURNAL_MAGIC: [u8; 8] = *b"1nbbat1\n";
 
 /// An export that is in a work tree and perhaps in no commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,14 +54,14 @@ pub struct Unbinding {
     pub time_us: i64,
 }
 
-/// A push of a tag that the remote confirmed.
+/// What a remote has for a tag: a push that it confirmed, a deletion, or a move that was noticed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PushLog {
     /// The tag.
     pub tag: String,
-    /// The commit it named.
-    pub commit: CommitId,
-    /// Where to.
+    /// The commit it names there; `None` if the remote does not have it any more.
+    pub commit: Option<CommitId>,
+    /// The remote.
     pub remote: String,
     /// Microseconds since 1970 UTC.
     pub time_us: i64,
@@ -91,6 +93,44 @@ pub struct CommitBranch {
     pub parent_method: String,
     /// Microseconds since 1970 UTC.
     pub time_us: i64,
+}
+
+/// The records of a batch that is durable in the store, until all their files are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchJournal {
+    /// The records.
+    pub records: Vec<ExportRecord>,
+}
+
+impl BatchJournal {
+    /// Encodes the journal: the record files one after the other, each after its length.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = JOURNAL_MAGIC.to_vec();
+        for record in &self.records {
+            let file = record.to_bytes();
+            bytes.extend_from_slice(&(file.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(&file);
+        }
+        bytes
+    }
+
+    /// Decodes a journal.
+    ///
+    /// # Errors
+    /// [`FormatError::Malformed`] or [`FormatError::TooNew`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut fields = Fields::new("batch journal", bytes);
+        if fields.array::<8>()? != JOURNAL_MAGIC {
+            return Err(fields.fault("it does not start like one"));
+        }
+        let mut records = vec![];
+        while fields.len() > 0 {
+            let len = usize::try_from(fields.u64()?).unwrap_or(usize::MAX);
+            records.push(ExportRecord::from_bytes(fields.take(len)?)?);
+        }
+        Ok(Self { records })
+    }
 }
 
 macro_rules! object_codec {
@@ -141,7 +181,7 @@ mod tests {
     fn objects_come_back_and_do_not_pass_for_one_another() {
         let push = PushLog {
             tag: "v1".to_owned(),
-            commit: CommitId::from_slice(&[7; 20]).expect("20 bytes"),
+            commit: CommitId::from_slice(&[7; 20]),
             remote: "/srv/data".to_owned(),
             time_us: 1_700_000_000_000_001,
         };

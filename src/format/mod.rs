@@ -7,6 +7,7 @@
 pub mod binding;
 pub(crate) mod bytes;
 pub mod config;
+pub mod directory;
 pub mod name;
 pub mod pack;
 pub mod params;

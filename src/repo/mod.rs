@@ -7,11 +7,13 @@
 
 mod addnb;
 mod ancestry;
+mod batch;
 mod bind;
 mod branches;
 mod carry;
 mod conflicts;
 mod diff;
+mod directory;
 mod export;
 mod facts;
 mod hooks;
@@ -29,6 +31,7 @@ mod reindex;
 mod remote;
 mod resolve;
 mod snapshot;
+mod stat_cache;
 mod status;
 mod types;
 mod verify;
@@ -38,6 +41,8 @@ mod workspace;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+pub use batch::{BatchOutcome, ExportBatch};
+pub use directory::{DirectoryOutcome, MemberRow, restored_name};
 pub use export::ExportWriter;
 pub use inspect::{hash_reader, inspect_pack};
 pub use read::ExportReader;
@@ -101,7 +106,7 @@ impl Repo {
         })?;
         let (config, unknown_keys) = RepoConfig::from_text(&text)?;
         let store_dir = store_dir(&git);
-        Ok(Self(Arc::new(State {
+        let repo = Self(Arc::new(State {
             git,
             config,
             unknown_keys,
@@ -110,7 +115,10 @@ impl Repo {
             store_dir,
             store: OnceLock::new(),
             catalog: OnceLock::new(),
-        })))
+        }));
+        // What cannot be finished in a place that cannot be written is finished by somebody who can.
+        let _ = repo.finish_batches();
+        Ok(repo)
     }
 
     /// Returns the repository's name, as in `from OneNB.i.<name>`.

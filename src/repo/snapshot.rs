@@ -136,10 +136,10 @@ impl Indexer<'_> {
         let parents = self.known_parents(tx, &info)?;
         let (base, mut changes) = self.inherit(tx, commit, &info, &parents)?;
         // One comparison of trees for records, receipts and runs.
-        let changed = changed_against_all(self.git, commit, &info)?;
-        let mut own = self.tree_changes(&changed, &info)?;
+        let files = changed_against_all(self.git, commit, &info)?;
+        let mut own = self.tree_changes(&files, &info)?;
         let tree_keys: BTreeSet<ExportKey> = own.iter().map(|(key, _)| key.clone()).collect();
-        let receipts = bound_by_receipts(self.git, commit, &info, &changed, self.held_runs)?;
+        let receipts = bound_by_receipts(self.git, commit, &info, &files, self.held_runs)?;
         own.extend(receipts.bound.into_iter().filter(|(key, _)| !tree_keys.contains(key)));
         let own_keys: BTreeSet<ExportKey> = own.iter().map(|(key, _)| key.clone()).collect();
         let late = Repo::late_changes(tx, commit)?;
@@ -157,7 +157,7 @@ impl Indexer<'_> {
         let generation = 1 + parents.iter().map(|parent| parent.generation).max().unwrap_or(0);
         let row = CommitRow { id: commit, time_unix: info.time_unix, generation, parents: info.parents.clone() };
         tx.put_commit(&row, snapshot)?;
-        let runs = self.runs_changed(&changed);
+        let runs = self.runs_changed(&files);
         if !runs.is_empty() {
             tx.put_runs(&commit, &runs)?;
         }

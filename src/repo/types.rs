@@ -207,6 +207,8 @@ pub struct PullSummary {
     pub fetched: usize,
     /// Bytes received.
     pub bytes_received: u64,
+    /// Set if the remote has the tag for another commit: what the local one names was fetched.
+    pub moved: Option<MovedTag>,
 }
 
 /// One row of `log`.
@@ -395,6 +397,8 @@ pub struct Stats {
     pub unique: u64,
     /// Bytes in the store's packs.
     pub stored: u64,
+    /// What delta frames are smaller than their chunks.
+    pub delta_saved: u64,
     /// Number of contents.
     pub contents: u64,
     /// Number of distinct chunks.

@@ -10,7 +10,6 @@ use super::remote::Remote;
 use crate::error::Result;
 use crate::format::pack::Frame;
 use crate::format::recipe::ChunkRef;
-use crate::format::snapshot::needs_of;
 use crate::format::tables::LocatedChunk;
 use crate::id::{ChunkId, ContentDigest};
 
@@ -82,7 +81,7 @@ pub(super) fn plan(
 ) -> Result<(Plan, Vec<Vec<String>>)> {
     let mut local = HashMap::new();
     let mut wanted = Wanted::default();
-    for (digest, _) in tags.iter().flat_map(|tag| needs_of(&tag.exports, &tag.runs)) {
+    for (digest, _) in tags.iter().flat_map(|tag| tag.needs()) {
         if local.contains_key(&digest) || wanted.absent.contains(&digest) {
             continue;
         }
@@ -96,10 +95,14 @@ pub(super) fn plan(
         wanted.local.insert(digest);
         local.insert(digest, content);
     }
-    let found = remote.look_up(state, &wanted)?;
+    let mut found = remote.look_up(state, &wanted)?;
+    if tags.iter().any(|tag| tag.force) {
+        // Who insists may know that something is broken there.
+        found.forget_lost(remote)?;
+    }
     let has = |digest: &ContentDigest| local.contains_key(digest) || found.contents.contains_key(digest);
     let missing_of = |tag: &&TagToPush| {
-        let needs = needs_of(&tag.exports, &tag.runs).filter(|(digest, _)| !has(digest));
+        let needs = tag.needs().filter(|(digest, _)| !has(digest));
         needs.map(|(_, label)| label).collect::<Vec<_>>()
     };
     let missing: Vec<_> = tags.iter().map(missing_of).collect();
@@ -113,7 +116,7 @@ fn assemble<'a>(
     mut found: Found,
 ) -> Plan {
     let mut contents = BTreeMap::new();
-    for (digest, _) in tags.flat_map(|tag| needs_of(&tag.exports, &tag.runs)) {
+    for (digest, _) in tags.flat_map(TagToPush::needs) {
         if let Some(content) = local.remove(&digest) {
             contents.insert(digest, Planned::Local(content));
         } else if let Some(body) = found.contents.remove(&digest) {
@@ -131,7 +134,15 @@ fn assemble<'a>(
             }
         }
     }
-    let unlisted = contents.keys().filter(|digest| !found.listed.contains(*digest)).copied().collect();
+    // A content some of whose chunks are sent anew is listed anew: what older segments say of it no longer holds.
+    let sent: HashSet<ChunkId> = missing.iter().map(|chunk: &ChunkRef| chunk.id).collect();
+    let is_sent = |content: &Planned| match content {
+        Planned::Local(LocalContent::Chunks { chunks, .. }) => chunks.iter().any(|chunk| sent.contains(&chunk.id)),
+        _ => false,
+    };
+    let is_unlisted =
+        |(digest, content): &(&ContentDigest, &Planned)| !found.listed.contains(*digest) || is_sent(content);
+    let unlisted = contents.iter().filter(is_unlisted).map(|(digest, _)| *digest).collect();
     Plan { contents, unlisted, places: found.chunks, missing, reused_bytes }
 }
 

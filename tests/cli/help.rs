@@ -13,7 +13,7 @@ fn the_help_is_this() {
 
     Commands:
       init         Set this Git repository up: write and stage .1nb, install the hooks
-      export       Export a file, or stdin, under a name
+      export       Export a file, a directory, or stdin, under a name
       addnb        Record executed notebooks with their parameters and exports
       push         Send the data of tags to the remote
       pull         Fetch data from the remote into the local store
@@ -89,6 +89,9 @@ fn the_help_of_a_command_is_like_this() {
       -p, --param <NAME=VALUE>
               Parameter: a JSON literal if VALUE parses as one, else a text; repeatable
 
+          --member <PATH>
+              One file of a directory
+
           --range <A-B>
               Only these bytes, as in HTTP: A-B with both ends, A- from A on, -N the last N
 
@@ -118,6 +121,7 @@ fn the_help_of_a_command_is_like_this() {
       onenb cat v1:Sales
       onenb cat 'v1:Report?year=2023&foo=bar' > report.csv
       onenb cat v1:Sales --range 0-99
+      onenb cat v1:Model --member weights/0.bin > 0.bin
     --- stderr
     "#);
 }

@@ -5,8 +5,10 @@
 mod support;
 
 mod bad_input;
+mod batch;
 mod branches;
 mod cat;
+mod directory;
 mod export;
 mod get;
 mod git_flows;
@@ -19,6 +21,7 @@ mod ls;
 mod params_hash;
 mod push;
 mod reindex;
+mod remotes;
 mod resolve;
 mod rm;
 mod status;
