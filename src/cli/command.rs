@@ -11,9 +11,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::errors::{Exit, Failure};
 use super::output::{ColorWhen, Context, Talk};
 use super::{
-    addnb, bind, cat, cat_object, completions, config, deps, doctor, export, get, hash_object, hook, hooks, init, log,
-    ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack, stats, status, unbind,
-    verify, verify_pack, write_object,
+    addnb, bind, cat, cat_object, completions, config, deps, doctor, export, gc, get, hash_object, hook, hooks, init,
+    log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack, stats, status,
+    unbind, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -86,6 +86,7 @@ pub(super) enum Command {
     Bind(bind::Args),
     Unbind(unbind::Args),
     Verify(verify::Args),
+    Gc(gc::Args),
     Stats(stats::Args),
     Reindex(reindex::Args),
     Doctor(doctor::Args),
@@ -187,6 +188,7 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Bind(args) => bind::run(&args, ctx),
         Command::Unbind(args) => unbind::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
+        Command::Gc(args) => gc::run(&args, ctx),
         Command::Stats(args) => stats::run(&args, ctx),
         Command::Reindex(args) => reindex::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),

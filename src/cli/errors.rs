@@ -16,6 +16,8 @@ pub(super) enum Exit {
     Findings,
     /// The command worked and found damaged data.
     Damage,
+    /// The command worked and found that something is not where it was looked for.
+    Absence,
 }
 
 impl Exit {
@@ -24,6 +26,7 @@ impl Exit {
             Self::Success => ExitCode::SUCCESS,
             Self::Findings => ExitCode::from(1),
             Self::Damage => ExitCode::from(5),
+            Self::Absence => ExitCode::from(3),
         }
     }
 }

@@ -17,6 +17,7 @@ mod deps;
 mod doctor;
 mod errors;
 mod export;
+mod gc;
 mod get;
 mod hash_object;
 mod hook;

@@ -11,26 +11,49 @@ use crate::VerifySummary;
 const EXAMPLES: &str = "\
 Examples:
   onenb verify
-  onenb verify --json";
+  onenb verify --json
+  onenb verify --remote v1
+  onenb verify --remote --sample 20";
 
 /// Read all data back and report damage
 ///
 /// Changes nothing. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// With `--remote`: only what this revision needs, instead of what every tag there names
+    #[arg(requires = "remote")]
+    rev: Option<String>,
+    /// Verify the remote instead; exit code 3 if anything cannot be read
+    #[arg(long)]
+    remote: bool,
+    /// Read only so many contents of the remote, picked at random; of the others ask whether they are there
+    #[arg(long, value_name = "N", requires = "remote")]
+    sample: Option<usize>,
+}
 
-pub(super) fn run(_: &Args, ctx: &Context) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     let repo = workspace.repo()?;
+    if args.remote {
+        let summary = repo.verify_remote(args.rev.as_deref(), args.sample)?;
+        ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Remote))?;
+        return Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Absence });
+    }
     let mut progress = ctx.progress();
     let summary = repo.verify(&mut |news| progress.update(news))?;
     drop(progress);
-    ctx.print(&document(Verified::from(&summary)), || text(&summary))?;
+    ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Store))?;
     Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Damage })
 }
 
-fn text(summary: &VerifySummary) -> String {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Store,
+    Remote,
+}
+
+fn text(summary: &VerifySummary, place: Place) -> String {
     let mut out = String::new();
     for damaged in &summary.damaged {
         let _ = writeln!(out, "damaged: {}", render::one_line(&damaged.object));
@@ -48,6 +71,9 @@ fn text(summary: &VerifySummary) -> String {
         damaged => format!("{} damaged", render::count(damaged, "object")),
     };
     let contents = render::count(summary.contents, "content");
-    let _ = writeln!(out, "checked {contents} in {} of packs: {verdict}", render::size(summary.bytes));
+    let _ = match place {
+        Place::Store => writeln!(out, "checked {contents} in {} of packs: {verdict}", render::size(summary.bytes)),
+        Place::Remote => writeln!(out, "checked {contents} of the remote: {verdict}"),
+    };
     out
 }

@@ -7,6 +7,7 @@
 
 mod addnb;
 mod bind;
+mod collect;
 mod export;
 mod facts;
 mod hooks;
@@ -27,12 +28,14 @@ mod snapshot;
 mod status;
 mod types;
 mod verify;
+mod verify_remote;
 mod working;
 mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+pub use collect::{RemoteGcOptions, RemoteGcReport};
 pub use export::ExportWriter;
 pub use inspect::{hash_reader, inspect_pack};
 pub use read::ExportReader;

@@ -31,6 +31,9 @@ impl Repo {
         if let Some(tag) = &options.delete {
             return self.delete_remote_tag(tag, options.dry_run);
         }
+        if let Some(tag) = &options.forget_history {
+            return self.forget_remote_history(tag, options.dry_run);
+        }
         self.check_writable()?;
         let commits = self.commits_to_push(options)?;
         self.push_commits(&commits, options, progress)
@@ -194,6 +197,14 @@ impl Repo {
             warnings: vec![format!("deleted `{tag}` on the remote")],
             ..PushSummary::default()
         })
+    }
+
+    fn forget_remote_history(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
+        let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
+        if !dry_run {
+            remote.forget_history(tag)?;
+        }
+        Ok(PushSummary { remote: storage.place(), ..PushSummary::default() })
     }
 
     /// Returns the runs that made what a commit has: for each notebook and parameter set the newest up to that commit.
