@@ -130,6 +130,7 @@ impl Repo {
             tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, force: options.force }));
         }
         if tags.is_empty() {
+            summary.requests = remote.requests();
             return Ok(summary);
         }
         let named = !options.revs.is_empty();
@@ -150,7 +151,8 @@ impl Repo {
         let report = sync::push(&remote, &request, &source, &mut report_progress)?;
         summary.packs = report.packs;
         summary.bytes_sent = report.bytes_sent;
-        summary.requests = report.requests;
+        // A dry run reports more than it made.
+        summary.requests = report.requests.max(remote.requests());
         let mut refused = None;
         for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
             let (outcome, there) = match outcome {
