@@ -8,9 +8,9 @@ ONENB_CORPUS ?= $(abspath ../shared/data)
 DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
 # moto's server is the S3 server of the tests and of `make demo S3=1`.
 S3_PACKAGES := 'moto[server]'
-TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) duckdb fsspec h5py openpyxl polars pytest ruff
+TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) blake3 duckdb fsspec h5py openpyxl polars pytest ruff zstandard
 
-.PHONY: demo test test-rust test-python test-slow bench docs install venv wheel
+.PHONY: demo test test-rust test-python test-slow bench bench-engine bench-peers docs install venv wheel
 
 # The whole product on real input. Prepares everything it needs; can be run again.
 # `make demo S3=1` does the same with a bucket of an S3 server on loopback.
@@ -27,16 +27,24 @@ test-rust: $(VENV)/.s3
 
 test-python: $(VENV)/.test install
 	$(VENV)/bin/ruff check python
-	$(VENV)/bin/ruff check --isolated --line-length 120 --select E,F,W demo
+	$(VENV)/bin/ruff check --isolated --line-length 120 --select E,F,W demo tests/*.py bench
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -q python/tests
 
 # Acceptance runs that take minutes: many processes, kills, large streams, real version sets.
 test-slow:
 	ONENB_CORPUS="$(ONENB_CORPUS)" cargo test --release --locked --features slow --test acceptance -- --nocapture
 
-# Figures, printed; `docs/performance.md` says what they mean.
-bench:
-	ONENB_CORPUS="$(ONENB_CORPUS)" cargo bench --locked
+# Figures: the engine's parts, printed, then onenb beside the installed peers, into `docs/performance.md`.
+bench: bench-engine bench-peers
+
+bench-engine:
+	ONENB_CORPUS="$(ONENB_CORPUS)" cargo bench --locked --bench engine
+
+bench-peers:
+	cargo build --release --locked --package onenb
+	$(PYTHON) bench/corpora.py target/bench --real "$(ONENB_CORPUS)"
+	$(PYTHON) bench/run.py target/bench docs/bench/results.json --onenb target/release/onenb
+	$(PYTHON) bench/report.py docs/bench/results.json docs/performance.md docs/bench
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --package onenb

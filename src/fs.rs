@@ -14,21 +14,34 @@ use std::path::{Path, PathBuf};
 
 use fs2::FileExt as _;
 
+mod folder;
+
+pub use folder::{FolderFile, PendingFolder, remove_folder};
+
 /// Simulated crashes for tests: after a chosen number of write steps every further step fails.
 pub mod fault {
     use std::io;
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
     /// Steps left before the simulated crash; negative means that no crash is planned.
     static STEPS_LEFT: AtomicI64 = AtomicI64::new(i64::MAX);
+    /// Only the next failure is simulated.
+    static FAIL_ONCE: AtomicBool = AtomicBool::new(false);
 
     /// Lets `steps` more write steps (write, sync, rename, remove, create) succeed; all later ones fail.
     pub fn crash_after(steps: u32) {
         STEPS_LEFT.store(i64::from(steps), Ordering::SeqCst);
     }
 
+    /// Lets `steps` more write steps succeed; the one behind them fails, and all later ones succeed again.
+    pub fn fail_once_after(steps: u32) {
+        FAIL_ONCE.store(true, Ordering::SeqCst);
+        STEPS_LEFT.store(i64::from(steps), Ordering::SeqCst);
+    }
+
     /// Ends the simulation.
     pub fn heal() {
+        FAIL_ONCE.store(false, Ordering::SeqCst);
         STEPS_LEFT.store(i64::MAX, Ordering::SeqCst);
     }
 
@@ -45,10 +58,14 @@ pub mod fault {
         if STEPS_LEFT.fetch_sub(1, Ordering::SeqCst) > 0 {
             return Ok(());
         }
-        STEPS_LEFT.store(-1, Ordering::SeqCst);
+        let after = if FAIL_ONCE.swap(false, Ordering::SeqCst) { i64::MAX } else { -1 };
+        STEPS_LEFT.store(after, Ordering::SeqCst);
         Err(io::Error::other("the machine stopped here (simulated)"))
     }
 }
+
+/// Hidden file that serialises create-only writes in a directory of a file system without hard links.
+const CREATE_LOCK: &str = ".onenb.lock";
 
 /// Makes the bytes of a file durable.
 ///
@@ -111,6 +128,30 @@ pub fn write_atomic_keeping_mode(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     fs::set_permissions(file.path(), permissions)?;
     file.publish()
+}
+
+/// Publishes many files as [`write_atomic`] does, each of them whole, all of them durable on return. Each directory is
+/// synced once.
+///
+/// # Errors
+/// The operating system's error; some of the files may then be published.
+pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+    let mut changed = std::collections::BTreeSet::new();
+    for (path, bytes) in files {
+        let parent = parent_of(path);
+        let mut missing = parent;
+        while !missing.as_os_str().is_empty() && !missing.is_dir() {
+            missing = parent_of(missing);
+            changed.insert(missing);
+        }
+        fault::step()?;
+        fs::create_dir_all(parent)?;
+        let mut file = PendingFile::create(path)?;
+        file.write_all(bytes)?;
+        file.publish_name()?;
+        changed.insert(parent);
+    }
+    changed.into_iter().try_for_each(sync_dir)
 }
 
 /// Publishes `bytes` under `path` only if nothing is there; `false` means that something was.
@@ -277,6 +318,15 @@ impl PendingFile {
         rename(&self.temporary, &self.target)
     }
 
+    /// As [`PendingFile::publish`], but the name is durable only when the directory is synced.
+    fn publish_name(mut self) -> io::Result<()> {
+        if let Some(file) = self.file.take() {
+            sync_file(&file)?;
+        }
+        fault::step()?;
+        fs::rename(&self.temporary, &self.target)
+    }
+
     /// Syncs the bytes and puts them under the final name unless that exists; `false` means that it does.
     ///
     /// # Errors
@@ -293,18 +343,21 @@ impl PendingFile {
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            // What else may be wrong, no space or no permission, shows again there.
             Err(_) => self.publish_new_without_links(),
         }
     }
 
+    /// For file systems without hard links (exFAT, some network mounts): whoever holds a lock of the directory looks
+    /// and renames. A crash leaves the whole file or none, where an empty placeholder under the final name might stay.
     fn publish_new_without_links(&self) -> io::Result<bool> {
-        match OpenOptions::new().write(true).create_new(true).open(&self.target) {
-            Ok(placeholder) => {
-                drop(placeholder);
+        let _lock = FileLock::acquire(&self.target.with_file_name(CREATE_LOCK), Sharing::Exclusive)?;
+        match fs::symlink_metadata(&self.target) {
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 rename(&self.temporary, &self.target)?;
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -546,6 +599,28 @@ mod tests {
         assert!(create_exclusive(&path, b"one")?);
         assert!(!create_exclusive(&path, b"two")?);
         assert_eq!(fs::read(&path)?, b"one");
+        Ok(())
+    }
+
+    #[test]
+    fn without_hard_links_creation_is_exclusive_too() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("file");
+        let create = |bytes: &[u8]| {
+            let mut file = PendingFile::create(&path)?;
+            file.write_all(bytes)?;
+            file.publish_new_without_links()
+        };
+        let made = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8_u8).map(|byte| scope.spawn(move || (byte, create(&[byte; 100])))).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
+        });
+        let winners: Vec<u8> =
+            made.into_iter().filter_map(|(byte, made)| made.is_ok_and(|made| made).then_some(byte)).collect();
+        let [winner] = winners[..] else { panic!("{winners:?} all made the file") };
+        assert_eq!(fs::read(&path)?, [winner; 100]);
+        assert!(!create(b"later")?);
+        assert_eq!(fs::read_dir(dir.path())?.count(), 2, "the file and the lock, no temporary files");
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 `export`, `load` and `working_export` do the same without import magic.
 """
 
+from ._batch import batch
 from ._errors import (
     AuthError,
     Conflict,
@@ -35,6 +36,7 @@ __all__ = [
     "NotInitialised",
     "TagMovedWarning",
     "__version__",
+    "batch",
     "export",
     "load",
     "working_export",

@@ -2,6 +2,7 @@ from typing import Any
 
 from . import exports as exports
 from . import working as working
+from ._batch import batch as batch
 from ._errors import (
     AuthError as AuthError,
 )

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import _context, _display, _native
+from . import _batch, _context, _display, _native
 from ._errors import Error
 from ._file import ExportFile
 
@@ -15,6 +15,7 @@ _SLICE = 1024 * 1024
 # An export of this suffix says where data is instead of holding it.
 SOURCE_SUFFIX = ".source.json"
 _MAX_VALUE = 100
+_DIRECTORY_SUFFIX = ".dir"
 
 
 @dataclass
@@ -56,9 +57,12 @@ class Exported:
         `with` discards what was written.
         """
         self._warn_if_changed()
-        workspace, making = _context.workspace(), self._making(suffix)
-        start = lambda: workspace.export(making)  # noqa: E731
-        return ExportFile(start, self._name, suffix, mode, encoding, _display.show, _context.inputs)
+        workspace, making, batch = _context.workspace(), self._making(suffix), _batch.current()
+        if batch is None:
+            start, done = (lambda: workspace.export(making)), _display.show
+        else:
+            start, done = (lambda: batch.start(workspace, making)), batch.collect
+        return ExportFile(start, self._name, suffix, mode, encoding, done, _context.inputs)
 
     def text_writer(self, file_ext):
         """Opens a text file; `file_ext` is `csv` or `.csv`."""
@@ -93,12 +97,33 @@ class Exported:
             with self.open(suffix=suffix, mode="wb") as file:
                 yield path
                 if path.is_dir():
-                    raise Error(f"{path.name} is a directory", "pack it into one file, such as `.zip`")
+                    raise Error(f"{path.name} is a directory", "export it with `directory()`")
                 if not path.is_file():
                     raise Error(f"nothing was written to {path}")
                 with open(path, "rb") as written:
                     while data := written.read(_SLICE):
                         file.write(data)
+
+    @contextlib.contextmanager
+    def directory(self, suffix=""):
+        """Gives a temporary folder, which is exported with all that is in it when the block ends well.
+
+        A suffix such as `.zarr` ends the folder's name, also when it is read back.
+        """
+        with tempfile.TemporaryDirectory(prefix="onenb-") as parent:
+            path = Path(parent) / (self._name + suffix)
+            path.mkdir()
+            yield path
+            self.write_directory(path, suffix)
+
+    def write_directory(self, path, suffix=None):
+        """Exports a folder that exists. Files that look as they did at the last export of that folder are not read."""
+        self._warn_if_changed()
+        path = Path(path)
+        if not path.is_dir():
+            raise NotADirectoryError(f"{path} is no directory")
+        making = self._making((path.suffix if suffix is None else suffix) or _DIRECTORY_SUFFIX)
+        _display.show(json.loads(_context.workspace().export_directory(making, path)), None)
 
     def save_value(self, data):
         """Exports a small value, at most 100 bytes of canonical JSON, which is kept inline everywhere."""
@@ -110,8 +135,11 @@ class Exported:
         length = len(text.encode())
         if length > _MAX_VALUE:
             raise ValueError(f"the value has {length} bytes of JSON, more than {_MAX_VALUE}; use write_as_json()")
-        outcome = json.loads(_context.workspace().export_value(self._making(".json"), text))
-        _display.show(outcome, None)
+        workspace, making, batch = _context.workspace(), self._making(".json"), _batch.current()
+        if batch is not None:
+            batch.save_value(workspace, making, text)
+        else:
+            _display.show(json.loads(workspace.export_value(making, text)), None)
 
     def open_no_upload(self, *, fn_write_bytes_to=None, fn_returning_fileobj=None, source_type, params):
         """Opens data that stays where it is, and exports only where that is: source type and parameters.

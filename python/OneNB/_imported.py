@@ -95,13 +95,33 @@ class Imported:
 
     def reader(self):
         """Opens a seekable binary file that reads only what is asked of it."""
+        if self.is_directory:
+            raise Error(f"{self.name} is a directory", "use `path()`, or `member(path)` for one file of it")
         native = self._native.open()
         self._warn_of_move(self._native.noticed())
         _context.record_input(self._native)
         return io.BufferedReader(_RawReader(native, self.name + self._record["suffix"]), _BUFFER)
 
+    @property
+    def is_directory(self):
+        """Whether it is a folder with members."""
+        return self._record["suffix"].endswith(".dir")
+
+    def members(self):
+        """Returns the paths of the files in a directory, sorted; links to files of it are among them."""
+        return [path for path, kind, _ in self._native.members() if kind != "directory"]
+
+    def member(self, path):
+        """Opens one file of a directory as `reader` opens an export; only what is read of it is fetched."""
+        native = self._native.open_member(str(path))
+        _context.record_input(self._native)
+        return io.BufferedReader(_RawReader(native, str(path)), _BUFFER)
+
     def path(self):
-        """Returns the path of a verified local file with the right suffix; a copy in the cache, not to be changed."""
+        """Returns the path of a verified local file with the right suffix; a copy in the cache, not to be changed.
+
+        For a directory it is a folder.
+        """
         path = self._native.path()
         self._warn_of_move(self._native.noticed())
         _context.record_input(self._native)

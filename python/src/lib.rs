@@ -21,7 +21,7 @@ mod _native {
     #[pymodule_export]
     use crate::reader::NativeReader;
     #[pymodule_export]
-    use crate::workspace::{NativeExport, NativeWorkspace};
+    use crate::workspace::{NativeBatch, NativeExport, NativeWorkspace};
     #[pymodule_export]
     use crate::writer::NativeWriter;
 

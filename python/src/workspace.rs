@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use onenb::format::name::{ExportName, Suffix};
 use onenb::format::record::Input;
-use onenb::{ExportOptions, MovedTag, ResolvedExport, Spec, Workspace};
+use onenb::{ExportBatch, ExportOptions, MovedTag, ResolvedExport, Spec, Workspace};
 use pyo3::prelude::*;
 
 use crate::errors::check;
@@ -45,6 +45,10 @@ impl Making<'_> {
     }
 }
 
+fn json_value(text: &str) -> onenb::Result<serde_json::Value> {
+    serde_json::from_str(text).map_err(|error| onenb::Error::new(onenb::ErrorKind::Usage, error.to_string()))
+}
+
 #[pymethods]
 impl NativeWorkspace {
     /// Never fails because of a missing repository.
@@ -66,14 +70,22 @@ impl NativeWorkspace {
         check(py, py.detach(|| self.0.repo()?.export(options))).map(NativeWriter::new)
     }
 
+    /// Starts a batch of exports.
+    fn batch(&self, py: Python<'_>) -> PyResult<NativeBatch> {
+        check(py, py.detach(|| self.0.repo()?.batch())).map(NativeBatch)
+    }
+
+    /// Exports a directory; returns what `NativeWriter.finish` returns.
+    fn export_directory(&self, py: Python<'_>, making: Making<'_>, directory: PathBuf) -> PyResult<String> {
+        let options = check(py, making.into_options())?;
+        let outcome = py.detach(|| self.0.repo()?.export_directory(options, &directory, &mut |_| true));
+        check(py, outcome).map(|outcome| outcome_json(&outcome.export))
+    }
+
     /// Exports a small value given as JSON; returns what `NativeWriter.finish` returns.
     fn export_value(&self, py: Python<'_>, making: Making<'_>, json: &str) -> PyResult<String> {
         let options = check(py, making.into_options())?;
-        let work = || {
-            let value = serde_json::from_str(json)
-                .map_err(|error| onenb::Error::new(onenb::ErrorKind::Usage, error.to_string()))?;
-            self.0.repo()?.export_value(options, &value)
-        };
+        let work = || self.0.repo()?.export_value(options, &json_value(json)?);
         check(py, py.detach(work)).map(|outcome| outcome_json(&outcome))
     }
 
@@ -147,6 +159,36 @@ impl NativeWorkspace {
     }
 }
 
+/// Exports that become durable and visible together.
+#[pyclass(frozen, module = "OneNB._native")]
+pub(crate) struct NativeBatch(ExportBatch);
+
+#[pymethods]
+impl NativeBatch {
+    /// Starts an export that joins the batch when it is finished.
+    fn export(&self, py: Python<'_>, making: Making<'_>) -> PyResult<NativeWriter> {
+        let options = check(py, making.into_options())?;
+        check(py, py.detach(|| self.0.export(options))).map(NativeWriter::new)
+    }
+
+    /// Exports a small value given as JSON; returns what `NativeWriter.finish` returns.
+    fn export_value(&self, py: Python<'_>, making: Making<'_>, json: &str) -> PyResult<String> {
+        let options = check(py, making.into_options())?;
+        let work = || self.0.export(options)?.finish_value(&json_value(json)?);
+        check(py, py.detach(work)).map(|outcome| outcome_json(&outcome))
+    }
+
+    /// Makes all of it durable and visible.
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        check(py, py.detach(|| self.0.commit())).map(drop)
+    }
+
+    /// Throws all of it away.
+    fn discard(&self, py: Python<'_>) {
+        py.detach(|| self.0.discard());
+    }
+}
+
 /// One export that was found; what it stands for no longer changes.
 #[pyclass(frozen, module = "OneNB._native")]
 pub(crate) struct NativeExport {
@@ -193,6 +235,17 @@ impl NativeExport {
     /// Starts reading.
     fn open(&self, py: Python<'_>) -> PyResult<NativeReader> {
         check(py, py.detach(|| self.workspace.read(&self.resolved))).map(NativeReader::new)
+    }
+
+    /// Paths, kinds and sizes of the members of a directory.
+    fn members(&self, py: Python<'_>) -> PyResult<Vec<(String, &'static str, u64)>> {
+        let members = check(py, py.detach(|| self.workspace.members(&self.resolved)))?;
+        Ok(members.into_iter().map(|member| (member.path, member.kind, member.size)).collect())
+    }
+
+    /// Starts reading one file of a directory.
+    fn open_member(&self, py: Python<'_>, path: &str) -> PyResult<NativeReader> {
+        check(py, py.detach(|| self.workspace.read_member(&self.resolved, path))).map(NativeReader::new)
     }
 
     /// A verified local file with the right suffix.

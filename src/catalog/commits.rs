@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Row, params};
 
+use super::ancestry::{Place, place_columns};
 use super::error::CatalogError;
 use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column, params_hash_column};
 use crate::format::name::ExportName;
@@ -27,6 +28,42 @@ pub struct Bound {
     pub record: ExportRecord,
     /// The commit that bound it.
     pub commit: CommitId,
+}
+
+/// What a commit bound itself, and where that commit is in history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommittedBinding {
+    /// The export and the commit.
+    pub bound: Bound,
+    /// When that was committed, in seconds since 1970, UTC.
+    pub time_unix: i64,
+    /// The commit's generation.
+    pub generation: u64,
+    /// The commit's place, for [`Reach::contains`](super::Reach::contains).
+    pub place: Place,
+}
+
+/// Which bindings are asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum BindingsOf<'a> {
+    /// All of them.
+    All,
+    /// Those of one export, whatever its parameters.
+    Name(&'a ExportName),
+    /// Those of one commit.
+    Commit(&'a CommitId),
+}
+
+/// Bindings that a merge copied from one side to the other are there twice, with the same text.
+macro_rules! select_bindings {
+    ($condition:literal) => {
+        concat!(
+            "SELECT DISTINCT b.record, b.commit_id, c.time_unix, c.generation, c.chain, c.position ",
+            "FROM bindings AS b JOIN commits AS c ON c.id = b.commit_id ",
+            $condition,
+            " ORDER BY c.generation DESC, c.time_unix DESC, b.commit_id, b.name, b.record"
+        )
+    };
 }
 
 /// One change of a snapshot against its base; `None` removes the key.
@@ -165,6 +202,29 @@ impl ReadTransaction {
         Ok(overlay)
     }
 
+    /// Returns what commits bound themselves, in the order of runs ([`ReadTransaction::runs_with_export`]): of one export,
+    /// or of one commit.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn bindings(&self, of: BindingsOf<'_>) -> Result<Vec<CommittedBinding>, CatalogError> {
+        let decode = |row: &Row<'_>| {
+            Ok(CommittedBinding {
+                bound: Bound { record: record_column(row, 0)?, commit: commit_column(row, 1)? },
+                time_unix: column(row, 2)?,
+                generation: generation_column(row, 3)?,
+                place: place_columns(row, 4)?,
+            })
+        };
+        match of {
+            BindingsOf::All => self.all(select_bindings!(""), [], decode),
+            BindingsOf::Name(name) => self.all(select_bindings!("WHERE b.name = ?1"), [name.as_str()], decode),
+            BindingsOf::Commit(commit) => {
+                self.all(select_bindings!("WHERE b.commit_id = ?1"), [commit.as_slice()], decode)
+            }
+        }
+    }
+
     fn binding(&self, id: i64) -> Result<Bound, CatalogError> {
         self.one("SELECT record, commit_id FROM bindings WHERE id = ?1", [id], |row| {
             Ok(Bound { record: record_column(row, 0)?, commit: commit_column(row, 1)? })
@@ -198,10 +258,14 @@ impl WriteTransaction {
     pub fn put_commit(&self, commit: &CommitRow, snapshot: SnapshotNo) -> Result<(), CatalogError> {
         let parents: Vec<u8> = commit.parents.iter().flat_map(CommitId::as_slice).copied().collect();
         let generation = i64::try_from(commit.generation).unwrap_or(i64::MAX);
-        let sql = "INSERT INTO commits (id, snapshot, time_unix, generation, parents) VALUES (?1, ?2, ?3, ?4, ?5) \
+        let place = self.place_commit(&commit.id, &commit.parents)?;
+        let sql = "INSERT INTO commits (id, snapshot, time_unix, generation, parents, chain, position) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
                    ON CONFLICT (id) DO UPDATE SET snapshot = excluded.snapshot, time_unix = excluded.time_unix, \
                    generation = excluded.generation, parents = excluded.parents";
-        self.change(sql, params![commit.id.as_slice(), snapshot.0, commit.time_unix, generation, parents]).map(drop)
+        let (chain, position) = place.to_columns();
+        let id = commit.id.as_slice();
+        self.change(sql, params![id, snapshot.0, commit.time_unix, generation, parents, chain, position]).map(drop)
     }
 
     /// Returns the snapshot that differs from `base` by `changes`: `base` itself if there are none. Without a base it
@@ -235,8 +299,8 @@ impl WriteTransaction {
     fn put_entry(&self, snapshot: i64, key: &ExportKey, bound: Option<&Bound>) -> Result<(), CatalogError> {
         let binding = bound
             .map(|bound| {
-                let sql = "INSERT INTO bindings (record, commit_id) VALUES (?1, ?2)";
-                self.insert(sql, params![record_text(&bound.record), bound.commit.as_slice()])
+                let sql = "INSERT INTO bindings (name, record, commit_id) VALUES (?1, ?2, ?3)";
+                self.insert(sql, params![key.name.as_str(), record_text(&bound.record), bound.commit.as_slice()])
             })
             .transpose()?;
         let sql = "INSERT OR REPLACE INTO entries (snapshot, name, params_hash, binding) VALUES (?1, ?2, ?3, ?4)";

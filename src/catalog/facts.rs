@@ -1,6 +1,7 @@
 //! Facts that no tree holds: pending exports, late bindings, pushes, and where branches started.
 //!
-//! The store keeps them as metadata objects; the caller decodes those and puts the facts here in the order it reads them.
+//! The store keeps them as metadata objects; the caller decodes those and puts the facts here in whatever order it reads
+//! them. Of several facts about one thing the one with the greatest (time, object id) counts.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +9,11 @@ use rusqlite::{Row, params};
 
 use super::commits::{key_columns, record_column, record_text};
 use super::error::CatalogError;
+use super::runs::ParentBranch;
 use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column};
-use crate::format::binding::{BranchStart, Pending, PushLog};
+use crate::format::binding::{BranchStart, CommitBranch, Pending, PushLog};
 use crate::format::record::{ExportKey, ExportRecord};
-use crate::id::{CodeIdentity, CommitId, ContentDigest};
+use crate::id::{CodeIdentity, CommitId, ContentDigest, ObjectId};
 
 /// What a commit's tree cannot tell about an export.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +26,22 @@ pub struct LateRow {
     pub record: Option<ExportRecord>,
     /// Whether a person asked for it, so that it counts for more than the commit's tree.
     pub explicit: bool,
+    /// When it was said, in microseconds since 1970, UTC.
+    pub time_us: i64,
+    /// The metadata object that says so; decides between equal times.
+    pub object: ObjectId,
+}
+
+/// Rows that no later row of the same key overrules.
+macro_rules! newest_of {
+    ($table:literal, $columns:literal, $owner:literal) => {
+        concat!(
+            "SELECT ", $columns, " FROM ", $table, " AS p WHERE p.", $owner, " = ?1 AND NOT EXISTS (SELECT 1 FROM ",
+            $table, " AS q WHERE q.", $owner, " = p.", $owner,
+            " AND q.name = p.name AND q.params_hash = p.params_hash AND (q.time_us, q.object) > (p.time_us, p.object)) ",
+            "ORDER BY p.name, p.params_hash"
+        )
+    };
 }
 
 impl ReadTransaction {
@@ -32,32 +50,47 @@ impl ReadTransaction {
     /// # Errors
     /// [`CatalogError`].
     pub fn pending_of(&self, worktree: &str) -> Result<Vec<Pending>, CatalogError> {
-        let sql = "SELECT worktree, record, script, time_unix FROM pending \
-                   WHERE seq IN (SELECT max(seq) FROM pending WHERE worktree = ?1 GROUP BY name, params_hash) \
-                   ORDER BY name, params_hash";
+        let sql = newest_of!("pending", "p.worktree, p.record, p.script, p.time_us", "worktree");
         self.all(sql, [worktree], |row| {
             Ok(Pending {
                 worktree: column(row, 0)?,
                 record: record_column(row, 1)?,
                 script: column::<Option<[u8; 32]>>(row, 2)?.map(CodeIdentity::from_bytes),
-                time_unix: column(row, 3)?,
+                time_us: column(row, 3)?,
             })
         })
     }
 
-    /// Returns the late bindings of a commit, sorted by key; of several for one key the one put last.
+    /// Returns the late bindings of a commit, sorted by key; of several for one key the latest.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn late_bindings_of(&self, commit: &CommitId) -> Result<Vec<LateRow>, CatalogError> {
-        let sql = "SELECT name, params_hash, record, explicit FROM late_bindings WHERE seq IN \
-                   (SELECT max(seq) FROM late_bindings WHERE commit_id = ?1 GROUP BY name, params_hash) \
-                   ORDER BY name, params_hash";
-        self.all(sql, [commit.as_slice()], |row| {
+        let columns = newest_of!(
+            "late_bindings",
+            "p.name, p.params_hash, p.record, p.explicit, p.time_us, p.object",
+            "commit_id"
+        );
+        self.all(columns, [commit.as_slice()], |row| {
             let has_record = column::<Option<String>>(row, 2)?.is_some();
             let record = has_record.then(|| record_column(row, 2)).transpose()?;
-            Ok(LateRow { commit: *commit, key: key_columns(row, 0)?, record, explicit: column(row, 3)? })
+            Ok(LateRow {
+                commit: *commit,
+                key: key_columns(row, 0)?,
+                record,
+                explicit: column(row, 3)?,
+                time_us: column(row, 4)?,
+                object: column(row, 5).map(ObjectId::from_bytes)?,
+            })
         })
+    }
+
+    /// Returns the time of the latest late binding of all, in microseconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn latest_late_binding(&self) -> Result<Option<i64>, CatalogError> {
+        Ok(self.one("SELECT max(time_us) FROM late_bindings", [], |row| column(row, 0))?.flatten())
     }
 
     /// Returns whether some commit was bound this very record late.
@@ -83,7 +116,7 @@ impl ReadTransaction {
     /// # Errors
     /// [`CatalogError`].
     pub fn pushes_of(&self, remote: &str) -> Result<Vec<PushLog>, CatalogError> {
-        let sql = "SELECT tag, commit_id, remote, time_unix FROM pushes WHERE remote = ?1 ORDER BY tag";
+        let sql = "SELECT tag, commit_id, remote, time_us FROM pushes WHERE remote = ?1 ORDER BY time_us, tag";
         self.all(sql, [remote], push_columns)
     }
 
@@ -113,33 +146,43 @@ impl ReadTransaction {
         Ok(self.all(sql, [remote], |row| commit_column(row, 0))?.into_iter().collect())
     }
 
+    /// Returns the branch that a commit's branch came from, as was written down when the commit was made.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn parent_branch_of(&self, commit: &CommitId) -> Result<Option<ParentBranch>, CatalogError> {
+        let sql = "SELECT parent_branch, parent_method FROM commit_branches WHERE commit_id = ?1 \
+                   ORDER BY time_us DESC, object DESC LIMIT 1";
+        self.one(sql, [commit.as_slice()], |row| Ok(ParentBranch { branch: column(row, 0)?, method: column(row, 1)? }))
+    }
+
     /// Returns where a branch of this name was created, newest first.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn branch_starts_of(&self, branch: &str) -> Result<Vec<BranchStart>, CatalogError> {
-        let sql = "SELECT branch, commit_id, parent_branch, time_unix FROM branch_starts WHERE branch = ?1 \
-                   ORDER BY time_unix DESC, commit_id";
+        let sql = "SELECT branch, commit_id, parent_branch, time_us FROM branch_starts WHERE branch = ?1 \
+                   ORDER BY time_us DESC, commit_id";
         self.all(sql, [branch], |row| {
             Ok(BranchStart {
                 branch: column(row, 0)?,
                 commit: commit_column(row, 1)?,
                 parent_branch: column(row, 2)?,
-                time_unix: column(row, 3)?,
+                time_us: column(row, 3)?,
             })
         })
     }
 }
 
 impl WriteTransaction {
-    /// Puts a pending export, which supersedes the earlier ones of its key in its worktree.
+    /// Puts a pending export and the object that says so; the same fact twice is one.
     ///
     /// # Errors
     /// [`CatalogError`].
-    pub fn put_pending(&self, pending: &Pending) -> Result<(), CatalogError> {
+    pub fn put_pending(&self, pending: &Pending, object: &ObjectId) -> Result<(), CatalogError> {
         let key = pending.record.key();
-        let sql = "INSERT INTO pending (worktree, name, params_hash, record, script, time_unix) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT OR REPLACE INTO pending (worktree, name, params_hash, record, script, time_us, object) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         self.change(
             sql,
             params![
@@ -148,23 +191,25 @@ impl WriteTransaction {
                 key.params_hash.as_bytes(),
                 record_text(&pending.record),
                 pending.script.as_ref().map(CodeIdentity::as_bytes),
-                pending.time_unix,
+                pending.time_us,
+                object.as_bytes(),
             ],
         )
         .map(drop)
     }
 
-    /// Puts a late binding, which overrules the earlier ones of its commit and key.
+    /// Puts a late binding; the same fact twice is one.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn put_late_binding(&self, row: &LateRow) -> Result<(), CatalogError> {
-        let LateRow { commit, key, record, explicit } = row;
-        let sql =
-            "INSERT INTO late_bindings (commit_id, name, params_hash, record, explicit) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let LateRow { commit, key, record, explicit, time_us, object } = row;
+        let sql = "INSERT OR REPLACE INTO late_bindings \
+                   (commit_id, name, params_hash, record, explicit, time_us, object) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (name, hash) = (key.name.as_str(), key.params_hash.as_bytes());
         let text = record.as_ref().map(record_text);
-        self.change(sql, params![commit.as_slice(), key.name.as_str(), key.params_hash.as_bytes(), text, explicit])
-            .map(drop)
+        let values = params![commit.as_slice(), name, hash, text, explicit, time_us, object.as_bytes()];
+        self.change(sql, values).map(drop)
     }
 
     /// Puts what a remote has for a tag; of several words on one tag the latest counts.
@@ -172,11 +217,24 @@ impl WriteTransaction {
     /// # Errors
     /// [`CatalogError`].
     pub fn put_push(&self, push: &PushLog) -> Result<(), CatalogError> {
-        let sql = "INSERT INTO pushes (tag, commit_id, remote, time_unix) VALUES (?1, ?2, ?3, ?4) \
-                   ON CONFLICT (remote, tag) DO UPDATE SET commit_id = excluded.commit_id, time_unix = excluded.time_unix \
-                   WHERE excluded.time_unix >= pushes.time_unix";
+        let sql = "INSERT INTO pushes (tag, commit_id, remote, time_us) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (remote, tag) DO UPDATE SET commit_id = excluded.commit_id, time_us = excluded.time_us \
+                   WHERE (excluded.time_us, coalesce(excluded.commit_id, x'')) \
+                   >= (pushes.time_us, coalesce(pushes.commit_id, x''))";
         let commit = push.commit.as_ref().map(CommitId::as_slice);
-        self.change(sql, params![push.tag, commit, push.remote, push.time_unix]).map(drop)
+        self.change(sql, params![push.tag, commit, push.remote, push.time_us]).map(drop)
+    }
+
+    /// Puts which branch a commit was made on; the same fact twice is one.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn put_commit_branch(&self, row: &CommitBranch, object: &ObjectId) -> Result<(), CatalogError> {
+        let sql = "INSERT OR REPLACE INTO commit_branches \
+                   (commit_id, time_us, object, branch, parent_branch, parent_method) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let CommitBranch { commit, branch, parent_branch, parent_method, time_us } = row;
+        let (id, object) = (commit.as_slice(), object.as_bytes());
+        self.change(sql, params![id, time_us, object, branch, parent_branch, parent_method]).map(drop)
     }
 
     /// Puts where a branch was created; the same fact twice is one.
@@ -184,9 +242,9 @@ impl WriteTransaction {
     /// # Errors
     /// [`CatalogError`].
     pub fn put_branch_start(&self, start: &BranchStart) -> Result<(), CatalogError> {
-        let sql = "INSERT OR REPLACE INTO branch_starts (branch, commit_id, parent_branch, time_unix) \
+        let sql = "INSERT OR REPLACE INTO branch_starts (branch, commit_id, parent_branch, time_us) \
                    VALUES (?1, ?2, ?3, ?4)";
-        self.change(sql, params![start.branch, start.commit.as_slice(), start.parent_branch, start.time_unix]).map(drop)
+        self.change(sql, params![start.branch, start.commit.as_slice(), start.parent_branch, start.time_us]).map(drop)
     }
 }
 
@@ -195,6 +253,6 @@ fn push_columns(row: &Row<'_>) -> Result<PushLog, CatalogError> {
         tag: column(row, 0)?,
         commit: column::<Option<Vec<u8>>>(row, 1)?.is_some().then(|| commit_column(row, 1)).transpose()?,
         remote: column(row, 2)?,
-        time_unix: column(row, 3)?,
+        time_us: column(row, 3)?,
     })
 }

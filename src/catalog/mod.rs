@@ -8,6 +8,7 @@
 //! - One connection per process: after a fork the child opens its own ([`Catalog`]).
 //! - SQLite's types stay inside. Tables: `docs/format/catalog.md`; why snapshots are chains: `docs/design/0003-catalog-snapshots.md`.
 
+mod ancestry;
 mod commits;
 mod error;
 mod facts;
@@ -19,9 +20,10 @@ mod transaction;
 #[cfg(test)]
 mod tests;
 
-pub use commits::{Bound, Change, CommitRow, SnapshotNo};
+pub use ancestry::{Place, Reach};
+pub use commits::{BindingsOf, Bound, Change, CommitRow, CommittedBinding, SnapshotNo};
 pub use error::CatalogError;
 pub use facts::LateRow;
 pub use open::{Access, Catalog, OpenOptions, Origin};
-pub use runs::{CommittedRun, ParentBranch, RunEntry};
+pub use runs::{CommittedRun, ParentBranch};
 pub use transaction::{ReadTransaction, WriteTransaction};

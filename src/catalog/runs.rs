@@ -2,6 +2,7 @@
 
 use rusqlite::{Row, params};
 
+use super::ancestry::{Place, place_columns};
 use super::commits::generation_column;
 use super::error::CatalogError;
 use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column};
@@ -9,22 +10,13 @@ use crate::format::name::ExportName;
 use crate::format::run::RunRecord;
 use crate::id::CommitId;
 
-/// The branch that a run's branch started from.
+/// The branch that another came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParentBranch {
     /// Name of the branch.
     pub branch: String,
     /// How it was found out, in the words of the caller: `config`, `captured`, `reflog` and so on.
     pub method: String,
-}
-
-/// A run as it is put in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunEntry {
-    /// What was executed.
-    pub record: RunRecord,
-    /// The branch that its branch started from, where known.
-    pub parent: Option<ParentBranch>,
 }
 
 /// A run together with the commit that recorded it.
@@ -36,15 +28,17 @@ pub struct CommittedRun {
     pub time_unix: i64,
     /// The commit's generation.
     pub generation: u64,
+    /// The commit's place, for [`Reach::contains`](super::Reach::contains).
+    pub place: Place,
     /// The run.
-    pub entry: RunEntry,
+    pub record: RunRecord,
 }
 
 /// Every list of runs: children before parents, then newest first, then by path, parameter hash and commit.
 macro_rules! select_runs {
     ($condition:literal) => {
         concat!(
-            "SELECT r.commit_id, c.time_unix, c.generation, r.record, r.parent_branch, r.parent_method ",
+            "SELECT r.commit_id, c.time_unix, c.generation, r.record, c.chain, c.position ",
             "FROM runs AS r JOIN commits AS c ON c.id = r.commit_id ",
             $condition,
             " ORDER BY c.generation DESC, c.time_unix DESC, r.path, r.params_hash, r.commit_id"
@@ -94,17 +88,13 @@ impl WriteTransaction {
     ///
     /// # Errors
     /// [`CatalogError`]; an unknown commit shows when the transaction commits.
-    pub fn put_runs(&self, commit: &CommitId, runs: &[RunEntry]) -> Result<(), CatalogError> {
+    pub fn put_runs(&self, commit: &CommitId, runs: &[RunRecord]) -> Result<(), CatalogError> {
         self.change("DELETE FROM runs WHERE commit_id = ?1", [commit.as_slice()])?;
-        for RunEntry { record, parent } in runs {
+        for record in runs {
             let text = String::from_utf8(record.to_bytes()).expect("JSON is UTF-8");
-            let branch = parent.as_ref().map(|parent| parent.branch.as_str());
-            let method = parent.as_ref().map(|parent| parent.method.as_str());
-            let sql = "INSERT INTO runs (commit_id, path, params_hash, record, parent_branch, parent_method) \
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let sql = "INSERT INTO runs (commit_id, path, params_hash, record) VALUES (?1, ?2, ?3, ?4)";
             let hash = record.params.hash();
-            let run =
-                self.insert(sql, params![commit.as_slice(), record.path, hash.as_bytes(), text, branch, method])?;
+            let run = self.insert(sql, params![commit.as_slice(), record.path, hash.as_bytes(), text])?;
             for export in &record.exports {
                 let sql = "INSERT OR IGNORE INTO run_exports (name, run) VALUES (?1, ?2)";
                 self.change(sql, params![export.name.as_str(), run])?;
@@ -116,13 +106,11 @@ impl WriteTransaction {
 
 fn run_columns(row: &Row<'_>) -> Result<CommittedRun, CatalogError> {
     let record = RunRecord::from_bytes(column::<String>(row, 3)?.as_bytes())?;
-    let branch: Option<String> = column(row, 4)?;
-    let method: Option<String> = column(row, 5)?;
-    let parent = branch.zip(method).map(|(branch, method)| ParentBranch { branch, method });
     Ok(CommittedRun {
         commit: commit_column(row, 0)?,
         time_unix: column(row, 1)?,
         generation: generation_column(row, 2)?,
-        entry: RunEntry { record, parent },
+        place: place_columns(row, 4)?,
+        record,
     })
 }

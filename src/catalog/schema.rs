@@ -26,9 +26,12 @@ CREATE TABLE snapshots (
 
 CREATE TABLE bindings (
   id        INTEGER PRIMARY KEY,
+  name      TEXT NOT NULL,
   record    TEXT NOT NULL,
   commit_id BLOB NOT NULL
 ) STRICT;
+CREATE INDEX bindings_by_name ON bindings (name);
+CREATE INDEX bindings_by_commit ON bindings (commit_id);
 
 CREATE TABLE entries (
   snapshot    INTEGER NOT NULL,
@@ -43,7 +46,20 @@ CREATE TABLE commits (
   snapshot   INTEGER NOT NULL,
   time_unix  INTEGER NOT NULL,
   generation INTEGER NOT NULL,
-  parents    BLOB NOT NULL
+  parents    BLOB NOT NULL,
+  chain      INTEGER NOT NULL,
+  position   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX commits_by_place ON commits (chain, position);
+CREATE INDEX commits_by_generation ON commits (generation);
+
+CREATE TABLE chain_edges (
+  chain         INTEGER NOT NULL,
+  position      INTEGER NOT NULL,
+  to_chain      INTEGER NOT NULL,
+  to_position   INTEGER NOT NULL,
+  to_generation INTEGER NOT NULL,
+  PRIMARY KEY (chain, position, to_chain, to_position)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE runs (
@@ -52,8 +68,6 @@ CREATE TABLE runs (
   path          TEXT NOT NULL,
   params_hash   BLOB NOT NULL,
   record        TEXT NOT NULL,
-  parent_branch TEXT,
-  parent_method TEXT,
   UNIQUE (commit_id, path, params_hash)
 ) STRICT;
 CREATE INDEX runs_by_path ON runs (path);
@@ -66,40 +80,53 @@ CREATE TABLE run_exports (
 CREATE INDEX run_exports_by_run ON run_exports (run);
 
 CREATE TABLE pending (
-  seq           INTEGER PRIMARY KEY AUTOINCREMENT,
-  worktree      TEXT NOT NULL,
-  name          TEXT NOT NULL,
-  params_hash   BLOB NOT NULL,
-  record        TEXT NOT NULL,
-  script        BLOB,
-  time_unix     INTEGER NOT NULL
-) STRICT;
-CREATE INDEX pending_by_key ON pending (worktree, name, params_hash);
+  worktree    TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  params_hash BLOB NOT NULL,
+  time_us     INTEGER NOT NULL,
+  object      BLOB NOT NULL,
+  record      TEXT NOT NULL,
+  script      BLOB,
+  PRIMARY KEY (worktree, name, params_hash, time_us, object)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE late_bindings (
-  seq         INTEGER PRIMARY KEY AUTOINCREMENT,
   commit_id   BLOB NOT NULL,
   name        TEXT NOT NULL,
   params_hash BLOB NOT NULL,
+  time_us     INTEGER NOT NULL,
+  object      BLOB NOT NULL,
   record      TEXT,
-  explicit    INTEGER NOT NULL
-) STRICT;
-CREATE INDEX late_bindings_by_key ON late_bindings (commit_id, name, params_hash);
+  explicit    INTEGER NOT NULL,
+  PRIMARY KEY (commit_id, name, params_hash, time_us, object)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX late_bindings_by_key ON late_bindings (name, params_hash);
+CREATE INDEX late_bindings_by_time ON late_bindings (time_us);
 
 CREATE TABLE pushes (
   remote    TEXT NOT NULL,
   tag       TEXT NOT NULL,
+  time_us   INTEGER NOT NULL,
   commit_id BLOB,
-  time_unix INTEGER NOT NULL,
   PRIMARY KEY (remote, tag)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE commit_branches (
+  commit_id     BLOB NOT NULL,
+  time_us       INTEGER NOT NULL,
+  object        BLOB NOT NULL,
+  branch        TEXT NOT NULL,
+  parent_branch TEXT NOT NULL,
+  parent_method TEXT NOT NULL,
+  PRIMARY KEY (commit_id, time_us, object)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE branch_starts (
   branch        TEXT NOT NULL,
+  time_us       INTEGER NOT NULL,
   commit_id     BLOB NOT NULL,
   parent_branch TEXT,
-  time_unix     INTEGER NOT NULL,
-  PRIMARY KEY (branch, time_unix, commit_id)
+  PRIMARY KEY (branch, time_us, commit_id)
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -13,7 +13,7 @@ use crate::format::name::{ExportName, Suffix};
 use crate::format::params::Params;
 use crate::format::record::{ExportKey, ExportRecord, Producer};
 use crate::format::run::{RunExport, RunRecord};
-use crate::id::{CodeIdentity, CommitId, ContentDigest};
+use crate::id::{CodeIdentity, CommitId, ContentDigest, ObjectId};
 
 fn commit(number: u32) -> CommitId {
     let mut bytes = [0; 20];
@@ -208,7 +208,7 @@ fn forgotten_snapshots_are_stale_and_their_numbers_are_not_given_again() {
     let old = write(&catalog, |tx| {
         let old = tx.derive(None, &[change(bound("Sales", 1, 1))])?;
         tx.put_commit(&commit_row(1, 1, 100, &[]), old)?;
-        tx.put_runs(&commit(1), &[RunEntry { record: run_record("a.ipynb", 1, &["Sales"]), parent: None }])?;
+        tx.put_runs(&commit(1), &[run_record("a.ipynb", 1, &["Sales"])])?;
         tx.set_cursor(b"here")?;
         Ok(old)
     });
@@ -245,7 +245,7 @@ fn a_failed_write_changes_nothing() {
 #[test]
 fn runs_of_an_unknown_commit_are_refused() {
     let catalog = Catalog::in_memory().expect("memory");
-    let runs = [RunEntry { record: run_record("a.ipynb", 1, &[]), parent: None }];
+    let runs = [run_record("a.ipynb", 1, &[])];
     let refused: Result<(), CatalogError> = catalog.write(|tx| tx.put_runs(&commit(9), &runs));
     assert!(matches!(refused, Err(CatalogError::Failed { .. })), "{refused:?}");
     assert_eq!(read(&catalog, ReadTransaction::all_runs), []);
@@ -254,8 +254,7 @@ fn runs_of_an_unknown_commit_are_refused() {
 #[test]
 fn runs_come_topologically_newest_first() {
     let catalog = Catalog::in_memory().expect("memory");
-    let parent = ParentBranch { branch: "main".to_owned(), method: "captured".to_owned() };
-    let entry = |path: &str, exports: &[&str]| RunEntry { record: run_record(path, 1, exports), parent: None };
+    let entry = |path: &str, exports: &[&str]| run_record(path, 1, exports);
     write(&catalog, |tx| {
         let snapshot = tx.derive(None, &[])?;
         for row in [commit_row(1, 1, 900, &[]), commit_row(2, 2, 100, &[1]), commit_row(3, 2, 200, &[1])] {
@@ -263,11 +262,11 @@ fn runs_come_topologically_newest_first() {
         }
         tx.put_runs(&commit(1), &[entry("old.ipynb", &["Gone"])])?;
         tx.put_runs(&commit(1), &[entry("b.ipynb", &["Sales"]), entry("a.ipynb", &["Report", "Sales"])])?;
-        tx.put_runs(&commit(2), &[RunEntry { parent: Some(parent.clone()), ..entry("a.ipynb", &["Sales"]) }])?;
+        tx.put_runs(&commit(2), &[entry("a.ipynb", &["Sales"])])?;
         tx.put_runs(&commit(3), &[entry("a.ipynb", &[])])
     });
     let short = |runs: Vec<CommittedRun>| -> Vec<(CommitId, String)> {
-        runs.into_iter().map(|run| (run.commit, run.entry.record.path)).collect()
+        runs.into_iter().map(|run| (run.commit, run.record.path)).collect()
     };
     let (a, b) = ("a.ipynb".to_owned(), "b.ipynb".to_owned());
     let all = [(commit(3), a.clone()), (commit(2), a.clone()), (commit(1), a.clone()), (commit(1), b.clone())];
@@ -277,7 +276,7 @@ fn runs_come_topologically_newest_first() {
     assert_eq!(read(&catalog, |view| view.runs_with_export(&name("Gone"))), []);
     let runs = read(&catalog, |view| view.runs_of(&commit(2)));
     assert_eq!(runs.len(), 1);
-    assert_eq!(runs[0].entry, RunEntry { record: run_record("a.ipynb", 1, &["Sales"]), parent: Some(parent) });
+    assert_eq!(runs[0].record, run_record("a.ipynb", 1, &["Sales"]));
     assert_eq!((runs[0].generation, runs[0].time_unix), (2, 100));
 }
 
@@ -288,31 +287,72 @@ fn only_the_latest_export_of_a_key_is_pending() {
         worktree: worktree.to_owned(),
         record: record("Sales", 1, content),
         script: Some(CodeIdentity::from_bytes([9; 32])),
-        time_unix: 5,
+        time_us: i64::from(content),
     };
     write(&catalog, |tx| {
-        tx.put_pending(&pending("/w", 1))?;
-        tx.put_pending(&pending("/other", 9))?;
-        tx.put_pending(&pending("/w", 2))
+        tx.put_pending(&pending("/w", 1), &object(1))?;
+        tx.put_pending(&pending("/other", 9), &object(2))?;
+        tx.put_pending(&pending("/w", 2), &object(3))
     });
     assert_eq!(read(&catalog, |view| view.pending_of("/w")), [pending("/w", 2)]);
     assert_eq!(read(&catalog, |view| view.pending_of("/other")).len(), 1);
+}
+
+/// Year, content or none, time.
+type Fact = (u32, Option<u32>, i64);
+
+fn object(number: u8) -> ObjectId {
+    ObjectId::from_bytes([number; 32])
+}
+
+fn late(year: u32, content: Option<u32>, time_us: i64, number: u8) -> LateRow {
+    LateRow {
+        commit: commit(1),
+        key: record("Sales", year, 0).key(),
+        record: content.map(|content| record("Sales", year, content)),
+        explicit: content.is_none(),
+        time_us,
+        object: object(number),
+    }
+}
+
+proptest! {
+    #[test]
+    fn facts_answer_the_same_in_whatever_order_they_are_read(
+        facts in prop::collection::vec((0..3_u32, prop::option::of(0..4_u32), 0..3_i64), 1..12)
+            .prop_map(|facts| facts.into_iter().enumerate().collect::<Vec<_>>()),
+        seed in any::<u64>(),
+    ) {
+        let answers = |facts: &[(usize, Fact)]| {
+            let catalog = Catalog::in_memory().expect("memory");
+            write(&catalog, |tx| {
+                for (number, (year, content, time_us)) in facts {
+                    let object = object(u8::try_from(*number).expect("few facts"));
+                    let (record, content) = (record("Sales", *year, content.unwrap_or(9)), *content);
+                    let pending = Pending { worktree: "/w".to_owned(), record, script: None, time_us: *time_us };
+                    tx.put_pending(&pending, &object)?;
+                    tx.put_late_binding(&LateRow { object, ..late(*year, content, *time_us, 0) })?;
+                }
+                Ok(())
+            });
+            read(&catalog, |view| Ok((view.pending_of("/w")?, view.late_bindings_of(&commit(1))?)))
+        };
+        let mut shuffled = facts.clone();
+        shuffled.sort_by_key(|(number, _)| blake3::hash(&(seed ^ *number as u64).to_le_bytes()).as_bytes().to_vec());
+        prop_assert_eq!(answers(&facts), answers(&shuffled));
+    }
 }
 
 #[test]
 fn the_last_late_binding_of_a_key_counts() {
     let catalog = Catalog::in_memory().expect("memory");
     assert!(!read(&catalog, ReadTransaction::has_late_bindings));
-    let late = |content: Option<u32>| LateRow {
-        commit: commit(1),
-        key: record("Sales", 1, 0).key(),
-        record: content.map(|content| record("Sales", 1, content)),
-        explicit: content.is_none(),
-    };
-    write(&catalog, |tx| tx.put_late_binding(&late(Some(1))));
-    assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(1))), [late(Some(1))]);
-    write(&catalog, |tx| tx.put_late_binding(&late(None)));
-    assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(1))), [late(None)]);
+    let (first, second) = (late(1, Some(1), 10, 1), late(1, None, 11, 2));
+    write(&catalog, |tx| tx.put_late_binding(&first));
+    assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(1))), [first]);
+    write(&catalog, |tx| tx.put_late_binding(&second));
+    assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(1))), [second]);
+    assert_eq!(read(&catalog, ReadTransaction::latest_late_binding), Some(11));
     assert_eq!(read(&catalog, |view| view.late_bindings_of(&commit(2))), []);
     assert!(read(&catalog, ReadTransaction::has_late_bindings));
 }
@@ -320,13 +360,13 @@ fn the_last_late_binding_of_a_key_counts() {
 #[test]
 fn the_last_word_on_a_tag_of_a_remote_counts() {
     let catalog = Catalog::in_memory().expect("memory");
-    let word = |time_unix: i64, commit: Option<CommitId>| PushLog {
+    let word = |time_us: i64, commit: Option<CommitId>| PushLog {
         tag: "v1".to_owned(),
         commit,
         remote: "/srv".to_owned(),
-        time_unix,
+        time_us,
     };
-    let push = |time_unix: i64| word(time_unix, Some(commit(1)));
+    let push = |time_us: i64| word(time_us, Some(commit(1)));
     let confirmed = |tag: &str, number: u32| read(&catalog, |view| view.is_confirmed(tag, &commit(number), "/srv"));
     assert!(!confirmed("v1", 1));
     write(&catalog, |tx| tx.put_push(&push(2)));
@@ -348,11 +388,11 @@ fn the_last_word_on_a_tag_of_a_remote_counts() {
 #[test]
 fn the_newest_start_of_a_branch_comes_first() {
     let catalog = Catalog::in_memory().expect("memory");
-    let start = |number: u32, time_unix: i64, parent: Option<&str>| BranchStart {
+    let start = |number: u32, time_us: i64, parent: Option<&str>| BranchStart {
         branch: "topic".to_owned(),
         commit: commit(number),
         parent_branch: parent.map(str::to_owned),
-        time_unix,
+        time_us,
     };
     let (old, new) = (start(1, 10, None), start(2, 20, Some("main")));
     write(&catalog, |tx| [&new, &old, &new].into_iter().try_for_each(|start| tx.put_branch_start(start)));

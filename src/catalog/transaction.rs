@@ -187,7 +187,7 @@ impl WriteTransaction {
         self.change("INSERT OR REPLACE INTO meta (key, value) VALUES ('cursor', ?1)", [cursor]).map(drop)
     }
 
-    /// Forgets commits, snapshots and runs, because a fact about an indexed commit arrived; facts and cursor stay.
+    /// Forgets commits, snapshots and runs; facts and cursor stay.
     ///
     /// # Errors
     /// [`CatalogError`].
@@ -195,6 +195,8 @@ impl WriteTransaction {
         for sql in [
             "DELETE FROM run_exports",
             "DELETE FROM runs",
+            "DELETE FROM chain_edges",
+            "DELETE FROM meta WHERE key = 'cut'",
             "DELETE FROM commits",
             "DELETE FROM entries",
             "DELETE FROM bindings",
@@ -216,6 +218,7 @@ impl WriteTransaction {
             "DELETE FROM late_bindings",
             "DELETE FROM pushes",
             "DELETE FROM branch_starts",
+            "DELETE FROM commit_branches",
             "DELETE FROM meta",
         ] {
             self.change(sql, [])?;

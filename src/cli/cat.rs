@@ -8,14 +8,15 @@ use super::command::usage;
 use super::errors::{Exit, Failure};
 use super::input;
 use super::output::{Context, finish, stdout};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::{ExportReader, Progress};
 
 const EXAMPLES: &str = "\
 Examples:
   onenb cat v1:Sales
   onenb cat 'v1:Report?year=2023&foo=bar' > report.csv
-  onenb cat v1:Sales --range 0-99";
+  onenb cat v1:Sales --range 0-99
+  onenb cat v1:Model --member weights/0.bin > 0.bin";
 
 /// Write an export to stdout
 ///
@@ -25,6 +26,9 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    /// One file of a directory
+    #[arg(long, value_name = "PATH")]
+    member: Option<String>,
     #[command(flatten)]
     range: RangeArgs,
 }
@@ -40,7 +44,19 @@ pub(super) struct RangeArgs {
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     let resolved = args.spec.resolve(&workspace, ctx)?;
-    let reader = workspace.read(&resolved)?;
+    let reader = match &args.member {
+        Some(path) => workspace.read_member(&resolved, path)?,
+        None if resolved.export.record.suffix.is_directory() => {
+            let label = resolved.export.record.label();
+            let error = Error::new(ErrorKind::Usage, format!("`{label}` is a directory"));
+            let hint = format!(
+                "name a file of it with `--member PATH`; `onenb show {}:{label} --members` lists them",
+                resolved.rev
+            );
+            return Err(error.with_hint(hint).into());
+        }
+        None => workspace.read(&resolved)?,
+    };
     warn_of_move(resolved.noticed(), ctx);
     args.range.write(reader, ctx)
 }
@@ -114,7 +130,6 @@ impl FromStr for ByteRange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
 
     #[test]
     fn ranges_are_those_of_http() {

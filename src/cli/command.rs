@@ -11,16 +11,16 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::errors::{Exit, Failure};
 use super::output::{ColorWhen, Context, Talk};
 use super::{
-    addnb, bind, cat, cat_object, completions, config, deps, doctor, export, gc, get, hash_object, hook, hooks, init,
-    log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack, stats, status,
-    unbind, verify, verify_pack, write_object,
+    addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, gc, get, hash_object, hook, hooks,
+    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack,
+    stats, status, take, unbind, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 
 const AFTER_HELP: &str = "\
 SPEC is [REPO@]REV:NAME[?k=v&k2=v2]; REV is a tag, a branch, a commit or `working`. Quote it: the shell reads ? and &.
 
-Plumbing, for scripts: hash-object, write-object, cat-object, ls-chunks, show-pack, verify-pack, params-hash, hook.
+Plumbing, for scripts: hash-object, write-object, cat-object, ls-chunks, show-pack, verify-pack, params-hash, is-ancestor, hook.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not authorised, 5 damaged data, 130 interrupted.
 
@@ -80,11 +80,13 @@ pub(super) enum Command {
     Show(show::Args),
     Resolve(resolve::Args),
     Log(log::Args),
+    Diff(diff::Args),
     Status(status::Args),
     Deps(deps::Args),
     Rm(rm::Args),
     Bind(bind::Args),
     Unbind(unbind::Args),
+    Take(take::Args),
     Verify(verify::Args),
     Gc(gc::Args),
     Stats(stats::Args),
@@ -109,6 +111,8 @@ pub(super) enum Command {
     VerifyPack(verify_pack::Args),
     #[command(hide = true)]
     ParamsHash(params_hash::Args),
+    #[command(hide = true)]
+    IsAncestor(is_ancestor::Args),
     #[command(hide = true)]
     Hook(hook::Args),
 }
@@ -182,11 +186,13 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Show(args) => show::run(&args, ctx),
         Command::Resolve(args) => resolve::run(&args, ctx),
         Command::Log(args) => log::run(&args, ctx),
+        Command::Diff(args) => diff::run(&args, ctx),
         Command::Status(args) => status::run(&args, ctx),
         Command::Deps(args) => deps::run(&args, ctx),
         Command::Rm(args) => rm::run(&args, ctx),
         Command::Bind(args) => bind::run(&args, ctx),
         Command::Unbind(args) => unbind::run(&args, ctx),
+        Command::Take(args) => take::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Gc(args) => gc::run(&args, ctx),
         Command::Stats(args) => stats::run(&args, ctx),
@@ -204,6 +210,7 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::ShowPack(args) => show_pack::run(&args, ctx),
         Command::VerifyPack(args) => verify_pack::run(&args, ctx),
         Command::ParamsHash(args) => params_hash::run(&args, ctx),
+        Command::IsAncestor(args) => is_ancestor::run(&args, ctx),
         Command::Hook(args) => Ok(hook::run(&args, ctx)),
     }
 }

@@ -14,10 +14,10 @@ pub(super) enum Exit {
     Success,
     /// The command worked and found something that is not fine.
     Findings,
+    /// The command worked and found that something is not there.
+    Missing,
     /// The command worked and found damaged data.
     Damage,
-    /// The command worked and found that something is not where it was looked for.
-    Absence,
 }
 
 impl Exit {
@@ -25,8 +25,8 @@ impl Exit {
         match self {
             Self::Success => ExitCode::SUCCESS,
             Self::Findings => ExitCode::from(1),
+            Self::Missing => ExitCode::from(3),
             Self::Damage => ExitCode::from(5),
-            Self::Absence => ExitCode::from(3),
         }
     }
 }

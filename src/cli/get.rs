@@ -10,17 +10,19 @@ use super::output::{Context, finish, stdout};
 use super::{input, render};
 use crate::error::{Error, ErrorKind};
 use crate::fs::PendingFile;
-use crate::{ExportReader, Progress};
+use crate::{ExportReader, Progress, ResolvedExport, Workspace};
 
 const EXAMPLES: &str = "\
 Examples:
   onenb get v1:Sales
   onenb get v1:Report -p year=2023 -o report-2023.csv
-  onenb get working:Sales --force";
+  onenb get working:Sales --force
+  onenb get v1:Model -o restored";
 
 /// Write an export into a file
 ///
-/// Without -o the file is NAME and its suffix, here. The file appears whole or not at all.
+/// Without -o the file is NAME and its suffix, here. The file appears whole or not at all. A directory is written as a
+/// folder, and never replaces one.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
@@ -44,13 +46,14 @@ pub(super) struct OutArgs {
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     let resolved = args.spec.resolve(&workspace, ctx)?;
-    let record = &resolved.export.record;
-    let name = format!("{}{}", record.name, record.suffix);
-    args.out.write(&name, ctx, || {
-        let reader = workspace.read(&resolved)?;
-        warn_of_move(resolved.noticed(), ctx);
-        Ok(reader)
-    })
+    let name = crate::restored_name(&resolved.export.record).to_string_lossy().into_owned();
+    if resolved.export.record.suffix.is_directory() {
+        args.out.write_folder(&name, ctx, &workspace, &resolved)?;
+    } else {
+        args.out.write(&name, ctx, || workspace.read(&resolved))?;
+    }
+    warn_of_move(resolved.noticed(), ctx);
+    Ok(Exit::Success)
 }
 
 impl OutArgs {
@@ -74,6 +77,33 @@ impl OutArgs {
         let size = self.to_file(&output, &mut open()?, ctx)?;
         let path = output.to_string_lossy().into_owned();
         let note = format!("wrote {path}, {}", render::size(size));
+        ctx.conclude(&document(Files { files: vec![WrittenFile { path, size }] }), || note)?;
+        Ok(Exit::Success)
+    }
+
+    /// Restores a directory under `default_name` or where the user said.
+    fn write_folder(
+        &self,
+        default_name: &str,
+        ctx: &Context,
+        workspace: &Workspace,
+        export: &ResolvedExport,
+    ) -> Result<Exit, Failure> {
+        let output = match self.output.as_deref() {
+            Some(output) if output.as_os_str() == "-" => {
+                return Err(Error::new(ErrorKind::Usage, "a directory cannot be written to stdout")
+                    .with_hint("write one file of it with `onenb cat SPEC --member PATH`")
+                    .into());
+            }
+            Some(output) if output.is_dir() => output.join(default_name),
+            Some(output) => output.to_path_buf(),
+            None => PathBuf::from(default_name),
+        };
+        let mut progress = ctx.progress();
+        let members = workspace.restore_directory(export, &output, &mut |news| progress.update(news))?;
+        drop(progress);
+        let (path, size) = (output.to_string_lossy().into_owned(), export.export.record.size);
+        let note = format!("wrote {path}, {}, {}", render::count(members as u64, "member"), render::size(size));
         ctx.conclude(&document(Files { files: vec![WrittenFile { path, size }] }), || note)?;
         Ok(Exit::Success)
     }

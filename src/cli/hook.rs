@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Exit {
 fn outcome(args: &Args, ctx: &Context) -> HookOutcome {
     let workspace = ctx.workspace();
     match workspace.repo() {
-        Ok(repo) => repo.run_hook(&args.event, &mut io::stdin().lock()),
+        Ok(repo) => repo.run_hook(&args.event, &args.arguments, &mut io::stdin().lock()),
         // Commits from before `onenb init` may be checked out; the hooks are still there then.
         Err(error) if matches!(error.kind(), ErrorKind::NotInitialised | ErrorKind::NotARepository) => {
             HookOutcome::default()

@@ -13,8 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   onenb init
   onenb init --name myrepo dir /srv/data
-  onenb init cloud --bucket acme-data --key-prefix myrepo s3
-  onenb init local --no-hooks";
+  onenb init cloud --bucket acme-data --key-prefix myrepo s3";
 
 /// Set this Git repository up: write and stage .1nb, install the hooks
 ///

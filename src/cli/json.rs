@@ -12,8 +12,8 @@ use crate::format::record::{ExportRecord, Input, Producer};
 use crate::format::run::{RunExport, RunRecord};
 use crate::id::{ChunkId, CodeIdentity, CommitId, ContentDigest, PackId, ParamsHash};
 use crate::{
-    BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MovedTag, PackReport, PushOutcome,
-    PushSummary, RemoteGcReport, Stats, Status, VerifySummary,
+    BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MemberRow, MovedTag, PackReport,
+    PushOutcome, PushSummary, RemoteGcReport, Stats, Status, VerifySummary,
 };
 
 /// Version of all documents.
@@ -83,6 +83,36 @@ pub(super) struct Exported<'a> {
     /// New bytes in the store.
     pub(super) stored: u64,
     pub(super) unchanged_since: Option<&'a str>,
+}
+
+/// `show --members`.
+#[derive(Debug, Serialize)]
+pub(super) struct Members<'a> {
+    members: Vec<MemberJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemberJson<'a> {
+    path: &'a str,
+    kind: &'static str,
+    size: u64,
+    digest: Option<ContentDigest>,
+    executable: bool,
+    target: Option<&'a str>,
+}
+
+impl<'a> From<&'a [MemberRow]> for Members<'a> {
+    fn from(rows: &'a [MemberRow]) -> Self {
+        let member = |row: &'a MemberRow| MemberJson {
+            path: &row.path,
+            kind: row.kind,
+            size: row.size,
+            digest: row.digest,
+            executable: row.executable,
+            target: row.target.as_deref(),
+        };
+        Self { members: rows.iter().map(member).collect() }
+    }
 }
 
 /// `log`.
@@ -176,6 +206,7 @@ pub(super) struct State<'a> {
     unpushed: &'a [String],
     stale: Vec<Stale<'a>>,
     moved: Vec<Moved<'a>>,
+    conflicts: Vec<super::json_git::Conflicted<'a>>,
     problems: Vec<Problem<'a>>,
     hooks: Hooks<'a>,
 }
@@ -235,6 +266,7 @@ impl<'a> From<&'a Status> for State<'a> {
             unpushed: &status.unpushed,
             stale: status.stale.iter().map(|row| Stale { export: &row.export, input: &row.input }).collect(),
             moved: status.moved.iter().map(Moved::from).collect(),
+            conflicts: status.conflicts.iter().map(super::json_git::Conflicted::from).collect(),
             problems: problems.collect(),
             hooks: Hooks::from(&status.hooks),
         }
@@ -299,11 +331,10 @@ impl From<&Stats> for Figures {
             raw: stats.raw,
             unique: stats.unique,
             stored: stats.stored,
-            // The store writes no delta frames yet, so what they save is nothing.
             saved: Saved {
                 dedup: less(stats.raw, stats.unique),
-                delta: 0,
-                compression: less(stats.unique, stats.stored),
+                delta: less(stats.delta_saved, 0),
+                compression: less(stats.unique, stats.stored + stats.delta_saved),
             },
             contents: stats.contents,
             chunks: stats.chunks,
@@ -361,18 +392,30 @@ pub(super) struct Pushed<'a> {
 #[derive(Debug, Serialize)]
 struct PushedRev<'a> {
     rev: &'a str,
-    /// `pushed`, `already_there` or `skipped`.
+    /// `pushed`, `already_there`, `skipped` or `refused`.
     outcome: &'static str,
     /// Exports whose data is neither here nor there, for `skipped`.
     missing: &'a [String],
+    /// What is wrong, for `refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// What to do about it, for `refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
 }
 
 impl<'a> From<&'a PushSummary> for Pushed<'a> {
     fn from(summary: &'a PushSummary) -> Self {
-        let revs = summary.revs.iter().map(|(rev, outcome)| match outcome {
-            PushOutcome::Pushed => PushedRev { rev, outcome: "pushed", missing: &[] },
-            PushOutcome::AlreadyThere => PushedRev { rev, outcome: "already_there", missing: &[] },
-            PushOutcome::Skipped(missing) => PushedRev { rev, outcome: "skipped", missing },
+        let revs = summary.revs.iter().map(|(rev, result)| {
+            let plain = |outcome| PushedRev { rev, outcome, missing: &[], reason: None, hint: None };
+            match result {
+                PushOutcome::Pushed => plain("pushed"),
+                PushOutcome::AlreadyThere => plain("already_there"),
+                PushOutcome::Skipped(missing) => PushedRev { missing, ..plain("skipped") },
+                PushOutcome::Refused { reason, hint } => {
+                    PushedRev { reason: Some(reason), hint: Some(hint), ..plain("refused") }
+                }
+            }
         });
         Self {
             remote: Some(summary.remote.as_str()).filter(|remote| !remote.is_empty()),
@@ -681,8 +724,8 @@ mod tests {
 
     #[test]
     fn what_was_saved_adds_up_also_where_it_is_negative() {
-        for (raw, unique, stored) in [(1000, 400, 100), (10, 10, 300), (0, 0, 0)] {
-            let stats = Stats { raw, unique, stored, ..Stats::default() };
+        for (raw, unique, stored, delta_saved) in [(1000, 400, 100, 250), (10, 10, 300, 0), (0, 0, 0, 0)] {
+            let stats = Stats { raw, unique, stored, delta_saved, ..Stats::default() };
             let saved = Figures::from(&stats).saved;
             let sum = i128::from(saved.dedup) + i128::from(saved.delta) + i128::from(saved.compression);
             assert_eq!(sum, i128::from(raw) - i128::from(stored));

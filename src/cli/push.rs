@@ -61,7 +61,8 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
         ctx.talk.warn(warning);
     }
     ctx.conclude(&document(Pushed::from(&summary)), || note(&summary, args))?;
-    Ok(Exit::Success)
+    let is_refused = |(_, outcome): &(String, PushOutcome)| matches!(outcome, PushOutcome::Refused { .. });
+    Ok(if summary.revs.iter().any(is_refused) { Exit::Findings } else { Exit::Success })
 }
 
 fn note(summary: &PushSummary, args: &Args) -> String {
@@ -100,5 +101,6 @@ fn outcome_line(rev: &str, outcome: &PushOutcome, dry_run: bool) -> String {
         PushOutcome::Skipped(missing) => {
             format!("{rev}: skipped, its data is neither here nor there: {}", missing.join(", "))
         }
+        PushOutcome::Refused { reason, hint } => format!("{rev}: refused: {reason}\nhint: {hint}"),
     }
 }

@@ -2,16 +2,17 @@
 
 use super::args::SpecArgs;
 use super::errors::{Exit, Failure};
-use super::json::{Export, Exports, document};
+use super::json::{Export, Exports, Members, document};
 use super::output::Context;
 use super::render;
-use crate::ResolvedExport;
+use crate::{MemberRow, ResolvedExport};
 
 const EXAMPLES: &str = "\
 Examples:
   onenb show v1:Sales
   onenb show working:Report -p year=2023
-  onenb show 'myrepo@v1:Report?year=2023' --json";
+  onenb show 'myrepo@v1:Report?year=2023' --json
+  onenb show v1:Model --members";
 
 /// Show what is known of an export: content, producer, inputs
 #[derive(Debug, clap::Args)]
@@ -19,14 +20,34 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    /// List the members of a directory
+    #[arg(long)]
+    members: bool,
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     let resolved = args.spec.resolve(&workspace, ctx)?;
+    if args.members {
+        let members = workspace.members(&resolved)?;
+        ctx.print(&document(Members::from(members.as_slice())), || table_of(&members))?;
+        return Ok(Exit::Success);
+    }
     let body = Exports { exports: vec![Export::from(&resolved.export)] };
     ctx.print(&document(body), || text(&resolved))?;
     Ok(Exit::Success)
+}
+
+fn table_of(members: &[MemberRow]) -> String {
+    let row = |member: &MemberRow| {
+        let what = match (&member.target, member.kind) {
+            (Some(target), _) => format!("-> {target}"),
+            (None, "file") => render::size(member.size),
+            (None, kind) => kind.to_owned(),
+        };
+        vec![render::one_line(&member.path), render::one_line(&what)]
+    };
+    render::table(&members.iter().map(row).collect::<Vec<_>>(), &[])
 }
 
 fn text(resolved: &ResolvedExport) -> String {

@@ -7,7 +7,8 @@ use super::json::{State, document};
 use super::output::Context;
 use super::render::indent;
 use super::{hooks, render};
-use crate::Status;
+use crate::format::record::ExportRecord;
+use crate::{RecordConflict, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,9 +69,14 @@ fn show(section: &Section, all: bool) -> String {
 fn sections(status: &Status) -> Vec<Section> {
     vec![
         Section {
+            heading: "changed on both sides of the merge",
+            rows: status.conflicts.iter().map(conflict).collect(),
+            next: "`onenb take --ours NAME` or `onenb take --theirs NAME`, then `git commit`",
+        },
+        Section {
             heading: "records with problems",
             rows: status.problems.iter().map(|(path, reason)| vec![path.clone(), reason.clone()]).collect(),
-            next: "resolve the conflict in the file as in any other, then `git add .1nb`",
+            next: "export it again, or take the file of another commit: `git checkout REV -- FILE`",
         },
         Section { heading: "not committed", rows: uncommitted(status), next: "`git add .1nb`, then `git commit`" },
         Section {
@@ -102,6 +108,14 @@ fn sections(status: &Status) -> Vec<Section> {
             next: "`git fetch --tags --force` takes theirs, `onenb push --force TAG` sends yours",
         },
     ]
+}
+
+fn conflict(conflict: &RecordConflict) -> Vec<String> {
+    let side = |word: &str, record: Option<&ExportRecord>| match record {
+        Some(record) => format!("{word} {} {}", record.digest.short(), render::size(record.size)),
+        None => format!("{word} removed"),
+    };
+    vec![conflict.label(), side("ours", conflict.ours.as_ref()), side("theirs", conflict.theirs.as_ref())]
 }
 
 fn uncommitted(status: &Status) -> Vec<Vec<String>> {

@@ -4,30 +4,31 @@ use std::fmt::Write as _;
 
 use super::errors::{Exit, Failure};
 use super::json::{Verified, document};
+use super::json_git::RemoteVerified;
 use super::output::Context;
 use super::render;
-use crate::VerifySummary;
+use crate::{RemoteVerification, VerifySummary};
 
 const EXAMPLES: &str = "\
 Examples:
   onenb verify
-  onenb verify --json
   onenb verify --remote v1
-  onenb verify --remote --sample 20";
+  onenb verify --remote --sample 20
+  onenb verify --json";
 
 /// Read all data back and report damage
 ///
-/// Changes nothing. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
+/// Changes no data; what it finds damaged is stored anew by the next export or pull. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// With `--remote`: only what this revision needs, instead of what every tag there names
+    /// With `--remote`: only what this revision needs
     #[arg(requires = "remote")]
     rev: Option<String>,
-    /// Verify the remote instead; exit code 3 if anything cannot be read
+    /// Check instead that every export of REV, or of every tag, can be read from the remote; exit code 3 if one cannot
     #[arg(long)]
     remote: bool,
-    /// Read only so many contents of the remote, picked at random; of the others ask whether they are there
+    /// Read so many contents of the remote in full, picked at random; of the others ask whether they are there
     #[arg(long, value_name = "N", requires = "remote")]
     sample: Option<usize>,
 }
@@ -35,16 +36,33 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     let repo = workspace.repo()?;
+    if let (true, Some(rev), None) = (args.remote, &args.rev, args.sample) {
+        let report = repo.verify_remote(rev)?;
+        ctx.print(&document(RemoteVerified::new(rev, &report)), || remote_text(rev, &report))?;
+        return Ok(if report.unreadable.is_empty() { Exit::Success } else { Exit::Missing });
+    }
     if args.remote {
-        let summary = repo.verify_remote(args.rev.as_deref(), args.sample)?;
+        let summary = repo.verify_remote_data(args.rev.as_deref(), args.sample)?;
         ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Remote))?;
-        return Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Absence });
+        return Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Missing });
     }
     let mut progress = ctx.progress();
     let summary = repo.verify(&mut |news| progress.update(news))?;
     drop(progress);
     ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Store))?;
     Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Damage })
+}
+
+fn remote_text(rev: &str, report: &RemoteVerification) -> String {
+    let rows = report.unreadable.iter().map(|it| vec![it.export.clone(), it.reason.clone()]);
+    let mut out = render::table(&rows.collect::<Vec<_>>(), &[]);
+    let checked = render::count(report.checked as u64, "export");
+    let verdict = match report.unreadable.len() as u64 {
+        0 => "all can be read from the remote".to_owned(),
+        missing => format!("{missing} cannot be read from the remote; send them with `onenb push {rev}`"),
+    };
+    let _ = writeln!(out, "checked {checked} of {}: {verdict}", render::one_line(rev));
+    out
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

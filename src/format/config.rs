@@ -17,6 +17,9 @@ pub const REPO_FORMAT: u32 = 1;
 /// Longest configuration file in bytes.
 pub const MAX_CONFIG_LEN: u64 = 256 * 1024;
 
+/// First line of the file.
+const HEADER: &str = "# onenb: see `onenb config --help`. Tracked by Git; never put credentials here.\n";
+
 /// Keys that a tracked file must never hold, because they run commands, weaken TLS or carry secrets.
 const FORBIDDEN: [&str; 12] = [
     "command",
@@ -127,7 +130,33 @@ impl RepoConfig {
     #[must_use]
     pub fn to_text(&self) -> String {
         let body = toml::to_string(self).expect("the configuration holds nothing that TOML cannot");
-        format!("# onenb: see `onenb config --help`. Tracked by Git; never put credentials here.\n{body}")
+        format!("{HEADER}{body}")
+    }
+
+    /// Writes the file over an older text, of which the keys that this program does not know stay.
+    ///
+    /// A text that says the same already comes back as it is, with its comments.
+    #[must_use]
+    pub fn to_text_over(&self, old: &str) -> String {
+        let Ok(mut table) = old.parse::<toml::Table>() else { return self.to_text() };
+        if Self::from_text(old).is_ok_and(|(known, _)| known == *self) {
+            return old.to_owned();
+        }
+        let mut new = toml::Table::try_from(self).expect("the configuration holds nothing that TOML cannot");
+        for section in SECTIONS {
+            let unknown = |(key, _): &(String, toml::Value)| !section.keys.contains(&key.as_str());
+            let (old, new) = match section.name {
+                None => (Some(&mut table), Some(&mut new)),
+                Some(name) => (
+                    table.get_mut(name).and_then(toml::Value::as_table_mut),
+                    new.get_mut(name).and_then(toml::Value::as_table_mut),
+                ),
+            };
+            if let (Some(old), Some(new)) = (old, new) {
+                new.extend(old.clone().into_iter().filter(unknown));
+            }
+        }
+        format!("{HEADER}{new}")
     }
 
     /// Reads the file. The second value lists unknown keys, which are warned about and otherwise ignored.
@@ -171,22 +200,26 @@ fn find_forbidden(table: &toml::Table) -> Option<String> {
     })
 }
 
+/// A table of the file and the keys that this program knows in it.
+struct Section {
+    /// `None` for the top of the file.
+    name: Option<&'static str>,
+    keys: &'static [&'static str],
+}
+
+const SECTIONS: [Section; 3] = [
+    Section { name: None, keys: &["name", "format", "min_reader", "min_writer", "requirements", "storage", "push"] },
+    Section { name: Some("storage"), keys: &["url", "endpoint_url", "region"] },
+    Section { name: Some("push"), keys: &["branches"] },
+];
+
 fn unknown_keys(table: &toml::Table) -> Vec<String> {
-    const TOP: [&str; 7] = ["name", "format", "min_reader", "min_writer", "requirements", "storage", "push"];
-    const STORAGE: [&str; 3] = ["url", "endpoint_url", "region"];
-    const PUSH: [&str; 1] = ["branches"];
-    let inside = |section: &str, known: &[&str]| -> Vec<String> {
-        let inner = table.get(section).and_then(toml::Value::as_table);
-        inner
-            .into_iter()
-            .flat_map(|inner| inner.keys())
-            .filter(|key| !known.contains(&key.as_str()))
-            .map(|key| format!("{section}.{key}"))
-            .collect()
-    };
-    let mut unknown: Vec<_> = table.keys().filter(|key| !TOP.contains(&key.as_str())).cloned().collect();
-    unknown.extend(inside("storage", &STORAGE));
-    unknown.extend(inside("push", &PUSH));
+    let mut unknown = Vec::new();
+    for Section { name, keys } in SECTIONS {
+        let inner = name.map_or(Some(table), |name| table.get(name).and_then(toml::Value::as_table));
+        let strange = inner.into_iter().flat_map(toml::Table::keys).filter(|key| !keys.contains(&key.as_str()));
+        unknown.extend(strange.map(|key| name.map_or_else(|| key.clone(), |name| format!("{name}.{key}"))));
+    }
     unknown
 }
 
@@ -322,6 +355,18 @@ mod tests {
         ] {
             assert!(RepoConfig::from_text(&format!("{base}{bad}")).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_rewritten_configuration_keeps_what_it_does_not_know() {
+        let old = "# ours\nname = \"r\"\nformat = 1\nmin_reader = 1\nmin_writer = 1\ncolour = 1\n\
+                   [storage]\nurl = \"/x\"\nregion = \"r\"\nzone = 2\n[other]\na = 1\n";
+        let (config, _) = RepoConfig::from_text(old).expect("reads");
+        assert_eq!(config.to_text_over(old), old);
+        let storage = StorageConfig { url: "/y".to_owned(), endpoint_url: None, region: None };
+        let changed = RepoConfig { storage: Some(storage), ..config };
+        let (again, unknown) = RepoConfig::from_text(&changed.to_text_over(old)).expect("reads");
+        assert_eq!((again, unknown), (changed, vec!["colour".into(), "other".into(), "storage.zone".into()]));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod binding;
 pub(crate) mod bytes;
 pub mod config;
+pub mod directory;
 pub mod name;
 pub mod pack;
 pub mod params;
@@ -16,6 +17,7 @@ pub mod remote_log;
 pub mod run;
 pub mod snapshot;
 pub mod spec;
+pub mod table;
 pub mod tables;
 
 use thiserror::Error;

@@ -12,9 +12,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::FormatError;
+use super::directory::DIRECTORY_SUFFIX;
 
 /// Longest export name in bytes.
 pub const MAX_NAME_LEN: usize = 128;
+
+/// Media type of the exports of directories.
+const DIRECTORY_MEDIA_TYPE: &str = "application/vnd.onenb.directory";
 
 const WINDOWS_RESERVED: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 
@@ -207,9 +211,31 @@ impl Suffix {
         &self.0
     }
 
+    /// Returns the suffix of a directory that has this one as a folder; an own `.dir` stands for none.
+    #[must_use]
+    pub fn into_directory(self) -> Self {
+        let own = self.folder_suffix().to_owned();
+        Self::parse(&format!("{own}{DIRECTORY_SUFFIX}")).unwrap_or_else(|_| Self(DIRECTORY_SUFFIX.to_owned()))
+    }
+
+    /// Returns whether the export is a directory.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.0.ends_with(DIRECTORY_SUFFIX)
+    }
+
+    /// Returns the suffix that the restored folder has, perhaps none.
+    #[must_use]
+    pub fn folder_suffix(&self) -> &str {
+        self.0.strip_suffix(DIRECTORY_SUFFIX).unwrap_or(&self.0)
+    }
+
     /// Returns the IANA media type that people expect for the suffix, `application/octet-stream` if none is known.
     #[must_use]
     pub fn media_type(&self) -> &'static str {
+        if self.is_directory() {
+            return DIRECTORY_MEDIA_TYPE;
+        }
         match self.0.to_ascii_lowercase().as_str() {
             ".csv" => "text/csv",
             ".tsv" => "text/tab-separated-values",

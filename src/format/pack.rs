@@ -6,26 +6,30 @@
 //!   its last marker; a sealed pack ends in a directory of all frame headers and a fixed trailer.
 //! - Every header is checksummed with its tables, every payload on its own, and chunks are named by their content, so
 //!   that a frame can be copied into another pack as it is.
-//! - Fields for filters, dictionaries and delta bases exist from the first version; frames that use one we do not know
-//!   can be copied and listed, but decoding them is refused.
+//! - A delta frame is compressed against spans of chunks in other frames, named by content; arrays of numbers are shuffled.
+//!   A field for dictionaries exists; frames that use what we do not know can be copied and listed, but decoding is refused.
 //! - This module knows nothing of files, exports or Git. Byte layout: `docs/format/pack.md`.
 
+mod codec;
+mod filter;
 mod footer;
 mod frame;
+mod probe;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 pub use footer::{Footer, TRAILER_LEN, Trailer};
-pub use frame::{BaseSpan, Check, Codec, Frame, FrameHeader, FrameKey, FrameKind, Marker};
-pub use scan::{PlacedHeader, Scan, ScanDepth, is_damaged_behind, scan};
+pub use frame::{BaseSpan, Check, Codec, DeltaBase, Frame, FrameHeader, FrameKey, FrameKind, Marker};
+pub use probe::split_by_worth;
+pub use scan::{PlacedHeader, Scan, ScanDepth, ScanStart, scan};
 
 use super::FormatError;
 use super::bytes::{Fields, checksum16};
 use crate::id::PackId;
 
 /// Newest pack version that this program reads and the one that it writes.
-pub const PACK_VERSION: u32 = 1;
+pub const PACK_VERSION: u32 = 2;
 /// Length of the header of a pack, in bytes.
 pub const PACK_HEADER_LEN: usize = 64;
 /// Length of the fixed part of a frame header, in bytes.
@@ -42,6 +46,10 @@ pub const MAX_OBJECT_LEN: usize = 16 * 1024 * 1024;
 pub const MAX_FRAME_KEYS: usize = 16 * 1024;
 /// Most base spans in one frame.
 pub const MAX_FRAME_BASES: usize = 1024;
+/// Most bytes that one frame is compressed against.
+pub const MAX_BASE_LEN: usize = 4 * 1024 * 1024;
+/// Most other frames that it takes to decode a frame.
+pub const MAX_DELTA_DEPTH: u8 = 4;
 /// Most frames in one sealed pack.
 pub const MAX_PACK_FRAMES: usize = 1024 * 1024;
 /// Longest directory of a sealed pack, in bytes.

@@ -20,6 +20,9 @@ pub const RECIPE_VERSION: u8 = 1;
 pub const MAX_INLINE_LEN: usize = 1024;
 /// Most chunks in a recipe without nodes.
 pub const MAX_FLAT_CHUNKS: usize = 1000;
+/// Most chunks in a content: so many that a tree of them fits in [`MAX_OBJECT_LEN`] wherever its nodes end. At the
+/// average chunk of 64 KiB this is 3 TB.
+pub const MAX_CONTENT_CHUNKS: usize = 48_000_000;
 
 /// Fewest chunks in a node, but for the last one of a tree.
 const MIN_NODE_CHUNKS: usize = 128;
@@ -29,12 +32,18 @@ const MAX_NODE_CHUNKS: usize = 2048;
 const NODE_MASK: u32 = 0x1ff;
 
 const MAGIC: [u8; 4] = *b"1nbr";
+const PREFIX_LEN: usize = 16;
 const ENTRY_LEN: usize = 37;
 const CHILD_LEN: usize = 44;
 const INLINE: u8 = 1;
 const FLAT: u8 = 2;
 const TREE: u8 = 3;
 const NODE: u8 = 4;
+
+const _: () = {
+    let longest_root = PREFIX_LEN + 32 + 4 + (MAX_CONTENT_CHUNKS / MIN_NODE_CHUNKS + 1) * CHILD_LEN;
+    assert!(longest_root <= MAX_OBJECT_LEN && PREFIX_LEN + 4 + MAX_NODE_CHUNKS * ENTRY_LEN <= MAX_OBJECT_LEN);
+};
 
 /// Why a chunk ends where it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,8 +132,12 @@ impl Recipe {
     }
 
     /// Makes the recipe of a content from its chunks, with the nodes that it needs if there are many.
+    ///
+    /// # Panics
+    /// If there are more than [`MAX_CONTENT_CHUNKS`].
     #[must_use]
     pub fn of_chunks(digest: ContentDigest, chunker: u8, chunks: Vec<ChunkRef>) -> (Self, Vec<RecipeNode>) {
+        assert!(chunks.len() <= MAX_CONTENT_CHUNKS, "a content has at most {MAX_CONTENT_CHUNKS} chunks");
         let len = total_len(&chunks);
         if chunks.len() <= MAX_FLAT_CHUNKS {
             return (Self { digest, len, chunker, body: RecipeBody::Flat(chunks) }, vec![]);

@@ -109,7 +109,7 @@ impl ExportRecord {
     /// Encodes the record as its canonical file.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_canonical_json("export", self)
+        to_canonical_json("export", RECORD_VERSION, self)
     }
 
     /// Decodes a record file.
@@ -117,15 +117,15 @@ impl ExportRecord {
     /// # Errors
     /// [`FormatError::Malformed`] or [`FormatError::TooNew`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
-        from_versioned_json("export record", "export", bytes)
+        from_versioned_json("export record", "export", RECORD_VERSION, bytes)
     }
 }
 
-/// Writes `{"format": 1, "kind": .., ..value}` with sorted keys, two spaces and a final newline.
-pub(super) fn to_canonical_json<T: Serialize>(kind: &str, value: &T) -> Vec<u8> {
+/// Writes `{"format": .., "kind": .., ..value}` with sorted keys, two spaces and a final newline.
+pub(super) fn to_canonical_json<T: Serialize>(kind: &str, version: u32, value: &T) -> Vec<u8> {
     let mut json = serde_json::to_value(value).expect("records hold nothing that JSON cannot");
     if let Json::Object(entries) = &mut json {
-        entries.insert("format".to_owned(), RECORD_VERSION.into());
+        entries.insert("format".to_owned(), version.into());
         entries.insert("kind".to_owned(), kind.into());
     }
     let mut bytes = serde_json::to_vec_pretty(&json).expect("a JSON value can be written");
@@ -137,8 +137,15 @@ pub(super) fn to_canonical_json<T: Serialize>(kind: &str, value: &T) -> Vec<u8> 
 pub(super) fn from_versioned_json<T: for<'de> Deserialize<'de>>(
     what: &'static str,
     kind: &str,
+    known: u32,
     bytes: &[u8],
 ) -> Result<T, FormatError> {
+    let json = versioned_json(what, kind, known, bytes)?;
+    serde_json::from_value(json).map_err(|error| FormatError::malformed(what, error.to_string()))
+}
+
+/// As [`from_versioned_json`], before the fields are looked at.
+pub(super) fn versioned_json(what: &'static str, kind: &str, known: u32, bytes: &[u8]) -> Result<Json, FormatError> {
     let malformed = |reason: String| FormatError::malformed(what, reason);
     if bytes.len() as u64 > MAX_RECORD_LEN {
         return Err(malformed(format!("it is longer than {MAX_RECORD_LEN} bytes")));
@@ -149,17 +156,13 @@ pub(super) fn from_versioned_json<T: for<'de> Deserialize<'de>>(
     let json: Json = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
     let version =
         json.get("format").and_then(Json::as_u64).ok_or_else(|| malformed("it has no `format`".to_owned()))?;
-    if version > u64::from(RECORD_VERSION) {
-        return Err(FormatError::TooNew {
-            what,
-            found: u32::try_from(version).unwrap_or(u32::MAX),
-            known: RECORD_VERSION,
-        });
+    if version > u64::from(known) {
+        return Err(FormatError::TooNew { what, found: u32::try_from(version).unwrap_or(u32::MAX), known });
     }
     if json.get("kind").and_then(Json::as_str) != Some(kind) {
         return Err(malformed(format!("its `kind` is not `{kind}`")));
     }
-    serde_json::from_value(json).map_err(|error| malformed(error.to_string()))
+    Ok(json)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::FormatError;
 use super::name::{ExportName, Suffix, encode_component};
 use super::params::Params;
-use super::record::{Input, from_versioned_json, to_canonical_json};
+use super::record::{Input, RECORD_VERSION, from_versioned_json, to_canonical_json};
 use crate::id::{CodeIdentity, ContentDigest, ParamsHash, RunId};
 
 /// Directory of the run records, relative to the work tree.
@@ -63,7 +63,7 @@ impl RunRecord {
     /// Encodes the record as its canonical file.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_canonical_json("run", self)
+        to_canonical_json("run", RECORD_VERSION, self)
     }
 
     /// Decodes a run record file.
@@ -71,7 +71,7 @@ impl RunRecord {
     /// # Errors
     /// [`FormatError::Malformed`] or [`FormatError::TooNew`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
-        from_versioned_json("run record", "run", bytes)
+        from_versioned_json("run record", "run", RECORD_VERSION, bytes)
     }
 }
 

@@ -161,7 +161,9 @@ impl Classify for GitError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotARepository { .. } => Some("make one with `git init`, or go to one with `-C DIR`".to_owned()),
+            Self::NotARepository { .. } => {
+                Some("make one with `git init`, or change to a directory that is in one".to_owned())
+            }
             Self::Unsafe { path, .. } => {
                 Some(format!("if you trust it, `git config --global --add safe.directory {}`", path.display()))
             }

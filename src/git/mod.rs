@@ -11,6 +11,8 @@
 //!
 //! [`CommitId`]: crate::id::CommitId
 
+mod branches;
+mod conflicts;
 mod discover;
 mod error;
 mod hooks;
@@ -25,6 +27,8 @@ mod worktree;
 
 use std::path::PathBuf;
 
+pub use branches::BranchBirth;
+pub use conflicts::Conflict;
 pub use discover::Environment;
 pub use error::GitError;
 pub use hooks::{EventState, HookEvent, HookReport, HookStatus};

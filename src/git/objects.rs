@@ -88,6 +88,18 @@ impl GitRepo {
         Ok(CommitInfo { parents, is_cut_off, tree: from_gix(&decoded.tree()), time_unix, subject })
     }
 
+    /// Returns the message of a commit, with bytes that are not UTF-8 replaced.
+    ///
+    /// # Errors
+    /// As [`Self::commit_info`].
+    pub fn commit_message(&self, commit: CommitId) -> Result<String, GitError> {
+        let repo = self.local();
+        let data = read_object(&repo, &commit, gix::object::Kind::Commit, MAX_COMMIT_LEN)?;
+        let decoded = gix::objs::CommitRef::from_bytes(&data, repo.object_hash())
+            .map_err(GitError::damaged(format!("commit {commit}")))?;
+        Ok(decoded.message.to_str_lossy().into_owned())
+    }
+
     /// Returns the id of the file or directory at `path` in a commit's tree: equal ids, equal content.
     ///
     /// # Errors

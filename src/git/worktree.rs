@@ -120,6 +120,19 @@ impl GitRepo {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("next-index-"))
     }
 
+    /// Writes the index as a tree and returns that: what a commit would have now.
+    ///
+    /// # Errors
+    /// [`GitError::Program`] or [`GitError::Spawn`]; an index in conflict is no tree.
+    pub fn index_tree(&self) -> Result<CommitId, GitError> {
+        let printed = self.run(&["write-tree"], &[])?;
+        let text = String::from_utf8_lossy(&printed);
+        text.trim().parse().map_err(|_| GitError::Program {
+            command: "write-tree".to_owned(),
+            message: "it printed no object id".to_owned(),
+        })
+    }
+
     /// Returns what Git has begun in this work tree and not finished. Of several, the one that makes commits.
     pub fn operation_in_progress(&self) -> Option<Operation> {
         let has = |name: &str| self.git_dir().join(name).exists();
@@ -165,14 +178,14 @@ impl GitRepo {
 }
 
 /// Opens the index afresh: the copy that `gix` keeps is judged by its time stamp, and two changes may share one.
-fn open_index(repo: &gix::Repository) -> Result<Option<gix::index::File>, GitError> {
+pub(super) fn open_index(repo: &gix::Repository) -> Result<Option<gix::index::File>, GitError> {
     if !repo.index_path().exists() {
         return Ok(None);
     }
     repo.open_index().map(Some).map_err(GitError::damaged("the index"))
 }
 
-fn is_file(mode: Mode) -> bool {
+pub(super) fn is_file(mode: Mode) -> bool {
     mode == Mode::FILE || mode == Mode::FILE_EXECUTABLE
 }
 

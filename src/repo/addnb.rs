@@ -175,7 +175,8 @@ impl Repo {
         }
         paths.sort();
         paths.dedup();
-        paths.retain(|path| path.is_file());
+        // A record may name a place outside of this work tree; nobody asked to record that one.
+        paths.retain(|path| path.is_file() && self.git().to_relative(path).is_some());
         if paths.is_empty() {
             return Err(Error::new(ErrorKind::Failed, "no notebook here has exports that are not committed")
                 .with_hint("name the notebook: `onenb addnb NOTEBOOK.ipynb`"));

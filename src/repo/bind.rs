@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::Path;
 
 use super::Repo;
-use super::facts::now_unix;
 use super::types::{BoundExport, ResolvedExport, Spec};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
@@ -137,14 +136,15 @@ impl Repo {
         self.check_name_is_unique(&record.name)?;
         self.check_not_pushed(commit, force)?;
         let label = record.label();
-        let binding = LateBinding { commit, record, explicit: true, time_unix: now_unix() };
+        let binding = LateBinding { commit, record, explicit: true, time_us: self.late_time_us()? };
         self.remember(&[(ObjectKind::LATE_BINDING, binding.to_bytes())])?;
         self.catch_up()?;
         Ok(label)
     }
 
     fn write_unbinding(&self, commit: CommitId, name: &ExportName, params: &Params) -> Result<()> {
-        let unbinding = Unbinding { commit, name: name.clone(), params_hash: params.hash(), time_unix: now_unix() };
+        let time_us = self.late_time_us()?;
+        let unbinding = Unbinding { commit, name: name.clone(), params_hash: params.hash(), time_us };
         self.remember(&[(ObjectKind::UNBINDING, unbinding.to_bytes())])?;
         self.catch_up()?;
         Ok(())

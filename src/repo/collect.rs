@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Repo;
-use super::facts::now_unix;
+use super::facts::now_us;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::sync::GcReport as RemoteGcReport;
 use crate::sync::{self, GcOptions};
@@ -30,7 +30,7 @@ impl Repo {
             return Err(Error::new(ErrorKind::Failed, "storage is local: there is no remote to clean")
                 .with_hint("choose a remote with `onenb remote set URL`"));
         };
-        let now_ms = u64::try_from(now_unix()).unwrap_or_default() * 1000;
+        let now_ms = u64::try_from(now_us()).unwrap_or_default() / 1000;
         let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
         let give_up_before_ms = if options.prune_now { u64::MAX } else { now_ms.saturating_sub(grace_ms) };
         Ok(sync::gc(&remote, &GcOptions { dry_run: options.dry_run, give_up_before_ms })?)

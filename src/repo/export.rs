@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Repo;
-use super::facts::now_unix;
+use super::batch::ExportBatch;
+use super::facts::now_us;
 use super::read::ExportReader;
 use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::Pending;
-use crate::format::record::{ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
+use crate::format::record::{ExportKey, ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
 use crate::format::run::{RECEIPT_VERSION, Receipt};
 use crate::fs;
 use crate::id::{CodeIdentity, ContentDigest};
@@ -25,6 +26,7 @@ pub struct ExportWriter {
     repo: Repo,
     options: ExportOptions,
     content: ContentWriter,
+    batch: Option<ExportBatch>,
 }
 
 impl Repo {
@@ -38,8 +40,20 @@ impl Repo {
             return Err(bare());
         }
         self.check_name_is_unique(&options.name)?;
-        let content = self.store()?.writer(&WriteOptions::default())?;
-        Ok(ExportWriter { repo: self.clone(), options, content })
+        check_is_file(&options)?;
+        let parents = self.earlier_versions(&options);
+        let content = self.store()?.writer(&WriteOptions { parents, ..WriteOptions::default() })?;
+        Ok(ExportWriter { repo: self.clone(), options, content, batch: None })
+    }
+
+    /// Returns contents that the new one is likely to resemble, the likeliest first: the export as it is now, else the
+    /// newest of its other parameter sets. Nothing that cannot be read matters here.
+    pub(super) fn earlier_versions(&self, options: &ExportOptions) -> Vec<ContentDigest> {
+        let key = ExportKey { name: options.name.clone(), params_hash: options.params.hash() };
+        if let Some(record) = self.working_record(&key).unwrap_or_default() {
+            return vec![record.digest];
+        }
+        self.newest_sibling(&key).map(|record| record.digest).into_iter().collect()
     }
 
     /// Exports a small value, which is kept inline in the record, the receipt and the store.
@@ -47,21 +61,11 @@ impl Repo {
     /// # Errors
     /// Usage if its canonical JSON has more than 100 bytes.
     pub fn export_value(&self, options: ExportOptions, value: &serde_json::Value) -> Result<ExportOutcome> {
-        let json = serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
-        if json.len() > MAX_VALUE_LEN {
-            let message =
-                format!("the value of `{}` has {} bytes of JSON, more than {MAX_VALUE_LEN}", options.name, json.len());
-            return Err(
-                Error::new(ErrorKind::Usage, message).with_hint("write it with `open(suffix=\".json\")` instead")
-            );
-        }
-        let mut writer = self.export(options)?;
-        writer.write_all(&json)?;
-        writer.finish_with(Some(value.clone()))
+        self.export(options)?.finish_value(value)
     }
 
     /// Says what made an export: the path below the work tree, and the code of a script.
-    fn producer(&self, path: Option<&Path>) -> Producer {
+    pub(super) fn producer(&self, path: Option<&Path>) -> Producer {
         let Some(relative) = path.and_then(|path| self.git().to_relative(path)) else { return Producer::default() };
         let code_identity = path.filter(|_| !relative.ends_with(".ipynb")).and_then(script_identity);
         Producer { path: Some(relative), code_identity }
@@ -70,8 +74,8 @@ impl Repo {
     /// Returns the newest tag or commit that has the identical content for the record's key.
     fn unchanged_since(&self, record: &ExportRecord) -> Result<Option<String>> {
         let Some(head) = self.git().head()? else { return Ok(None) };
-        let snapshot = self.snapshot(head)?;
-        let Some(bound) = self.view(|view| view.entry(snapshot, &record.key()))? else { return Ok(None) };
+        let key = record.key();
+        let Some(bound) = self.at_commit(head, |view, snapshot| view.entry(snapshot, &key))? else { return Ok(None) };
         if bound.record.digest != record.digest {
             return Ok(None);
         }
@@ -80,18 +84,48 @@ impl Repo {
     }
 }
 
+/// Refuses the suffix that marks directories for what is one file.
+pub(super) fn check_is_file(options: &ExportOptions) -> Result<()> {
+    if !options.suffix.is_directory() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Usage, format!("suffix `{}` is kept for directories", options.suffix))
+        .with_hint("export a directory with `onenb export NAME DIR`, or choose another suffix with `--suffix`"))
+}
+
 /// Reads a script and identifies its code; `None` if it cannot be read.
 pub(super) fn script_identity(path: &Path) -> Option<CodeIdentity> {
     fs::read_bounded(path, MAX_SCRIPT_LEN).ok().map(|source| notebook::script_identity(&source))
 }
 
 impl ExportWriter {
-    /// Makes the export durable and visible in `working`.
+    pub(super) fn in_batch(repo: Repo, options: ExportOptions, content: ContentWriter, batch: ExportBatch) -> Self {
+        Self { repo, options, content, batch: Some(batch) }
+    }
+
+    /// Makes the export durable and visible in `working`; within a batch, the batch does that when it is committed.
     ///
     /// # Errors
     /// What writing can meet; the previous version then stays.
     pub fn finish(self) -> Result<ExportOutcome> {
         self.finish_with(None)
+    }
+
+    /// Writes a small value, which is kept inline in the record, the receipt and the store, and ends the export.
+    ///
+    /// # Errors
+    /// Usage if its canonical JSON has more than 100 bytes; otherwise as [`ExportWriter::finish`].
+    pub fn finish_value(mut self, value: &serde_json::Value) -> Result<ExportOutcome> {
+        let json = serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
+        if json.len() > MAX_VALUE_LEN {
+            let (name, len) = (&self.options.name, json.len());
+            let message = format!("the value of `{name}` has {len} bytes of JSON, more than {MAX_VALUE_LEN}");
+            return Err(
+                Error::new(ErrorKind::Usage, message).with_hint("write it with `open(suffix=\".json\")` instead")
+            );
+        }
+        self.write_all(&json)?;
+        self.finish_with(Some(value.clone()))
     }
 
     /// Ends the export without a record, and reads back what was written: for formats whose writers change their minds.
@@ -109,39 +143,60 @@ impl ExportWriter {
     }
 
     fn finish_with(self, value: Option<serde_json::Value>) -> Result<ExportOutcome> {
-        let Self { repo, options, content } = self;
+        let Self { repo, options, content, batch } = self;
+        if let Some(batch) = batch {
+            return batch.add(&options, content, value);
+        }
         let stored = content.finish()?;
         let record = record_of(&options, &stored, repo.producer(options.producer.as_deref()), value);
-        let path = repo.record_file(&record.key()).ok_or_else(bare)?;
-        let unchanged = fs::read_bounded(&path, MAX_RECORD_LEN).is_ok_and(|old| old == record.to_bytes());
-        if !unchanged {
-            let pending = Pending {
-                worktree: repo.git().worktree_id(),
-                script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
-                record: record.clone(),
-                time_unix: now_unix(),
-            };
-            repo.remember(&[(ObjectKind::PENDING, pending.to_bytes())])?;
-            repo.write_record(&record)?;
-        }
-        // Talk only: an unreadable history must not fail an export that is already durable.
-        let unchanged_since = repo.unchanged_since(&record).unwrap_or_default();
-        let receipt = options.run.map(|run| Receipt {
-            v: RECEIPT_VERSION,
-            run,
-            export: record.name.clone(),
-            params: record.params.clone(),
-            digest: record.digest,
-            size: record.size,
-            suffix: record.suffix.clone(),
-            cell_source_digest: options.cell_source.as_deref().map(|source| ContentDigest::of(source.as_bytes())),
-            inputs: record.inputs.clone(),
-        });
-        Ok(ExportOutcome { record, stored_len: stored.stored_bytes, unchanged_since, receipt })
+        repo.conclude(&options, record, stored.stored_bytes)
     }
 }
 
-fn record_of(
+impl Repo {
+    /// Writes the record of a content that is durable.
+    pub(super) fn conclude(
+        &self,
+        options: &ExportOptions,
+        record: ExportRecord,
+        stored_len: u64,
+    ) -> Result<ExportOutcome> {
+        let path = self.record_file(&record.key()).ok_or_else(bare)?;
+        let unchanged = fs::read_bounded(&path, MAX_RECORD_LEN).is_ok_and(|old| old == record.to_bytes());
+        if !unchanged {
+            let pending = Pending {
+                worktree: self.git().worktree_id(),
+                script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
+                record: record.clone(),
+                time_us: now_us(),
+            };
+            self.remember(&[(ObjectKind::PENDING, pending.to_bytes())])?;
+            self.write_record(&record)?;
+        }
+        // Talk only: an unreadable history must not fail an export that is already durable.
+        let unchanged_since = self.unchanged_since(&record).unwrap_or_default();
+        let receipt = receipt_of(options, &record);
+        Ok(ExportOutcome { record, stored_len, unchanged_since, receipt })
+    }
+}
+
+/// Makes what an export leaves in the notebook, if a run is known.
+pub(super) fn receipt_of(options: &ExportOptions, record: &ExportRecord) -> Option<Receipt> {
+    let cell_source_digest = options.cell_source.as_deref().map(|source| ContentDigest::of(source.as_bytes()));
+    options.run.map(|run| Receipt {
+        v: RECEIPT_VERSION,
+        run,
+        export: record.name.clone(),
+        params: record.params.clone(),
+        digest: record.digest,
+        size: record.size,
+        suffix: record.suffix.clone(),
+        cell_source_digest,
+        inputs: record.inputs.clone(),
+    })
+}
+
+pub(super) fn record_of(
     options: &ExportOptions,
     stored: &StoredContent,
     producer: Producer,

@@ -1,14 +1,15 @@
 //! What the store's metadata packs tell the catalog: pending exports, late bindings, pushes, branch starts.
 //!
-//! The catalog remembers how far it has read. A late binding for a commit that is indexed already makes the
-//! indexed history be forgotten, because every descendant may inherit something else now.
+//! The catalog remembers how far it has read. A late binding for a commit that is indexed already makes that commit and
+//! all of a later generation be forgotten, because every descendant may inherit something else now.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Repo;
 use crate::catalog::{CatalogError, LateRow, ReadTransaction, WriteTransaction};
 use crate::error::Result;
-use crate::format::binding::{BranchStart, LateBinding, Pending, PushLog, Unbinding};
+use crate::format::binding::{BranchStart, CommitBranch, LateBinding, Pending, PushLog, Unbinding};
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::id::CommitId;
 use crate::store::{NewObject, ObjectCursor, ObjectKind, StoredObject};
@@ -22,10 +23,14 @@ pub(super) struct Late {
     pub(super) forced: bool,
 }
 
-/// Returns the time for new objects, seconds since 1970 UTC.
-pub(super) fn now_unix() -> i64 {
+/// Returns the time for a new object, microseconds since 1970 UTC: later than any that this process asked for before.
+pub(super) fn now_us() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    let clock = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    let later = |last: i64| Some(clock.max(last.saturating_add(1)));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later).unwrap_or_default();
+    clock.max(last.saturating_add(1))
 }
 
 impl Repo {
@@ -57,6 +62,12 @@ impl Repo {
         Ok(())
     }
 
+    /// Returns the time for a late binding: later than all that this store knows of, also after the clock was set back.
+    pub(super) fn late_time_us(&self) -> Result<i64> {
+        let latest = self.facts(ReadTransaction::latest_late_binding)?.unwrap_or_default();
+        Ok(now_us().max(latest.saturating_add(1)))
+    }
+
     /// Returns what was bound to or unbound from a commit afterwards.
     pub(super) fn late_changes(tx: &ReadTransaction, commit: CommitId) -> Result<Vec<(ExportKey, Late)>> {
         let rows = tx.late_bindings_of(&commit)?;
@@ -69,22 +80,21 @@ fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogEr
     match object.kind {
         ObjectKind::PENDING => {
             if let Ok(pending) = Pending::from_bytes(&object.bytes) {
-                tx.put_pending(&pending)?;
+                tx.put_pending(&pending, &object.id)?;
             }
         }
         ObjectKind::LATE_BINDING => {
             if let Ok(late) = LateBinding::from_bytes(&object.bytes) {
-                let key = late.record.key();
-                take_in_late(
-                    tx,
-                    &LateRow { commit: late.commit, key, record: Some(late.record), explicit: late.explicit },
-                )?;
+                let LateBinding { commit, record, explicit, time_us } = late;
+                let (key, object) = (record.key(), object.id);
+                take_in_late(tx, &LateRow { commit, key, record: Some(record), explicit, time_us, object })?;
             }
         }
         ObjectKind::UNBINDING => {
             if let Ok(unbinding) = Unbinding::from_bytes(&object.bytes) {
-                let key = ExportKey { name: unbinding.name, params_hash: unbinding.params_hash };
-                take_in_late(tx, &LateRow { commit: unbinding.commit, key, record: None, explicit: true })?;
+                let Unbinding { commit, name, params_hash, time_us } = unbinding;
+                let (key, object) = (ExportKey { name, params_hash }, object.id);
+                take_in_late(tx, &LateRow { commit, key, record: None, explicit: true, time_us, object })?;
             }
         }
         ObjectKind::PUSH_LOG => {
@@ -97,6 +107,11 @@ fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogEr
                 tx.put_branch_start(&start)?;
             }
         }
+        ObjectKind::COMMIT_BRANCH => {
+            if let Ok(row) = CommitBranch::from_bytes(&object.bytes) {
+                tx.put_commit_branch(&row, &object.id)?;
+            }
+        }
         _ => {}
     }
     Ok(())
@@ -104,10 +119,11 @@ fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogEr
 
 fn take_in_late(tx: &WriteTransaction, row: &LateRow) -> Result<(), CatalogError> {
     tx.put_late_binding(row)?;
-    // A hook binds to a commit that nobody has indexed yet. A person may bind to one from before `.1nb`, which was not
-    // walked at all, and its descendants inherit from it.
-    if row.explicit || tx.commit(&row.commit)?.is_some() {
-        tx.forget_commits()?;
+    match tx.commit(&row.commit)? {
+        Some(known) => tx.forget_commits_from(known.generation),
+        // A person may bind to a commit from before `.1nb`, which was not walked at all, and its descendants inherit
+        // from it. Where all was walked, a commit that is not known has no descendants here.
+        None if row.explicit && tx.has_cut_history()? => tx.forget_commits(),
+        None => Ok(()),
     }
-    Ok(())
 }

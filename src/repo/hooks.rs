@@ -6,12 +6,12 @@ use std::io::Read;
 use super::Repo;
 use super::addnb::Newest;
 use super::export::script_identity;
-use super::facts::now_unix;
 use super::receipts::{MAX_INDEXED_NOTEBOOK_LEN, is_notebook_path};
 use super::snapshot::changed_against_all;
 use super::types::{HookOutcome, PushOptions, PushOutcome};
+use crate::catalog::{BindingsOf, ReadTransaction};
 use crate::error::Result;
-use crate::format::binding::{LateBinding, Pending, Unbinding};
+use crate::format::binding::{LateBinding, Pending};
 use crate::format::config::BranchPolicy;
 use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::git::Operation;
@@ -19,22 +19,25 @@ use crate::id::CommitId;
 use crate::notebook;
 use crate::store::ObjectKind;
 
+/// Git configuration key of what pre-push does.
+const POLICY_KEY: &str = "onenb.prePush";
 /// Bytes that pre-push uploads by itself; more is left to a command that shows progress.
 const DEFAULT_PUSH_LIMIT: u64 = 64 * 1024 * 1024;
 /// Longest standard input of a hook that is read.
 const MAX_HOOK_INPUT: u64 = 16 * 1024 * 1024;
 
 impl Repo {
-    /// Runs one of Git's hooks with Git's own standard input. Only pre-push ever refuses.
-    pub fn run_hook(&self, event: &str, stdin: &mut dyn Read) -> HookOutcome {
+    /// Runs one of Git's hooks with Git's own arguments and standard input. Only pre-push ever refuses.
+    pub fn run_hook(&self, event: &str, arguments: &[String], stdin: &mut dyn Read) -> HookOutcome {
         if let Err(error) = self.check_writable() {
             return HookOutcome { lines: vec![format!("{event}: {error}")], refuse: false };
         }
         let result = match event {
-            "pre-commit" => self.pre_commit(),
+            "pre-commit" => self.pre_commit().and_then(|outcome| self.note_origins().map(|()| outcome)),
             "post-commit" => self.post_commit(),
             "post-merge" => self.index_head(),
             "post-rewrite" => self.post_rewrite(stdin),
+            "post-checkout" => self.capture_branch(arguments).map(|()| HookOutcome::default()),
             "pre-push" => self.pre_push(stdin),
             _ => Ok(HookOutcome::default()),
         };
@@ -116,25 +119,26 @@ impl Repo {
     fn post_commit(&self) -> Result<HookOutcome> {
         let mut outcome = HookOutcome::default();
         let Some(head) = self.git().head()? else { return Ok(outcome) };
-        if let Some(picked) = self.git().pseudo_ref("CHERRY_PICK_HEAD")? {
-            self.carry(&[(picked, head)])?;
-        }
+        self.carry_origins(head)?;
         if !self.git().operation_in_progress().is_some_and(replays_history) {
             let late = self.pending_for(head)?;
             if !late.is_empty() {
-                let time_unix = now_unix();
+                let time_us = self.late_time_us()?;
                 let objects: Vec<_> = late
                     .into_iter()
-                    .map(|record| LateBinding { commit: head, record, explicit: false, time_unix })
+                    .map(|record| LateBinding { commit: head, record, explicit: false, time_us })
                     .map(|binding| (ObjectKind::LATE_BINDING, binding.to_bytes()))
                     .collect();
                 self.remember(&objects)?;
             }
         }
-        let snapshot = self.snapshot(head)?;
-        let bound = self.view(|view| view.entries(snapshot))?;
-        let mut labels: Vec<String> =
-            bound.iter().filter(|bound| bound.commit == head).map(|bound| bound.record.label()).collect();
+        let (bound, has_runs) = self.indexed(&[head], |view| {
+            Ok((view.bindings(BindingsOf::Commit(&head))?, !view.runs_of(&head)?.is_empty()))
+        })?;
+        if has_runs || !bound.is_empty() {
+            self.note_parent_branch(head)?;
+        }
+        let mut labels: Vec<String> = bound.iter().map(|binding| binding.bound.record.label()).collect();
         labels.sort();
         if !labels.is_empty() {
             outcome.lines.push(format!("bound {} to {}", labels.join(", "), head.short()));
@@ -185,7 +189,7 @@ impl Repo {
 
     fn index_head(&self) -> Result<HookOutcome> {
         if let Some(head) = self.git().head()? {
-            self.snapshot(head)?;
+            self.indexed(&[head], |_| Ok(()))?;
         }
         Ok(HookOutcome::default())
     }
@@ -200,32 +204,15 @@ impl Repo {
             rewritten.push((old, new));
         }
         self.carry(&rewritten)?;
+        self.carry_branches(&rewritten)?;
         self.index_head()
-    }
-
-    /// Gives new commits the late bindings of the old ones that they were made from.
-    fn carry(&self, rewritten: &[(CommitId, CommitId)]) -> Result<()> {
-        let mut carried = Vec::new();
-        let time_unix = now_unix();
-        for (old, new) in rewritten {
-            for row in self.facts(|view| view.late_bindings_of(old))? {
-                carried.push(if let Some(record) = row.record {
-                    let binding = LateBinding { commit: *new, record, explicit: row.explicit, time_unix };
-                    (ObjectKind::LATE_BINDING, binding.to_bytes())
-                } else {
-                    let ExportKey { name, params_hash } = row.key;
-                    (ObjectKind::UNBINDING, Unbinding { commit: *new, name, params_hash, time_unix }.to_bytes())
-                });
-            }
-        }
-        if carried.is_empty() { Ok(()) } else { self.remember(&carried) }
     }
 
     /// Makes sure that the data of every tag being pushed is on the remote, or stops the push with the command to run.
     fn pre_push(&self, stdin: &mut dyn Read) -> Result<HookOutcome> {
         let mut outcome = HookOutcome::default();
-        let policy = self.git().config_string("onenb.prePush").unwrap_or_default();
-        let Some(storage) = self.storage()?.filter(|_| policy != "off") else { return Ok(outcome) };
+        let policy = PushPolicy::from_config(self.git().config_string(POLICY_KEY).as_deref(), &mut outcome);
+        let Some(storage) = self.storage()?.filter(|_| policy != PushPolicy::Off) else { return Ok(outcome) };
         let place = storage.place();
         let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
         let mut tags = Vec::new();
@@ -233,18 +220,19 @@ impl Repo {
             let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
             // A tag on a blob or tree, or an object we do not have, is nothing of ours.
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            if !self.facts(|view| view.is_confirmed(tag, &commit, &place))? && !self.bound_at(commit)?.is_empty() {
+            let is_confirmed = self.facts(|view| view.is_confirmed(tag, &commit, &place))?;
+            if !is_confirmed && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
                 tags.push((tag.to_owned(), commit));
             }
         }
-        self.push_tags(&tags, &policy, &mut outcome)?;
+        self.push_tags(&tags, policy, &mut outcome)?;
         if !outcome.refuse {
-            self.check_branches(&updates, &place, &mut outcome)?;
+            self.check_branches(&updates, &place, policy, &mut outcome)?;
         }
         Ok(outcome)
     }
 
-    fn push_tags(&self, tags: &[(String, CommitId)], policy: &str, outcome: &mut HookOutcome) -> Result<()> {
+    fn push_tags(&self, tags: &[(String, CommitId)], policy: PushPolicy, outcome: &mut HookOutcome) -> Result<()> {
         if tags.is_empty() {
             return Ok(());
         }
@@ -262,54 +250,74 @@ impl Repo {
             .config_string("onenb.prePushLimit")
             .and_then(|text| parse_size(&text))
             .unwrap_or(DEFAULT_PUSH_LIMIT);
-        let len = self.raw_len_of(tags)?;
-        if policy == "verify" || len > limit {
-            refuse(if policy == "verify" {
-                "onenb.prePush is `verify`"
-            } else {
-                "it is more than `onenb.prePushLimit`"
-            });
+        if policy == PushPolicy::Verify {
+            refuse("onenb.prePush is `verify`");
+            return Ok(());
+        }
+        if policy != PushPolicy::Upload && self.raw_len_of(tags)? > limit {
+            refuse("it is more than `onenb.prePushLimit`");
             return Ok(());
         }
         let commits: BTreeMap<String, CommitId> = tags.iter().cloned().collect();
         match self.push_commits(&commits, &PushOptions::default(), &mut |_| true) {
             Ok(summary) => {
+                let mut sent = Vec::new();
                 for (tag, result) in &summary.revs {
-                    if let PushOutcome::Skipped(missing) = result {
-                        outcome.lines.push(format!(
+                    match result {
+                        PushOutcome::Pushed | PushOutcome::AlreadyThere => sent.push(tag.as_str()),
+                        PushOutcome::Skipped(missing) => outcome.lines.push(format!(
                             "`{tag}` is pushed without its data, which is neither here nor there: {}",
                             missing.join(", ")
-                        ));
+                        )),
+                        PushOutcome::Refused { reason, hint } => {
+                            outcome.refuse = true;
+                            outcome.lines.push(format!("the data of {tag} was not sent: {reason}"));
+                            outcome.lines.push(format!("{hint}; or push without the data by `git push --no-verify`"));
+                        }
                     }
                 }
                 outcome.lines.extend(summary.warnings);
-                outcome.lines.push(format!("pushed the data of {} to {}", names.join(", "), summary.remote));
+                if !sent.is_empty() {
+                    outcome.lines.push(format!("pushed the data of {} to {}", sent.join(", "), summary.remote));
+                }
             }
             Err(error) => refuse(&error.to_string()),
         }
         Ok(())
     }
 
-    fn check_branches(&self, updates: &[RefUpdate], remote: &str, outcome: &mut HookOutcome) -> Result<()> {
-        let policy = self.0.config.push.as_ref().map(|push| push.branches).unwrap_or_default();
+    fn check_branches(
+        &self,
+        updates: &[RefUpdate],
+        remote: &str,
+        policy: PushPolicy,
+        outcome: &mut HookOutcome,
+    ) -> Result<()> {
+        let policy = match policy {
+            PushPolicy::Upload => BranchPolicy::Upload,
+            PushPolicy::Verify => BranchPolicy::Verify,
+            PushPolicy::Auto | PushPolicy::Off => {
+                self.0.config.push.as_ref().map(|push| push.branches).unwrap_or_default()
+            }
+        };
         for update in updates.iter().filter(|update| !update.local.is_null()) {
             let Some(branch) = update.remote_ref.strip_prefix("refs/heads/") else { continue };
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            let exports = self.bound_at(commit)?;
-            let confirmed = self.facts(|view| view.confirmed_commits(remote))?;
-            let fresh = exports.iter().filter(|bound| !confirmed.contains(&bound.commit)).count();
-            if exports.is_empty() || fresh == 0 || confirmed.contains(&commit) {
+            let fresh = self.unsent_exports(commit, remote)?;
+            if fresh == 0 {
                 continue;
             }
+            let exports = if fresh == 1 { "1 export".to_owned() } else { format!("{fresh} exports") };
             match policy {
                 BranchPolicy::Warn => outcome.lines.push(format!(
-                    "`{branch}` has {fresh} exports whose data is not on the remote; send it with `onenb push {branch}`"
+                    "`{branch}` has {exports} whose data is not on the remote; send it with `onenb push {branch}`"
                 )),
                 BranchPolicy::Verify => {
                     outcome.refuse = true;
-                    outcome
-                        .lines
-                        .push(format!("the data of `{branch}` is not on the remote; run `onenb push {branch}`"));
+                    outcome.lines.push(format!(
+                        "the data of `{branch}` ({exports}) is not on the remote; run `onenb push {branch}`, or push \
+                         without the data by `git push --no-verify`"
+                    ));
                 }
                 BranchPolicy::Upload => {
                     let commits = BTreeMap::from([(branch.to_owned(), commit)]);
@@ -318,6 +326,67 @@ impl Repo {
             }
         }
         Ok(())
+    }
+
+    /// Counts the exports that a branch still has, that no confirmed push reaches, and whose data is in this store.
+    fn unsent_exports(&self, tip: CommitId, remote: &str) -> Result<usize> {
+        let bound = self.indexed(&[tip], |view| {
+            let confirmed: Vec<CommitId> = view.confirmed_commits(remote)?.into_iter().collect();
+            let commits = view.bound_beyond(&view.reach(&[tip])?, &view.reach(&confirmed)?, usize::MAX)?;
+            let mut bound = Vec::new();
+            for commit in &commits {
+                bound.extend(view.bindings(BindingsOf::Commit(commit))?.into_iter().map(|binding| binding.bound));
+            }
+            let snapshot = view.snapshot_of(&tip)?;
+            let mut unsent = BTreeSet::new();
+            for candidate in bound {
+                let now = snapshot.map(|snapshot| view.entry(snapshot, &candidate.record.key())).transpose()?.flatten();
+                if now.is_some_and(|now| now == candidate) {
+                    unsent.insert(candidate.record.digest);
+                }
+            }
+            Ok(unsent)
+        })?;
+        if bound.is_empty() {
+            return Ok(0);
+        }
+        let Some(store) = self.store_if_present()? else { return Ok(0) };
+        let sent = self.pushed_contents()?;
+        let mut count = 0;
+        for digest in bound.difference(&sent) {
+            count += usize::from(store.contains(digest)?.is_some());
+        }
+        Ok(count)
+    }
+}
+
+/// What the user wants pre-push to do (`onenb.prePush`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PushPolicy {
+    /// Upload the data of tags while it is small; branches as the repository says.
+    Auto,
+    /// Upload the data of tags and branches, however large.
+    Upload,
+    /// Upload nothing, and stop unless the data is there.
+    Verify,
+    /// Do nothing.
+    Off,
+}
+
+impl PushPolicy {
+    fn from_config(text: Option<&str>, outcome: &mut HookOutcome) -> Self {
+        match text {
+            None | Some("" | "auto") => Self::Auto,
+            Some("upload") => Self::Upload,
+            Some("verify") => Self::Verify,
+            Some("off") => Self::Off,
+            Some(other) => {
+                outcome.lines.push(format!(
+                    "`{other}` is no value of {POLICY_KEY}, which counts as `auto`; set it with `git config {POLICY_KEY} auto`"
+                ));
+                Self::Auto
+            }
+        }
     }
 }
 

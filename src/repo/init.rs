@@ -8,7 +8,7 @@ use super::{Repo, read_config_text, registry::Registry, store_dir};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, RegisteredRepo, RepoConfig, check_repo_name};
 use crate::fs;
-use crate::git::{ATTRIBUTES_TEXT, EventState, GitError, GitRepo, HookEvent};
+use crate::git::{ATTRIBUTES_TEXT, Environment as GitEnvironment, EventState, GitError, GitRepo, HookEvent};
 use crate::store::{Store, StoreOptions};
 
 const ATTRIBUTES_PATH: &str = ".1nb/.gitattributes";
@@ -21,7 +21,8 @@ impl Repo {
     pub fn init(dir: &Path, environment: &Environment, options: &InitOptions) -> Result<InitReport> {
         let git = super::discover(dir, environment)?;
         let root = git.work_dir().ok_or_else(super::working::bare)?.to_path_buf();
-        let config = new_config(&git, &root, options)?;
+        let existing = read_config_text(&git)?;
+        let config = new_config(existing.as_deref(), &root, options)?;
         let registry = Registry::new(environment);
         if let Some(storage) = &options.storage {
             check_usable(storage, &registry, environment)?;
@@ -30,7 +31,7 @@ impl Repo {
         let root_commit = git.root_commit()?.map(|commit| commit.to_string());
         let clone = RegisteredRepo { paths: vec![path], root_commit, remote: config.storage.clone() };
         if environment.config_dir.is_some() {
-            registry.register(&config.name, &clone)?;
+            registry.register(&config.name, &clone, &root_of)?;
             if let Some(storage) = &options.storage {
                 registry.approve(storage)?;
                 if options.profile.is_some() {
@@ -40,7 +41,8 @@ impl Repo {
         }
         Store::open(&store_dir(&git), &StoreOptions::default())?;
         fs::refuse_links(&root, CONFIG_PATH)?;
-        fs::write_atomic(&root.join(CONFIG_PATH), config.to_text().as_bytes())?;
+        let text = existing.map_or_else(|| config.to_text(), |existing| config.to_text_over(&existing));
+        fs::write_atomic(&root.join(CONFIG_PATH), text.as_bytes())?;
         fs::write_atomic(&root.join(ATTRIBUTES_PATH), ATTRIBUTES_TEXT.as_bytes())?;
         let staged = vec![ATTRIBUTES_PATH.to_owned(), CONFIG_PATH.to_owned()];
         git.stage(&[ATTRIBUTES_PATH, CONFIG_PATH])?;
@@ -95,9 +97,15 @@ impl Repo {
     }
 }
 
+/// Returns the root commit that the clone at a path has by now.
+fn root_of(path: &Path) -> Option<String> {
+    let git = GitRepo::discover(path, GitEnvironment::Ignored).ok()?;
+    git.root_commit().ok().flatten().map(|commit| commit.to_string())
+}
+
 /// Takes the existing configuration with the changes asked for, or makes a new one.
-fn new_config(git: &GitRepo, root: &Path, options: &InitOptions) -> Result<RepoConfig> {
-    let existing = read_config_text(git)?.map(|text| RepoConfig::from_text(&text)).transpose()?;
+fn new_config(existing: Option<&str>, root: &Path, options: &InitOptions) -> Result<RepoConfig> {
+    let existing = existing.map(RepoConfig::from_text).transpose()?;
     let folder = || root.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let mut config = match existing {
         Some((config, _)) => config,

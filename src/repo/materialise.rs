@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::Workspace;
+use super::directory::digest_of_directory;
 use super::types::ResolvedExport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::PendingFile;
@@ -27,6 +28,15 @@ impl Workspace {
         let record = &export.export.record;
         let digest = record.digest.to_string();
         let folder = cache.join("files").join(digest.get(..2).unwrap_or("00")).join(&digest);
+        if record.suffix.is_directory() {
+            let path = folder.join(format!("{}{}", record.name.to_component(), record.suffix.folder_suffix()));
+            if path.is_dir() && digest_of_directory(&path).is_ok_and(|found| found == record.digest) {
+                return Ok(path);
+            }
+            crate::fs::remove_folder(&path)?;
+            self.restore_directory(export, &path, &mut |_| true)?;
+            return Ok(path);
+        }
         let path = folder.join(format!("{}{}", record.name.to_component(), record.suffix));
         if path.is_file() && digest_of(&path)? == record.digest {
             return Ok(path);

@@ -6,8 +6,15 @@
 //! - Nothing here prints or reads the environment: front ends hand in an [`Environment`].
 
 mod addnb;
+mod ancestry;
+mod batch;
 mod bind;
+mod branches;
+mod carry;
 mod collect;
+mod conflicts;
+mod diff;
+mod directory;
 mod export;
 mod facts;
 mod hooks;
@@ -25,6 +32,7 @@ mod reindex;
 mod remote;
 mod resolve;
 mod snapshot;
+mod stat_cache;
 mod status;
 mod types;
 mod verify;
@@ -35,7 +43,9 @@ mod workspace;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+pub use batch::{BatchOutcome, ExportBatch};
 pub use collect::{RemoteGcOptions, RemoteGcReport};
+pub use directory::{DirectoryOutcome, MemberRow, restored_name};
 pub use export::ExportWriter;
 pub use inspect::{hash_reader, inspect_pack};
 pub use read::ExportReader;
@@ -99,7 +109,7 @@ impl Repo {
         })?;
         let (config, unknown_keys) = RepoConfig::from_text(&text)?;
         let store_dir = store_dir(&git);
-        Ok(Self(Arc::new(State {
+        let repo = Self(Arc::new(State {
             git,
             config,
             unknown_keys,
@@ -108,7 +118,10 @@ impl Repo {
             store_dir,
             store: OnceLock::new(),
             catalog: OnceLock::new(),
-        })))
+        }));
+        // What cannot be finished in a place that cannot be written is finished by somebody who can.
+        let _ = repo.finish_batches();
+        Ok(repo)
     }
 
     /// Returns the repository's name, as in `from OneNB.i.<name>`.

@@ -9,11 +9,15 @@ use super::workspace::Source;
 use super::{Repo, Workspace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::pack::Frame;
-use crate::format::recipe::{ChunkRef, Recipe};
+use crate::format::recipe::{ChunkRef, MAX_CONTENT_CHUNKS, Recipe};
+use crate::format::record::ExportRecord;
 use crate::format::tables::DataTables;
 use crate::id::{ChunkId, ContentDigest};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::sync::{self, ChunkSink, LocalContent};
+
+/// Frames that are stored together, in bytes: one sync for this much.
+const MAX_WAITING_LEN: u64 = 32 * 1024 * 1024;
 
 impl Workspace {
     /// Fetches all exports of a revision, or one export, into the store of the repository's clone.
@@ -59,15 +63,41 @@ impl Repo {
     fn pull_exports(&self, exports: &[BoundExport], rev: &str, progress: ProgressFn<'_>) -> Result<PullSummary> {
         let store = self.store()?;
         let mut summary = PullSummary { exports: exports.len(), ..PullSummary::default() };
+        if !store.is_read_only() {
+            store.settle()?;
+        }
+        self.pull_contents(exports, rev, &mut summary, progress)?;
+        // The members of directories are known only once their manifests are here.
+        for export in exports {
+            let manifest = self.local_members(&export.record)?;
+            let of_member = |digest| {
+                let record = ExportRecord { digest, ..export.record.clone() };
+                BoundExport { record, ..export.clone() }
+            };
+            let members: Vec<BoundExport> = manifest.contents().map(|(_, digest)| of_member(digest)).collect();
+            self.pull_contents(&members, rev, &mut summary, progress)?;
+        }
+        Ok(summary)
+    }
+
+    /// Fetches the contents that are not all here, as far as is known.
+    fn pull_contents(
+        &self,
+        exports: &[BoundExport],
+        rev: &str,
+        summary: &mut PullSummary,
+        progress: ProgressFn<'_>,
+    ) -> Result<()> {
+        let store = self.store()?;
         let mut missing: Vec<&BoundExport> = Vec::new();
         let mut seen = BTreeSet::new();
         for export in exports {
-            if store.contains(&export.record.digest)?.is_none() && seen.insert(export.record.digest) {
+            if seen.insert(export.record.digest) && !store.is_complete(&export.record.digest)? {
                 missing.push(export);
             }
         }
         if missing.is_empty() {
-            return Ok(summary);
+            return Ok(());
         }
         let Some((remote, storage)) = self.remote()? else {
             return Err(Error::new(ErrorKind::NotFound, "some data is not here and storage is local")
@@ -79,7 +109,7 @@ impl Repo {
                 continue;
             }
             let answer = remote_data_with(&remote, &export.record.digest, export.commit, rev)?;
-            summary.moved = self.notice_move(rev, answer.tag_commit, &storage.place())?.or(summary.moved);
+            summary.moved = self.notice_move(rev, answer.tag_commit, &storage.place())?.or(summary.moved.take());
             let data = answer.data.ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("`{}` is not at `{}`", export.record.label(), storage.place()))
                     .with_hint(format!("push it from the clone that has it: `onenb push {rev}`"))
@@ -90,7 +120,7 @@ impl Repo {
             summary.fetched += here.len();
             left.retain(|digest| !here.contains(digest));
         }
-        Ok(summary)
+        Ok(())
     }
 }
 
@@ -102,23 +132,28 @@ fn fetch(
     progress: ProgressFn<'_>,
 ) -> Result<u64> {
     let interrupted = Cell::new(false);
-    let mut sink = StoreSink { store, interrupted: &interrupted };
+    let mut sink = StoreSink { store, interrupted: &interrupted, waiting: vec![], waiting_len: 0 };
     let mut report = |at: sync::Progress| {
         let at = Progress { doing: "pulling", done: at.done_bytes, total: Some(at.total_bytes) };
         interrupted.set(interrupted.get() || !progress(at));
     };
-    Ok(sync::fetch(remote, data, digests, &mut sink, &mut report)?.bytes_received)
+    let fetched = sync::fetch(remote, data, digests, &mut sink, &mut report);
+    // Also after a failure: what was received need not be fetched again.
+    sink.store_waiting()?;
+    Ok(fetched?.bytes_received)
 }
 
-/// The local store as `sync` fills it.
+/// The local store as `sync` fills it. Frames are stored many at a time, because each time costs a sync.
 struct StoreSink<'a> {
     store: &'a Store,
     interrupted: &'a Cell<bool>,
+    waiting: Vec<Frame>,
+    waiting_len: u64,
 }
 
 impl ChunkSink for StoreSink<'_> {
     fn has_content(&self, digest: &ContentDigest) -> Result<bool> {
-        Ok(self.store.contains(digest)?.is_some())
+        Ok(self.store.is_complete(digest)?)
     }
 
     fn has_chunk(&self, chunk: &ChunkId) -> Result<bool> {
@@ -129,14 +164,19 @@ impl ChunkSink for StoreSink<'_> {
         if self.interrupted.get() {
             return Err(Error::new(ErrorKind::Interrupted, "interrupted").with_hint("run the pull again"));
         }
-        self.store.insert_frames(std::iter::once(frame))?;
-        Ok(())
+        self.waiting_len += frame.header().frame_len();
+        self.waiting.push(frame);
+        if self.waiting_len >= MAX_WAITING_LEN { self.store_waiting() } else { Ok(()) }
     }
 
     fn finish_content(&mut self, digest: &ContentDigest, content: LocalContent) -> Result<()> {
+        self.store_waiting()?;
         let (recipe, nodes) = match content {
             LocalContent::Inline(bytes) => (Recipe::inline(bytes), vec![]),
             LocalContent::Chunks { chunker, chunks } => {
+                if chunks.len() > MAX_CONTENT_CHUNKS {
+                    return Err(StoreError::TooManyChunks { max: MAX_CONTENT_CHUNKS }.into());
+                }
                 self.check_whole(digest, &chunks)?;
                 Recipe::of_chunks(*digest, chunker, chunks)
             }
@@ -147,6 +187,14 @@ impl ChunkSink for StoreSink<'_> {
 }
 
 impl StoreSink<'_> {
+    fn store_waiting(&mut self) -> Result<()> {
+        self.waiting_len = 0;
+        if !self.waiting.is_empty() {
+            self.store.insert_frames(std::mem::take(&mut self.waiting))?;
+        }
+        Ok(())
+    }
+
     /// The remote says which chunks make up a content; only their hash says that they are the ones that Git named.
     fn check_whole(&self, digest: &ContentDigest, chunks: &[ChunkRef]) -> Result<()> {
         let mut hasher = blake3::Hasher::new();

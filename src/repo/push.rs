@@ -4,19 +4,22 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Repo;
-use super::facts::now_unix;
+use super::directory::read_manifest;
+use super::facts::now_us;
 use super::types::{Progress, ProgressFn, PushOptions, PushOutcome, PushSummary};
 use crate::backend::RemoteUrl;
-use crate::catalog::ReadTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::PushLog;
 use crate::format::recipe::{RecipeBody, RecipeNode};
-use crate::format::record::ExportRecord;
+use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::remote_log::RepoIdentity;
-use crate::format::run::RunRecord;
+use crate::format::run::{RUNS_DIR, RunExport, RunRecord};
 use crate::id::{ChunkId, CommitId, ContentDigest};
 use crate::store::{ObjectKind, Store};
 use crate::sync::{self, ChunkSource, LocalContent, PushRequest, SyncError, TagOutcome, TagToPush};
+
+/// Confirmed pushes whose contents are looked at to estimate what another one sends.
+const MAX_PUSHES_READ: usize = 16;
 
 impl Repo {
     /// Pushes tags, branches or commits.
@@ -111,7 +114,8 @@ impl Repo {
         let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
         let confirmed =
             |tag: &str, commit: &CommitId| self.facts(|view| view.is_confirmed(tag, commit, &storage.place()));
-        let mut tags = Vec::new();
+        let named = !options.revs.is_empty();
+        let (mut tags, mut refused) = (Vec::new(), Vec::new());
         for (rev, commit) in commits {
             let tag = self.tag_name(rev)?;
             if let Some(tag) = &tag
@@ -124,16 +128,19 @@ impl Repo {
             }
             let exports: Vec<ExportRecord> = self.bound_at(*commit)?.into_iter().map(|bound| bound.record).collect();
             let runs = self.runs_behind(*commit, &exports)?;
-            check_declared(rev, &runs)?;
+            if let Err(error) = check_declared(rev, &runs) {
+                refused.push((rev.clone(), error));
+                continue;
+            }
             summary.exports += exports.len();
             self.warn_of_newer(rev, &exports, &mut summary.warnings)?;
-            tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, force: options.force }));
+            let members = self.members_of(&exports, rev, *commit)?;
+            tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, members, force: options.force }));
         }
         if tags.is_empty() {
             summary.requests = remote.requests();
-            return Ok(summary);
+            return settle(summary, refused, named);
         }
-        let named = !options.revs.is_empty();
         // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
         if !options.dry_run && (options.create || RemoteUrl::parse(&storage.url)?.is_directory()) {
             remote.create()?;
@@ -153,13 +160,12 @@ impl Repo {
         summary.bytes_sent = report.bytes_sent;
         // A dry run reports more than it made.
         summary.requests = report.requests.max(remote.requests());
-        let mut refused = None;
         for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
             let (outcome, there) = match outcome {
                 TagOutcome::Pushed => (PushOutcome::Pushed, tag.commit),
                 TagOutcome::AlreadyThere => (PushOutcome::AlreadyThere, tag.commit),
                 TagOutcome::MissingLocally(missing) if named => {
-                    refused.get_or_insert_with(|| missing_data(rev, &missing));
+                    refused.push((rev.clone(), missing_data(rev, &missing)));
                     continue;
                 }
                 TagOutcome::MissingLocally(missing) => {
@@ -167,8 +173,11 @@ impl Repo {
                     continue;
                 }
                 TagOutcome::Conflict { remote_commit } => {
-                    refused.get_or_insert_with(|| conflict(rev, tag.commit, remote_commit));
-                    (PushOutcome::AlreadyThere, remote_commit)
+                    refused.push((rev.clone(), conflict(rev, tag.commit, remote_commit)));
+                    if let Some(name) = tag.tag.as_ref().filter(|_| !options.dry_run) {
+                        self.note_remote_tag(name, Some(remote_commit), &storage.place())?;
+                    }
+                    continue;
                 }
             };
             if let Some(name) = tag.tag.as_ref().filter(|_| !options.dry_run) {
@@ -177,7 +186,7 @@ impl Repo {
             summary.revs.push((rev.clone(), outcome));
         }
         // The others are on the remote by now, and written down.
-        refused.map_or(Ok(summary), Err)
+        settle(summary, refused, named)
     }
 
     /// Returns the tag that a revision names, without `refs/tags/`; `None` for branches and commits.
@@ -209,31 +218,42 @@ impl Repo {
         Ok(PushSummary { remote: storage.place(), ..PushSummary::default() })
     }
 
-    /// Returns the runs that made what a commit has: for each notebook and parameter set the newest up to that commit.
+    /// Returns the runs that made what a commit has: the run records of its tree whose exports it has as they say.
     pub(super) fn runs_behind(&self, commit: CommitId, exports: &[ExportRecord]) -> Result<Vec<RunRecord>> {
-        self.snapshot(commit)?;
-        let history: std::collections::BTreeMap<CommitId, usize> = self
-            .git()
-            .walk_topological(&[commit], &|_| false)?
-            .into_iter()
-            .enumerate()
-            .map(|(at, commit)| (commit, at))
-            .collect();
-        let mut newest: BTreeMap<(String, crate::id::ParamsHash), (usize, RunRecord)> = BTreeMap::new();
-        for row in self.view(ReadTransaction::all_runs)? {
-            let Some(at) = history.get(&row.commit) else { continue };
-            let run = row.entry.record;
-            let key = (run.path.clone(), run.params.hash());
-            if newest.get(&key).is_none_or(|(other, _)| other < at) {
-                newest.insert(key, (*at, run));
+        let have: BTreeSet<(ExportKey, ContentDigest)> =
+            exports.iter().map(|record| (record.key(), record.digest)).collect();
+        let key = |export: &RunExport| ExportKey { name: export.name.clone(), params_hash: export.params.hash() };
+        let mut runs = Vec::new();
+        for file in self.git().files_under(commit, RUNS_DIR)? {
+            // A damaged record is no run.
+            let Ok(bytes) = self.git().read_blob(file.blob, MAX_RECORD_LEN) else { continue };
+            let Ok(run) = RunRecord::from_bytes(&bytes) else { continue };
+            // A run that exported nothing was recorded for its own sake.
+            let made = run.exports.is_empty() || run.exports.iter().any(|it| have.contains(&(key(it), it.digest)));
+            if made && run.record_path() == file.path {
+                runs.push(run);
             }
         }
-        let digests: std::collections::BTreeSet<ContentDigest> = exports.iter().map(|record| record.digest).collect();
-        // A run that exported nothing was recorded for its own sake.
-        let made = |run: &RunRecord| {
-            run.exports.is_empty() || run.exports.iter().any(|export| digests.contains(&export.digest))
-        };
-        Ok(newest.into_values().map(|(_, run)| run).filter(made).collect())
+        runs.sort_by_cached_key(|run| (run.path.clone(), run.params.hash()));
+        Ok(runs)
+    }
+
+    /// Returns the contents that the directories among some exports name. A manifest that nobody has is reported as missing
+    /// itself.
+    fn members_of(
+        &self,
+        exports: &[ExportRecord],
+        rev: &str,
+        commit: CommitId,
+    ) -> Result<Vec<(ContentDigest, String)>> {
+        let mut members = vec![];
+        for record in exports.iter().filter(|record| record.suffix.is_directory()) {
+            let Ok(reader) = self.read_content(record, Some(commit), rev) else { continue };
+            let manifest = read_manifest(reader)?;
+            let label = record.label();
+            members.extend(manifest.contents().map(|(path, digest)| (digest, format!("{label}/{path}"))));
+        }
+        Ok(members)
     }
 
     fn warn_of_newer(&self, rev: &str, exports: &[ExportRecord], warnings: &mut Vec<String>) -> Result<()> {
@@ -248,11 +268,14 @@ impl Repo {
         Ok(())
     }
 
-    /// Returns the contents of the tags that the remote confirmed.
-    fn pushed_contents(&self) -> Result<BTreeSet<ContentDigest>> {
+    /// Returns the contents of the tags that the remote confirmed last: nearly all, since tags inherit from one another.
+    pub(super) fn pushed_contents(&self) -> Result<BTreeSet<ContentDigest>> {
         let Some(storage) = self.storage()? else { return Ok(BTreeSet::new()) };
         let mut contents = BTreeSet::new();
-        for commit in self.facts(|view| view.confirmed_commits(&storage.place()))? {
+        let pushes = self.facts(|view| view.pushes_of(&storage.place()))?;
+        let mut seen = BTreeSet::new();
+        let commits = pushes.into_iter().rev().filter_map(|push| push.commit).filter(|commit| seen.insert(*commit));
+        for commit in commits.take(MAX_PUSHES_READ) {
             // A confirmed commit may be gone from Git since.
             if let Ok(bound) = self.bound_at(commit) {
                 contents.extend(bound.into_iter().map(|bound| bound.record.digest));
@@ -275,6 +298,20 @@ impl Repo {
         // Sizes come from records, which may say anything.
         Ok(contents.into_values().fold(0, u64::saturating_add))
     }
+}
+
+/// Ends a push of which some revisions were refused, after all others were sent and logged: what the user named is an
+/// error, and so is a push that did nothing else; the others are told.
+fn settle(mut summary: PushSummary, refused: Vec<(String, Error)>, named: bool) -> Result<PushSummary> {
+    let is_all = summary.revs.is_empty();
+    for (rev, error) in refused {
+        if named || is_all {
+            return Err(error);
+        }
+        let hint = error.hint().unwrap_or_default().to_owned();
+        summary.revs.push((rev, PushOutcome::Refused { reason: error.to_string(), hint }));
+    }
+    Ok(summary)
 }
 
 /// Refuses runs whose exports do not say which parameters they depend on: another run would overwrite them unseen.
@@ -305,7 +342,7 @@ fn check_declared(rev: &str, runs: &[RunRecord]) -> Result<()> {
 }
 
 fn push_word(tag: &str, commit: Option<CommitId>, place: &str) -> (ObjectKind, Vec<u8>) {
-    let word = PushLog { tag: tag.to_owned(), commit, remote: place.to_owned(), time_unix: now_unix() };
+    let word = PushLog { tag: tag.to_owned(), commit, remote: place.to_owned(), time_us: now_us() };
     (ObjectKind::PUSH_LOG, word.to_bytes())
 }
 

@@ -316,10 +316,13 @@ impl Repo {
         }
     }
 
-    /// Lists a revision that only the remote knows; `None` where there is no such tag there either.
-    pub(super) fn list_remote(&self, rev: &str) -> Option<Vec<BoundExport>> {
-        let (remote, _) = self.remote_if_approved().ok().flatten()?;
-        list_remote(&remote, rev).ok()
+    /// Lists a revision that only the remote knows; `None` where there is no such tag there either. Damage is no absence.
+    pub(super) fn list_remote(&self, rev: &str) -> Result<Option<Vec<BoundExport>>> {
+        let Some((remote, _)) = self.remote_if_approved()? else { return Ok(None) };
+        match list_remote(&remote, rev) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// Returns labels of exports by content, over tags, branches, HEAD and the work tree, each with one revision.
@@ -333,7 +336,11 @@ impl Repo {
         let mut seen = std::collections::BTreeSet::new();
         let mut add = |rev: &str, key: ExportKey, record: &ExportRecord| {
             if seen.insert((key, record.digest)) {
-                labels.entry(record.digest).or_default().push(format!("{rev}:{}", record.label()));
+                let label = format!("{rev}:{}", record.label());
+                for (path, digest) in self.local_members(record).unwrap_or_default().contents() {
+                    labels.entry(digest).or_default().push(format!("{label}/{path}"));
+                }
+                labels.entry(record.digest).or_default().push(label);
             }
         };
         for (rev, commit) in revs {

@@ -3,18 +3,21 @@
 //! A receipt binds only if its run id is in no notebook of any parent's tree, the file is not below
 //! `.ipynb_checkpoints/`, and the tree has no record for that key; two new receipts for one key bind nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::snapshot::{Change, changed_against_all};
 use crate::error::Result;
 use crate::format::record::{ExportKey, ExportRecord, Producer};
 use crate::format::run::Receipt;
 use crate::git::{CommitInfo, GitRepo};
-use crate::id::{CodeIdentity, CommitId};
+use crate::id::{CodeIdentity, CommitId, RunId};
 use crate::notebook::{self, Document};
 
 /// Notebooks longer than this are left to `addnb`, so that indexing history stays cheap.
 pub(super) const MAX_INDEXED_NOTEBOOK_LEN: u64 = 20 * 1024 * 1024;
+
+/// Length of a run id as text.
+const RUN_ID_LEN: usize = 26;
 
 /// What the receipts of one commit bind.
 #[derive(Debug, Default)]
@@ -31,7 +34,12 @@ pub(super) fn is_notebook_path(path: &str) -> bool {
 }
 
 /// Derives what the notebooks that a commit changed bind.
-pub(super) fn bound_by_receipts(git: &GitRepo, commit: CommitId, info: &CommitInfo) -> Result<ReceiptBindings> {
+pub(super) fn bound_by_receipts(
+    git: &GitRepo,
+    commit: CommitId,
+    info: &CommitInfo,
+    held: &mut HeldRuns,
+) -> Result<ReceiptBindings> {
     let mut claims: BTreeMap<ExportKey, Vec<(String, ExportRecord)>> = BTreeMap::new();
     for (path, blob) in changed_against_all(git, commit, info, "")? {
         let Some(blob) = blob.filter(|_| is_notebook_path(&path)) else { continue };
@@ -45,7 +53,7 @@ pub(super) fn bound_by_receipts(git: &GitRepo, commit: CommitId, info: &CommitIn
             let record = record_of(&found.receipt, &path, Some(identity));
             let key = record.key();
             let tracked = git.tree_id_at(commit, &key.record_path())?.is_some();
-            if !tracked && !is_old_run(git, info, &found.receipt)? {
+            if !tracked && !held.is_old(git, info, &found.receipt)? {
                 claims.entry(key).or_default().push((path.clone(), record));
             }
         }
@@ -75,19 +83,53 @@ pub(super) fn record_of(receipt: &Receipt, path: &str, code_identity: Option<Cod
     }
 }
 
-/// Returns whether some notebook of a parent's tree already holds the run, wherever it lay.
-fn is_old_run(git: &GitRepo, info: &CommitInfo, receipt: &Receipt) -> Result<bool> {
-    let run = receipt.run.to_string();
-    let mut seen = BTreeSet::new();
-    for parent in &info.parents {
-        for file in git.files_under(*parent, "")? {
-            if is_notebook_path(&file.path) && seen.insert(file.blob) {
-                let held = git.read_blob(file.blob, MAX_INDEXED_NOTEBOOK_LEN);
-                if held.is_ok_and(|bytes| bytes.windows(run.len()).any(|window| window == run.as_bytes())) {
+/// Which run ids notebooks hold, by the notebooks' content: each is read once, whatever the number of commits that have it.
+#[derive(Debug, Default)]
+pub(super) struct HeldRuns {
+    by_blob: HashMap<CommitId, BTreeSet<RunId>>,
+    /// The notebooks of the trees that were asked for last.
+    by_tree: HashMap<CommitId, Vec<CommitId>>,
+}
+
+/// Trees whose notebooks are remembered.
+const MAX_TREES: usize = 16;
+
+impl HeldRuns {
+    /// Returns whether some notebook of a parent's tree already holds the run, wherever it lay.
+    fn is_old(&mut self, git: &GitRepo, info: &CommitInfo, receipt: &Receipt) -> Result<bool> {
+        for parent in &info.parents {
+            for blob in self.notebooks_of(git, *parent)? {
+                if self.runs_in(git, blob).contains(&receipt.run) {
                     return Ok(true);
                 }
             }
         }
+        Ok(false)
     }
-    Ok(false)
+
+    fn notebooks_of(&mut self, git: &GitRepo, commit: CommitId) -> Result<Vec<CommitId>> {
+        if let Some(known) = self.by_tree.get(&commit) {
+            return Ok(known.clone());
+        }
+        let files = git.files_under(commit, "")?.into_iter().filter(|file| is_notebook_path(&file.path));
+        let blobs: Vec<CommitId> = files.map(|file| file.blob).collect();
+        if self.by_tree.len() >= MAX_TREES {
+            self.by_tree.clear();
+        }
+        self.by_tree.insert(commit, blobs.clone());
+        Ok(blobs)
+    }
+
+    fn runs_in(&mut self, git: &GitRepo, blob: CommitId) -> &BTreeSet<RunId> {
+        self.by_blob.entry(blob).or_insert_with(|| match git.read_blob(blob, MAX_INDEXED_NOTEBOOK_LEN) {
+            Ok(bytes) if notebook::may_hold_receipts(&bytes) => run_ids(&bytes),
+            _ => BTreeSet::new(),
+        })
+    }
+}
+
+/// Returns the run ids that a text has between quotes.
+fn run_ids(bytes: &[u8]) -> BTreeSet<RunId> {
+    let quoted = bytes.split(|byte| *byte == b'"').filter(|part| part.len() == RUN_ID_LEN);
+    quoted.filter_map(|part| std::str::from_utf8(part).ok()?.parse().ok()).collect()
 }

@@ -59,13 +59,23 @@ impl Registry {
     }
 
     /// Registers a clone: the same remote or root commit is the same repository, anything else under a taken name is refused.
-    pub(crate) fn register(&self, name: &str, clone: &RegisteredRepo) -> Result<()> {
+    ///
+    /// A clone that was registered before its first commit is asked for its root commit through `root_of`.
+    pub(crate) fn register(
+        &self,
+        name: &str,
+        clone: &RegisteredRepo,
+        root_of: &dyn Fn(&Path) -> Option<String>,
+    ) -> Result<()> {
         self.change(|config| {
             let Some(known) = config.repos.get_mut(name) else {
                 config.repos.insert(name.to_owned(), clone.clone());
                 return Ok(());
             };
             known.paths.retain(|path| Path::new(path).exists());
+            if known.root_commit.is_none() {
+                known.root_commit = known.paths.iter().find_map(|path| root_of(Path::new(path)));
+            }
             let same_root = known.root_commit.is_some() && known.root_commit == clone.root_commit;
             let same_remote = known.remote.is_some() && known.remote == clone.remote;
             let same_path = known.paths.iter().any(|path| clone.paths.contains(path));
@@ -213,10 +223,11 @@ mod tests {
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         fs::create_dir_all(&one)?;
         fs::create_dir_all(&two)?;
-        registry.register("sales", &clone_at(&one, "aa"))?;
-        registry.register("sales", &clone_at(&two, "aa"))?;
+        registry.register("sales", &clone_at(&one, "aa"), &|_| None)?;
+        registry.register("sales", &clone_at(&two, "aa"), &|_| None)?;
         assert_eq!(registry.load()?.repos["sales"].paths.len(), 2);
-        let stranger = registry.register("sales", &clone_at(dir.path(), "bb")).expect_err("another root commit");
+        let stranger =
+            registry.register("sales", &clone_at(dir.path(), "bb"), &|_| None).expect_err("another root commit");
         assert_eq!(stranger.kind(), ErrorKind::Conflict);
         Ok(())
     }

@@ -65,6 +65,7 @@ impl Repo {
             raw: stats.raw_bytes,
             unique: stats.unique_bytes,
             stored: stats.stored_bytes,
+            delta_saved: stats.delta_saved_bytes,
             contents: stats.contents,
             chunks: stats.chunks,
             packs: stats.packs,

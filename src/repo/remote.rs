@@ -149,7 +149,7 @@ impl Repo {
         let (mut config, _) = RepoConfig::from_text(&text)?;
         config.storage = Some(storage.clone());
         self.registry().approve(storage)?;
-        fs::write_atomic(&path, config.to_text().as_bytes())?;
+        fs::write_atomic(&path, config.to_text_over(&text).as_bytes())?;
         self.git().stage(&[CONFIG_PATH])?;
         Ok(())
     }

@@ -43,8 +43,8 @@ impl Repo {
                 return Ok(BoundExport { record, commit: None });
             }
         } else {
-            let snapshot = self.snapshot(self.commit_of(rev)?)?;
-            if let Some(bound) = self.view(|view| view.entry(snapshot, &key))? {
+            let commit = self.commit_of(rev)?;
+            if let Some(bound) = self.at_commit(commit, |view, snapshot| view.entry(snapshot, &key))? {
                 return Ok(from_bound(bound));
             }
         }

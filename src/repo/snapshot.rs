@@ -4,12 +4,12 @@
 //! its record files or else by the receipts of its notebooks; the commit's own late bindings; what the parents hand down.
 //! The answer for a commit never changes, so the catalog keeps it. History from before `.1nb` existed is not walked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Repo;
-use super::receipts::bound_by_receipts;
-use crate::catalog::{Bound, CommitRow, ReadTransaction, RunEntry, SnapshotNo, WriteTransaction};
+use super::receipts::{HeldRuns, bound_by_receipts};
+use crate::catalog::{Bound, CatalogError, CommitRow, ReadTransaction, SnapshotNo, WriteTransaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::run::{RUNS_DIR, RunRecord};
@@ -28,22 +28,45 @@ type Changes = BTreeMap<ExportKey, Option<Bound>>;
 pub(super) type Change = (ExportKey, Option<ExportRecord>);
 
 impl Repo {
-    /// Returns the snapshot of a commit, indexing the history that is new since the last time.
-    pub(super) fn snapshot(&self, commit: CommitId) -> Result<SnapshotNo> {
+    /// Asks questions about the history of commits in one view that has all of it, indexing what is new.
+    pub(super) fn indexed<T>(
+        &self,
+        tips: &[CommitId],
+        questions: impl Fn(&ReadTransaction) -> Result<T, CatalogError>,
+    ) -> Result<T> {
         // Another process may forget the commits between indexing and asking, because a late binding arrived there.
         for _ in 0..MAX_ATTEMPTS {
-            if let Some(known) = self.facts(|view| view.snapshot_of(&commit))? {
-                return Ok(known);
+            let answer = self.facts(|view| {
+                for tip in tips {
+                    if view.snapshot_of(tip)?.is_none() {
+                        return Ok(None);
+                    }
+                }
+                questions(view).map(Some)
+            })?;
+            if let Some(answer) = answer {
+                return Ok(answer);
             }
-            self.index_history(&[commit])?;
+            self.index_history(tips)?;
         }
         Err(Error::new(ErrorKind::Failed, "the catalog changes faster than it can be read").with_hint("try again"))
     }
 
+    /// As [`Repo::indexed`] for what one commit has.
+    pub(super) fn at_commit<T>(
+        &self,
+        commit: CommitId,
+        questions: impl Fn(&ReadTransaction, SnapshotNo) -> Result<T, CatalogError>,
+    ) -> Result<T> {
+        self.indexed(&[commit], |view| {
+            let snapshot = view.snapshot_of(&commit)?.expect("`indexed` asked for it in the same view");
+            questions(view, snapshot)
+        })
+    }
+
     /// Returns everything a commit has, sorted by name and parameters.
     pub(super) fn bound_at(&self, commit: CommitId) -> Result<Vec<Bound>> {
-        let snapshot = self.snapshot(commit)?;
-        self.view(|view| view.entries(snapshot))
+        self.at_commit(commit, ReadTransaction::entries)
     }
 
     /// Indexes the commits reachable from `tips` that the catalog does not know; returns how many there were.
@@ -64,16 +87,15 @@ impl Repo {
             |commit: &CommitId| self.view(|view| view.snapshot_of(commit)).is_ok_and(|known| known.is_some());
         let stop = |commit: &CommitId| is_known(commit) || (!outside && is_before_onenb(git, commit));
         let new = git.walk_topological(tips, &stop)?;
+        let mut listed: HashSet<CommitId> = new.iter().copied().collect();
         let mut missing: Vec<CommitId> = new;
         // A tip from before `.1nb` is its own, empty, root.
-        for tip in tips {
-            if !is_known(tip) && !missing.contains(tip) {
-                missing.push(*tip);
-            }
-        }
+        missing.extend(tips.iter().copied().filter(|tip| !is_known(tip) && listed.insert(*tip)));
+        let mut held_runs = HeldRuns::default();
         for batch in missing.chunks(COMMITS_PER_TRANSACTION) {
             // What one transaction knows may be forgotten before the next, so each starts from the catalog.
-            let mut indexer = Indexer { git, outside, recent: HashMap::new(), empty: None, is_stale: false };
+            let recent = HashMap::new();
+            let mut indexer = Indexer { git, outside, recent, empty: None, held_runs: &mut held_runs, is_stale: false };
             let written = self.catalog()?.write(|tx| batch.iter().try_for_each(|commit| indexer.index(tx, *commit)));
             if indexer.is_stale {
                 return Ok(None);
@@ -103,6 +125,7 @@ struct Indexer<'a> {
     recent: HashMap<CommitId, Known>,
     /// The snapshot without exports, once it was needed.
     empty: Option<SnapshotNo>,
+    held_runs: &'a mut HeldRuns,
     /// Whether a parent that must be known is not.
     is_stale: bool,
 }
@@ -114,9 +137,8 @@ impl Indexer<'_> {
         let (base, mut changes) = self.inherit(tx, commit, &info, &parents)?;
         let mut own = self.tree_changes(commit, &info)?;
         let tree_keys: BTreeSet<ExportKey> = own.iter().map(|(key, _)| key.clone()).collect();
-        own.extend(
-            bound_by_receipts(self.git, commit, &info)?.bound.into_iter().filter(|(key, _)| !tree_keys.contains(key)),
-        );
+        let receipts = bound_by_receipts(self.git, commit, &info, self.held_runs)?;
+        own.extend(receipts.bound.into_iter().filter(|(key, _)| !tree_keys.contains(key)));
         let own_keys: BTreeSet<ExportKey> = own.iter().map(|(key, _)| key.clone()).collect();
         let late = Repo::late_changes(tx, commit)?;
         // The tree is the strongest word, unless somebody repaired history by hand afterwards.
@@ -273,14 +295,14 @@ impl Indexer<'_> {
         Ok(None)
     }
 
-    fn runs_changed(&self, commit: CommitId, info: &CommitInfo) -> Result<Vec<RunEntry>> {
+    fn runs_changed(&self, commit: CommitId, info: &CommitInfo) -> Result<Vec<RunRecord>> {
         let mut runs = Vec::new();
         for (_, blob) in changed_against_all(self.git, commit, info, RUNS_DIR)? {
             if let Some(blob) = blob
                 && let Ok(bytes) = self.git.read_blob(blob, MAX_RECORD_LEN)
                 && let Ok(run) = RunRecord::from_bytes(&bytes)
             {
-                runs.push(RunEntry { record: run, parent: None });
+                runs.push(run);
             }
         }
         Ok(runs)

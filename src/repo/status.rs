@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Repo;
-use super::receipts::bound_by_receipts;
-use super::snapshot::changed_against_all;
+use super::receipts::{HeldRuns, bound_by_receipts};
 use super::types::{MovedTag, StaleExport, Status, UncommittedExport};
-use crate::catalog::Bound;
+use crate::catalog::{Bound, SnapshotNo};
 use crate::error::Result;
-use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
+use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::id::CommitId;
 
 /// Most untagged commits that are listed.
@@ -23,13 +22,16 @@ impl Repo {
         let mut problems = self.working()?.problems;
         if let Some(head) = self.git().head()? {
             let info = self.git().commit_info(head)?;
-            for (key, paths) in bound_by_receipts(self.git(), head, &info)?.disputed {
+            for (key, paths) in bound_by_receipts(self.git(), head, &info, &mut HeldRuns::default())?.disputed {
                 problems
                     .push((paths.join(", "), format!("both have a new receipt for `{}`: neither is bound", key.name)));
             }
         }
+        let conflicts = self.conflicts()?;
+        problems.retain(|(path, _)| conflicts.iter().all(|conflict| conflict.path != *path));
         Ok(Status {
             name: self.name().to_owned(),
+            conflicts,
             uncommitted: self.uncommitted()?,
             untagged: self.untagged()?,
             unpushed: self.unpushed()?,
@@ -80,40 +82,39 @@ impl Repo {
     /// Returns the commits of HEAD's history that bound exports and that no tag reaches, newest first.
     fn untagged(&self) -> Result<Vec<(CommitId, String)>> {
         let Some(head) = self.git().head()? else { return Ok(vec![]) };
-        let tagged: BTreeSet<CommitId> = self.git().tags()?.into_iter().map(|(_, commit)| commit).collect();
-        let reached: BTreeSet<CommitId> =
-            self.git().walk_topological(&tagged.iter().copied().collect::<Vec<_>>(), &|_| false)?.into_iter().collect();
-        let mut found = Vec::new();
-        for commit in self.git().walk_topological(&[head], &|commit| reached.contains(commit))?.into_iter().rev() {
-            if found.len() == MAX_UNTAGGED {
-                break;
-            }
-            let info = self.git().commit_info(commit)?;
-            if !changed_against_all(self.git(), commit, &info, EXPORTS_DIR)?.is_empty()
-                || self.has_late_bindings(&commit)?
-            {
-                found.push((commit, info.subject));
-            }
-        }
-        Ok(found)
-    }
-
-    fn has_late_bindings(&self, commit: &CommitId) -> Result<bool> {
-        Ok(!self.facts(|view| view.late_bindings_of(commit))?.is_empty())
+        let tagged: Vec<CommitId> = self.git().tags()?.into_iter().map(|(_, commit)| commit).collect();
+        let tips: Vec<CommitId> = tagged.iter().copied().chain([head]).collect();
+        let found =
+            self.indexed(&tips, |view| view.bound_beyond(&view.reach(&[head])?, &view.reach(&tagged)?, MAX_UNTAGGED))?;
+        found.into_iter().map(|commit| Ok((commit, self.git().commit_info(commit)?.subject))).collect()
     }
 
     /// Returns the tags with exports that this machine has not seen confirmed on the remote in force.
     pub(super) fn unpushed(&self) -> Result<Vec<String>> {
         let Some(storage) = self.storage()? else { return Ok(vec![]) };
-        let mut tags = Vec::new();
-        for (tag, commit) in self.git().tags()? {
-            if !self.facts(|view| view.is_confirmed(&tag, &commit, &storage.place()))?
-                && !self.bound_at(commit)?.is_empty()
-            {
-                tags.push(tag);
+        let tags = self.git().tags()?;
+        let tips: Vec<CommitId> = tags.iter().map(|(_, commit)| *commit).collect();
+        self.indexed(&tips, |view| {
+            let mut has_exports: BTreeMap<Option<SnapshotNo>, bool> = BTreeMap::new();
+            let mut unpushed = Vec::new();
+            for (tag, commit) in &tags {
+                if view.is_confirmed(tag, commit, &storage.place())? {
+                    continue;
+                }
+                // Many tags share a snapshot.
+                let snapshot = view.snapshot_of(commit)?;
+                let has = match (has_exports.get(&snapshot), snapshot) {
+                    (Some(known), _) => *known,
+                    (None, Some(number)) => !view.names(number)?.is_empty(),
+                    (None, None) => false,
+                };
+                has_exports.insert(snapshot, has);
+                if has {
+                    unpushed.push(tag.clone());
+                }
             }
-        }
-        Ok(tags)
+            Ok(unpushed)
+        })
     }
 
     /// Returns the tags that name another commit here than on the remote, as last heard from it.

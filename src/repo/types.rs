@@ -9,6 +9,7 @@ use crate::format::params::Params;
 use crate::format::record::{ExportRecord, Input};
 use crate::format::run::{Receipt, RunExport, RunRecord};
 pub use crate::format::spec::Spec;
+use crate::format::table::TableSummary;
 use crate::id::{ChunkId, CodeIdentity, CommitId, ContentDigest, PackId, RunId};
 
 /// What the front ends know of the machine; the library itself reads no environment and no home directory.
@@ -176,6 +177,13 @@ pub enum PushOutcome {
     AlreadyThere,
     /// Skipped because its data is neither here nor there: labels of the missing exports.
     Skipped(Vec<String>),
+    /// Not sent: the remote has the tag for another commit, or its runs do not declare their parameters.
+    Refused {
+        /// What is wrong.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
 }
 
 /// What a push did.
@@ -274,6 +282,54 @@ impl HookReport {
     }
 }
 
+/// A side of a merge, in Git's words: while rebasing, `ours` is the branch that is being rebased onto.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The branch that is checked out.
+    Ours,
+    /// The branch that is being merged.
+    Theirs,
+}
+
+/// A record that both sides of an unfinished merge changed.
+#[derive(Debug, Clone)]
+pub struct RecordConflict {
+    /// The record's path below the work tree.
+    pub path: String,
+    /// What our side has; `None` if it removed the export.
+    pub ours: Option<ExportRecord>,
+    /// What their side has; `None` if it removed the export.
+    pub theirs: Option<ExportRecord>,
+}
+
+impl RecordConflict {
+    /// Shows the export as people write it; the path where neither side can be read.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.ours.as_ref().or(self.theirs.as_ref()).map_or_else(|| self.path.clone(), ExportRecord::label)
+    }
+}
+
+/// One export that differs between two revisions.
+#[derive(Debug, Clone)]
+pub struct DiffRow {
+    /// The export before; `None` if it was added.
+    pub old: Option<DiffSide>,
+    /// The export after; `None` if it was removed.
+    pub new: Option<DiffSide>,
+    /// Bytes of the new content that are chunks of the old one too; `None` where one of them is not in the local store.
+    pub shared: Option<u64>,
+}
+
+/// One side of a difference.
+#[derive(Debug, Clone)]
+pub struct DiffSide {
+    /// The export.
+    pub record: ExportRecord,
+    /// What kind of table it is, where it is one and its data is here.
+    pub table: Option<TableSummary>,
+}
+
 /// What `status` says.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -289,7 +345,9 @@ pub struct Status {
     pub stale: Vec<StaleExport>,
     /// Tags that moved.
     pub moved: Vec<MovedTag>,
-    /// Records in conflict or damaged: path and reason.
+    /// Records that both sides of an unfinished merge changed.
+    pub conflicts: Vec<RecordConflict>,
+    /// Damaged records and disputed receipts: path and reason.
     pub problems: Vec<(String, String)>,
     /// Hooks.
     pub hooks: HookReport,
@@ -319,6 +377,24 @@ pub struct VerifySummary {
     pub absent: Vec<String>,
 }
 
+/// What `verify --remote` found.
+#[derive(Debug, Clone, Default)]
+pub struct RemoteVerification {
+    /// Exports that were checked.
+    pub checked: usize,
+    /// Those that cannot be read from the remote.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// An export that cannot be read from the remote.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    /// Label of the export.
+    pub export: String,
+    /// Why not.
+    pub reason: String,
+}
+
 /// What `stats` says; all in bytes unless said.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
@@ -328,6 +404,8 @@ pub struct Stats {
     pub unique: u64,
     /// Bytes in the store's packs.
     pub stored: u64,
+    /// What delta frames are smaller than their chunks.
+    pub delta_saved: u64,
     /// Number of contents.
     pub contents: u64,
     /// Number of distinct chunks.

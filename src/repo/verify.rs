@@ -24,7 +24,7 @@ impl Repo {
         let mut summary = VerifySummary::default();
         let storage = self.storage()?;
         let fix = if storage.is_some() {
-            "read the pushed bytes past this store with `onenb get URL@TAG:NAME`, or take the store of another clone"
+            "fetch it again with `onenb pull REV`, or export it again"
         } else {
             "export it again, or copy the store of another clone"
         };

@@ -20,7 +20,7 @@ impl Repo {
     ///
     /// # Errors
     /// `NotFound` for an unknown revision, `Failed` without a remote, Auth for one that is not approved.
-    pub fn verify_remote(&self, rev: Option<&str>, sample: Option<usize>) -> Result<VerifySummary> {
+    pub fn verify_remote_data(&self, rev: Option<&str>, sample: Option<usize>) -> Result<VerifySummary> {
         let Some((remote, storage)) = self.remote()? else {
             return Err(Error::new(ErrorKind::Failed, "storage is local: there is no remote to verify")
                 .with_hint("verify the local store with `onenb verify`"));

@@ -11,6 +11,9 @@ use crate::format::name::{ExportName, decode_component};
 use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::fs;
 
+/// Parameter sets of an export that are looked at for one that a new set may resemble.
+const MAX_SIBLINGS: usize = 64;
+
 /// The record files of a work tree, read afresh.
 #[derive(Debug, Default)]
 pub(super) struct Working {
@@ -59,6 +62,16 @@ impl Repo {
         }
     }
 
+    /// Reads the newest of some records that have the same name and other parameters; `None` if none can be read.
+    pub(super) fn newest_sibling(&self, key: &ExportKey) -> Option<ExportRecord> {
+        let own = self.record_file(key)?;
+        // Thousands of parameter sets must not make each new one slower: a few of them are enough to choose from.
+        let files = std_fs::read_dir(own.parent()?).ok()?.flatten().take(MAX_SIBLINGS).map(|entry| entry.path());
+        let changed = |path: &PathBuf| path.metadata().and_then(|meta| meta.modified()).ok();
+        let newest = files.filter(|path| *path != own).max_by_key(changed)?;
+        read_record(&newest).ok()
+    }
+
     /// Publishes a record in the work tree. The content that it names must be durable already.
     pub(super) fn write_record(&self, record: &ExportRecord) -> Result<PathBuf> {
         let root = self.work_dir().ok_or_else(bare)?;
@@ -74,27 +87,31 @@ impl Repo {
 
     /// Refuses a name that differs from an existing one only where file systems do not look.
     pub(super) fn check_name_is_unique(&self, name: &ExportName) -> Result<()> {
-        let Some(root) = self.work_dir() else { return Ok(()) };
-        for folder in sorted_entries(&root.join(EXPORTS_DIR))? {
-            let other = folder
-                .file_name()
-                .and_then(|text| decode_component(text.to_str()?))
-                .and_then(|text| ExportName::parse(&text).ok());
-            if let Some(other) = other.filter(|other| other != name && other.fold() == name.fold()) {
-                return Err(Error::new(
-                    ErrorKind::Usage,
-                    format!("export name `{name}` differs from `{other}` only in case or form"),
-                )
-                .with_hint(format!("use `{other}`, or another name")));
-            }
-        }
-        Ok(())
+        let others = self.export_names()?;
+        others.iter().filter(|other| other.fold() == name.fold()).try_for_each(|other| refuse_twin(name, other))
+    }
+
+    /// Returns the names that have a folder of records in the work tree.
+    pub(super) fn export_names(&self) -> Result<Vec<ExportName>> {
+        let Some(root) = self.work_dir() else { return Ok(vec![]) };
+        let folders = sorted_entries(&root.join(EXPORTS_DIR))?;
+        let name = |folder: &PathBuf| ExportName::parse(&decode_component(folder.file_name()?.to_str()?)?).ok();
+        Ok(folders.iter().filter_map(name).collect())
     }
 
     /// Returns where a key's record lies in the work tree; `None` in a bare repository.
     pub(super) fn record_file(&self, key: &ExportKey) -> Option<PathBuf> {
         self.work_dir().map(|root| root.join(key.record_path()))
     }
+}
+
+/// Refuses a name that is not the one it folds to.
+pub(super) fn refuse_twin(name: &ExportName, other: &ExportName) -> Result<()> {
+    if name == other {
+        return Ok(());
+    }
+    let message = format!("export name `{name}` differs from `{other}` only in case or form");
+    Err(Error::new(ErrorKind::Usage, message).with_hint(format!("use `{other}`, or another name")))
 }
 
 pub(super) fn bare() -> Error {

@@ -158,7 +158,7 @@ impl Workspace {
     pub fn list(&self, repo: Option<&str>, rev: &str) -> Result<Vec<BoundExport>> {
         match self.source(repo)? {
             Source::Clone(clone) => match clone.list_local(rev) {
-                Err(error) if error.kind() == ErrorKind::NotFound => clone.list_remote(rev).ok_or(error),
+                Err(error) if error.kind() == ErrorKind::NotFound => clone.list_remote(rev)?.ok_or(error),
                 other => other,
             },
             Source::Remote { name, storage } => super::read::list_remote(&self.open_remote(&name, &storage)?, rev),

@@ -8,15 +8,13 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::StoreError;
 use super::layout::Stage;
 use super::segment::{Entry, Segment, prefix_of, write_segment};
-use super::shelf::{Shelf, is_pack_damaged_behind, open_pack, read_footer, read_pack_header, scan_file};
-use crate::format::pack::{
-    Footer, Frame, Marker, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, Scan, ScanDepth,
-};
+use super::shelf::{Shelf, open_pack, read_footer, read_pack_header, scan_file};
+use crate::format::pack::{Footer, Frame, Marker, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, ScanDepth};
 use crate::fs::{self, AppendFile, FileLock, Sharing};
 use crate::id::PackId;
 
@@ -191,6 +189,8 @@ impl Shelf {
         let Some(file) = lock_existing(&path).map_err(wrap)? else { return Ok(()) };
         let Some((mut open, tail)) = self.recover(id, file)? else { return Ok(()) };
         if appender.pack.is_none() {
+            // Its owner may have died before its name was durable.
+            fs::sync_dir(&self.layout.packs_dir(self.class)).map_err(wrap)?;
             appender.pack = Some(open);
             return Ok(());
         }
@@ -209,8 +209,12 @@ impl Shelf {
     fn recover(&self, id: PackId, mut file: AppendFile) -> Result<Option<(OpenPack, Tail)>, StoreError> {
         let path = self.layout.pack_path(self.class, id, Stage::Open);
         let wrap = |error| StoreError::io("recover", &path, error);
-        let nothing = Scan { frames: vec![], end: PACK_HEADER_LEN as u64, durable_end: 0, sequence: 0 };
-        if is_blank(&file).map_err(wrap)? && !is_pack_damaged_behind(file.file(), id, &nothing)? {
+        if is_blank(&file).map_err(wrap)? {
+            // A crash may lose the header together with what only the first marker vouches for, but not with more.
+            let behind = scan_file(file.file(), id, 0, ScanDepth::Headers)?;
+            if behind.is_some_and(|found| found.sequence > 1) {
+                return Ok(None);
+            }
             file.truncate(0).map_err(wrap)?;
             file.append(&PackHeader::new(self.class, id).to_bytes()).map_err(wrap)?;
         }
@@ -219,12 +223,13 @@ impl Shelf {
             return Ok(None);
         }
         let Some(found) = scan_file(file.file(), id, 0, ScanDepth::TailPayloads)? else { return Ok(None) };
+        // Damage, not a torn tail: what is sound there stays readable, `verify` names the rest, nobody writes on.
+        if !found.gaps.is_empty() {
+            return Ok(None);
+        }
         if file.len() > found.end {
-            // What was acknowledged behind the damage may still be rescued: leave the pack alone, `verify` names it.
-            if is_pack_damaged_behind(file.file(), id, &found)? {
-                return Ok(None);
-            }
             file.truncate(found.end).map_err(wrap)?;
+            self.take_back_notes(|(pack, offset)| *pack == id && *offset >= found.end);
         }
         let tail = match found.frames.last() {
             Some(placed) if placed.offset >= found.durable_end => Tail::Unvouched,
@@ -375,21 +380,22 @@ impl Shelf {
     }
 
     fn merge_once(&self) -> Option<io::Result<(Segment, HashSet<std::path::PathBuf>)>> {
-        let state = self.state();
         let tier = |segment: &Segment| (segment.len() / 512).max(1).ilog2() / 3;
-        let mut tiers = std::collections::BTreeMap::<u32, Vec<&Segment>>::new();
-        for indexed in &state.segments {
-            tiers.entry(tier(&indexed.segment)).or_default().push(&indexed.segment);
+        let mut tiers = std::collections::BTreeMap::<u32, Vec<Arc<Segment>>>::new();
+        for indexed in &self.state().segments {
+            tiers.entry(tier(&indexed.segment)).or_default().push(Arc::clone(&indexed.segment));
         }
         let chosen = tiers.into_values().find(|segments| segments.len() >= MERGE_COUNT)?;
         let mut packs: Vec<PackId> = vec![];
+        let mut seen = HashSet::new();
         let mut sources = vec![];
         for segment in &chosen {
             // A pack that an earlier segment covers as well contributes once.
             let numbers = segment.packs().iter().map(|id| {
-                let fresh = !packs.contains(id);
-                packs.push(*id);
-                fresh.then(|| u32::try_from(packs.len() - 1).unwrap_or(u32::MAX))
+                seen.insert(*id).then(|| {
+                    packs.push(*id);
+                    u32::try_from(packs.len() - 1).unwrap_or(u32::MAX)
+                })
             });
             let numbers: Vec<Option<u32>> = numbers.collect();
             sources.push((segment.entries(), numbers));

@@ -29,6 +29,11 @@ static GEAR: LazyLock<[u64; 256]> = LazyLock::new(|| {
     table
 });
 
+/// Returns the table of the hash.
+pub(super) fn gear() -> &'static [u64; 256] {
+    &GEAR
+}
+
 /// What follows the bytes at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {

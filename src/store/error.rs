@@ -87,6 +87,12 @@ pub enum StoreError {
         /// A chunk that is missing.
         chunk: ChunkId,
     },
+    /// A content has more chunks than a recipe can name.
+    #[error("the content is too long: it has more than {max} chunks")]
+    TooManyChunks {
+        /// The most that a recipe can name.
+        max: usize,
+    },
     /// The directory holds something else.
     #[error("`{}` is not a store: {reason}", path.display())]
     NotAStore {
@@ -148,7 +154,7 @@ impl Classify for StoreError {
                 _ => ErrorKind::Damaged,
             },
             Self::ChunkMissing { .. } | Self::RecipeNodeMissing { .. } | Self::Incomplete { .. } => ErrorKind::Damaged,
-            Self::NotAStore { .. } | Self::Forked | Self::Unsynced => ErrorKind::Failed,
+            Self::NotAStore { .. } | Self::Forked | Self::Unsynced | Self::TooManyChunks { .. } => ErrorKind::Failed,
             Self::TooNew { .. } => ErrorKind::TooNew,
             Self::ReadOnly { .. } => ErrorKind::ReadOnly,
             Self::Io { source, .. } => kind_of_io(source),
@@ -159,6 +165,7 @@ impl Classify for StoreError {
         let hint = match self {
             Self::UnknownContent { .. } | Self::UnknownObject { .. } => "fetch it with `onenb pull`",
             Self::Refused { .. } | Self::Incomplete { .. } => "check the remote with `onenb verify --remote`",
+            Self::TooManyChunks { .. } => "export it in several parts",
             Self::TooNew { .. } => "a newer onenb wrote this; upgrade with `pip install --upgrade onenb`",
             _ if self.kind() == ErrorKind::Damaged => "list all damage with `onenb verify`",
             _ => return None,

@@ -11,11 +11,13 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, Rest, next_cut};
+use super::delta::{Batch, DeltaSearch};
 use super::objects::ObjectKind;
+use super::parent::{Forecast, Parent};
 use super::shelf::{Found, Wanted, read_header};
 use super::{ActiveWrite, Live, StoreError};
-use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey};
-use crate::format::recipe::{ChunkRef, Cut, MAX_INLINE_LEN, Recipe, RecipeNode};
+use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey, split_by_worth};
+use crate::format::recipe::{ChunkRef, MAX_CONTENT_CHUNKS, MAX_INLINE_LEN, Recipe, RecipeNode};
 use crate::fs;
 use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
 
@@ -29,11 +31,14 @@ const QUEUE_LEN: usize = 3;
 pub struct WriteOptions {
     /// Level of zstd, 1 to 19.
     pub level: i32,
+    /// Earlier versions, the likeliest first. The first one that is here saves time where chunks stayed and space where
+    /// they changed; what is stored reads the same with any or none.
+    pub parents: Vec<ContentDigest>,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { level: 3 }
+        Self { level: 3, parents: vec![] }
     }
 }
 
@@ -54,11 +59,14 @@ pub struct StoredContent {
     pub was_known: bool,
 }
 
-/// New chunks that will be one frame.
-#[derive(Default)]
-struct Batch {
-    keys: Vec<FrameKey>,
-    raw: Vec<u8>,
+/// A content whose bytes were all taken in, and which a batch makes durable together with others.
+pub(super) struct Unfinished {
+    pub(super) stored: StoredContent,
+    pub(super) recipe: Recipe,
+    pub(super) nodes: Vec<RecipeNode>,
+    /// New chunks that were not appended.
+    pub(super) rest: Batch,
+    pub(super) foreign: ForeignPacks,
 }
 
 /// Packs of other processes that a write relies on, and up to where.
@@ -66,6 +74,11 @@ struct Batch {
 pub(super) struct ForeignPacks(HashMap<PackId, Found>);
 
 impl ForeignPacks {
+    /// Takes over what another write relies on.
+    pub(super) fn extend(&mut self, other: &Self) {
+        other.0.values().for_each(|found| self.rely_on(found));
+    }
+
     /// Notes that a write relies on a frame.
     pub(super) fn rely_on(&mut self, found: &Found) {
         if found.foreign {
@@ -90,18 +103,28 @@ impl ForeignPacks {
     }
 }
 
+/// Compresses and appends.
+struct Encoder {
+    live: Arc<Live>,
+    level: i32,
+    delta: Option<DeltaSearch>,
+    foreign: ForeignPacks,
+    stored_bytes: u64,
+}
+
 /// The thread that compresses and appends.
 struct Worker {
     batches: SyncSender<Batch>,
     appended: Receiver<Vec<FrameKey>>,
-    thread: JoinHandle<Result<u64, StoreError>>,
+    thread: JoinHandle<Result<Encoder, StoreError>>,
 }
 
 /// Takes the bytes of one content, in any pieces. Dropped before [`ContentWriter::finish`], nothing of it stays.
 pub struct ContentWriter {
     // Before `active`, so that a dropped worker has ended when the write ends and its frames are cut.
     worker: Option<Worker>,
-    level: i32,
+    options: WriteOptions,
+    forecast: Option<Forecast>,
     failures: u64,
     hasher: blake3::Hasher,
     len: u64,
@@ -113,17 +136,24 @@ pub struct ContentWriter {
     foreign: ForeignPacks,
     new_chunk_bytes: u64,
     stored_bytes: u64,
-    active: ActiveWrite,
+    pub(super) active: Arc<ActiveWrite>,
 }
 
 impl ContentWriter {
     pub(super) fn start(live: &Arc<Live>, options: &WriteOptions) -> Result<Self, StoreError> {
         let active = ActiveWrite::begin(live)?;
         live.data.begin_writing()?;
-        Ok(Self {
+        let failures = live.data.failures();
+        Ok(Self::within(&Arc::new(active), options, failures))
+    }
+
+    /// Starts a content within a write that is under way.
+    pub(super) fn within(active: &Arc<ActiveWrite>, options: &WriteOptions, failures: u64) -> Self {
+        Self {
             worker: None,
-            level: options.level,
-            failures: live.data.failures(),
+            options: options.clone(),
+            forecast: Parent::load(&active.live, &options.parents).map(Forecast::new),
+            failures,
             hasher: blake3::Hasher::new(),
             len: 0,
             staged: vec![],
@@ -133,8 +163,8 @@ impl ContentWriter {
             foreign: ForeignPacks::default(),
             new_chunk_bytes: 0,
             stored_bytes: 0,
-            active,
-        })
+            active: Arc::clone(active),
+        }
     }
 
     /// Takes the next bytes of the content.
@@ -164,44 +194,79 @@ impl ContentWriter {
     pub fn finish(mut self) -> Result<StoredContent, StoreError> {
         self.active.check_process()?;
         let live = Arc::clone(&self.active.live);
-        let digest = ContentDigest::from_bytes(*self.hasher.finalize().as_bytes());
-        let (recipe, nodes) = if self.len <= MAX_INLINE_LEN as u64 {
-            (Recipe::inline(std::mem::take(&mut self.staged)), vec![])
-        } else {
-            self.cut_staged(Rest::End)?;
+        let (recipe, nodes) = self.end()?;
+        if self.len > MAX_INLINE_LEN as u64 {
             self.flush()?;
             live.data.commit(self.failures)?;
             self.foreign.sync()?;
-            Recipe::of_chunks(digest, CHUNKER_VERSION, std::mem::take(&mut self.chunks))
-        };
-        let (id, was_known) = live.put_recipe(&recipe, &nodes, self.level)?;
-        Ok(StoredContent {
-            digest,
+        }
+        let (id, was_known) = live.put_recipe(&recipe, &nodes, self.options.level)?;
+        Ok(self.summary(&recipe, id, was_known))
+    }
+
+    /// Cuts what is left and returns the recipe. Its last chunks may not be appended yet.
+    fn end(&mut self) -> Result<(Recipe, Vec<RecipeNode>), StoreError> {
+        if self.len <= MAX_INLINE_LEN as u64 {
+            return Ok((Recipe::inline(std::mem::take(&mut self.staged)), vec![]));
+        }
+        self.cut_staged(Rest::End)?;
+        let digest = ContentDigest::from_bytes(*self.hasher.finalize().as_bytes());
+        Ok(Recipe::of_chunks(digest, CHUNKER_VERSION, std::mem::take(&mut self.chunks)))
+    }
+
+    /// Ends the content and leaves the rest to a batch: new chunks that fill no frame, durability, the recipe.
+    pub(super) fn end_in_batch(mut self) -> Result<Unfinished, StoreError> {
+        self.active.check_process()?;
+        let (recipe, nodes) = self.end()?;
+        if self.forecast.is_some() {
+            // What leans on an earlier version is smaller so than together with strangers.
+            self.flush()?;
+        }
+        let rest = std::mem::take(&mut self.batch);
+        self.join_worker()?;
+        let foreign = std::mem::take(&mut self.foreign);
+        let stored = self.summary(&recipe, recipe.id(), false);
+        Ok(Unfinished { stored, recipe, nodes, rest, foreign })
+    }
+
+    fn summary(&self, recipe: &Recipe, id: RecipeId, was_known: bool) -> StoredContent {
+        StoredContent {
+            digest: recipe.digest(),
             len: self.len,
             recipe: id,
             new_chunk_bytes: self.new_chunk_bytes,
             stored_bytes: self.stored_bytes,
             was_known,
-        })
+        }
     }
 
     fn cut_staged(&mut self, rest: Rest) -> Result<(), StoreError> {
         let mut staged = std::mem::take(&mut self.staged);
         let mut start = 0;
         while let Some(bytes) = staged.get(start..).filter(|bytes| rest == Rest::End || bytes.len() >= MAX_CHUNK_SIZE) {
+            if let Some(chunk) = self.forecast.as_mut().and_then(|forecast| forecast.recognize(bytes)) {
+                start += chunk.len as usize;
+                self.add_chunk(bytes.get(..chunk.len as usize).unwrap_or(bytes), chunk)?;
+                continue;
+            }
             let Some((len, cut)) = next_cut(bytes, rest) else { break };
-            self.add_chunk(bytes.get(..len).unwrap_or(bytes), cut)?;
-            start += len;
+            let bytes = bytes.get(..len).unwrap_or(bytes);
+            let len = u32::try_from(len).expect("a chunk is at most 256 KiB long");
+            self.add_chunk(bytes, ChunkRef { id: ChunkId::of(bytes), len, cut })?;
+            start += bytes.len();
         }
         staged.drain(..start);
         self.staged = staged;
         Ok(())
     }
 
-    fn add_chunk(&mut self, bytes: &[u8], cut: Cut) -> Result<(), StoreError> {
-        let id = ChunkId::of(bytes);
-        let len = u32::try_from(bytes.len()).expect("a chunk is at most 256 KiB long");
-        self.chunks.push(ChunkRef { id, len, cut });
+    fn add_chunk(&mut self, bytes: &[u8], chunk: ChunkRef) -> Result<(), StoreError> {
+        let ChunkRef { id, len, .. } = chunk;
+        if self.chunks.len() == MAX_CONTENT_CHUNKS {
+            return Err(StoreError::TooManyChunks { max: MAX_CONTENT_CHUNKS });
+        }
+        self.chunks.push(chunk);
+        let expected = self.forecast.as_mut().map_or(0, |forecast| forecast.pass(&chunk));
         if self.pending.contains(&id) {
             return Ok(());
         }
@@ -216,7 +281,18 @@ impl ContentWriter {
         self.new_chunk_bytes += u64::from(len);
         self.batch.keys.push(FrameKey { id: *id.as_bytes(), len });
         self.batch.raw.extend_from_slice(bytes);
+        self.batch.expected.push(expected);
         Ok(())
+    }
+
+    fn encoder(&self) -> Encoder {
+        Encoder {
+            live: Arc::clone(&self.active.live),
+            level: self.options.level,
+            delta: self.forecast.as_ref().map(|forecast| DeltaSearch::new(Arc::clone(&forecast.parent))),
+            foreign: ForeignPacks::default(),
+            stored_bytes: 0,
+        }
     }
 
     fn send_batch(&mut self) -> Result<(), StoreError> {
@@ -224,10 +300,11 @@ impl ContentWriter {
         if batch.keys.is_empty() {
             return Ok(());
         }
-        let worker = match &mut self.worker {
-            Some(worker) => worker,
-            none => none.insert(Worker::spawn(Arc::clone(&self.active.live), self.level)?),
-        };
+        let encoder = if self.worker.is_none() { Some(self.encoder()) } else { None };
+        if let Some(encoder) = encoder {
+            self.worker = Some(Worker::spawn(encoder)?);
+        }
+        let Some(worker) = &mut self.worker else { return Ok(()) };
         for key in worker.appended.try_iter().flatten() {
             self.pending.remove(&ChunkId::from_bytes(key.id));
         }
@@ -247,16 +324,23 @@ impl ContentWriter {
         }
         let batch = std::mem::take(&mut self.batch);
         if !batch.keys.is_empty() {
-            self.stored_bytes += append_batch(&self.active.live, batch, self.level)?;
+            let mut encoder = self.encoder();
+            encoder.append(&batch)?;
+            self.take_over(&encoder);
         }
         Ok(())
+    }
+
+    fn take_over(&mut self, encoder: &Encoder) {
+        self.stored_bytes += encoder.stored_bytes;
+        self.foreign.extend(&encoder.foreign);
     }
 
     fn join_worker(&mut self) -> Result<(), StoreError> {
         let Some(Worker { batches, thread, .. }) = self.worker.take() else { return Ok(()) };
         drop(batches);
         match thread.join() {
-            Ok(stored) => self.stored_bytes += stored?,
+            Ok(encoder) => self.take_over(&encoder?),
             Err(panic) => std::panic::resume_unwind(panic),
         }
         Ok(())
@@ -286,37 +370,56 @@ impl Drop for ContentWriter {
 }
 
 impl Worker {
-    fn spawn(live: Arc<Live>, level: i32) -> Result<Self, StoreError> {
+    fn spawn(encoder: Encoder) -> Result<Self, StoreError> {
         let (batches, incoming) = sync_channel(QUEUE_LEN);
         let (outgoing, appended) = channel();
         let thread = std::thread::Builder::new()
             .name("onenb-ingest".to_owned())
-            .spawn(move || work(&live, level, &incoming, &outgoing))
+            .spawn(move || encoder.run(&incoming, &outgoing))
             .map_err(|source| StoreError::Io { doing: "start a thread for", path: "the store".into(), source })?;
         Ok(Self { batches, appended, thread })
     }
 }
 
-fn work(
-    live: &Live,
-    level: i32,
-    incoming: &Receiver<Batch>,
-    outgoing: &Sender<Vec<FrameKey>>,
-) -> Result<u64, StoreError> {
-    let mut stored = 0;
-    for batch in incoming {
-        let keys = batch.keys.clone();
-        stored += append_batch(live, batch, level)?;
-        // The writer may have stopped listening; the frames are found through the index then.
-        let _ = outgoing.send(keys);
+impl Encoder {
+    fn run(mut self, incoming: &Receiver<Batch>, outgoing: &Sender<Vec<FrameKey>>) -> Result<Self, StoreError> {
+        for batch in incoming {
+            self.append(&batch)?;
+            // The writer may have stopped listening; the frames are found through the index then.
+            let _ = outgoing.send(batch.keys);
+        }
+        Ok(self)
     }
-    Ok(stored)
+
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let foreign = &mut self.foreign;
+        let frames = match &mut self.delta {
+            Some(delta) => delta.encode(&self.live, batch, self.level, &mut |found| foreign.rely_on(found))?,
+            None => plain_frames(&batch.keys, &batch.raw, self.level),
+        };
+        self.stored_bytes += frames.iter().map(|frame| frame.header().frame_len()).sum::<u64>();
+        self.live.data.append(&frames)
+    }
 }
 
-fn append_batch(live: &Live, batch: Batch, level: i32) -> Result<u64, StoreError> {
-    let frame = Frame::chunks_joined(batch.keys, batch.raw, level);
-    let len = frame.header().frame_len();
-    live.data.append(&[frame])?;
+/// Compresses chunks that lean on nothing: one frame, or several where noise lies beside what compresses.
+pub(super) fn plain_frames(keys: &[FrameKey], raw: &[u8], level: i32) -> Vec<Frame> {
+    let mut rest = raw;
+    let frames = split_by_worth(keys, raw).into_iter().map(|run| {
+        let keys = keys.get(run).unwrap_or_default().to_vec();
+        let len = keys.iter().map(|key| key.len as usize).sum();
+        let (raw, after) = rest.split_at(len);
+        rest = after;
+        Frame::chunks_joined(keys, raw.to_vec(), level)
+    });
+    frames.collect()
+}
+
+/// Compresses and appends chunks that lean on nothing.
+pub(super) fn append_batch(live: &Live, batch: &Batch, level: i32) -> Result<u64, StoreError> {
+    let frames = plain_frames(&batch.keys, &batch.raw, level);
+    let len = frames.iter().map(|frame| frame.header().frame_len()).sum();
+    live.data.append(&frames)?;
     Ok(len)
 }
 
@@ -329,12 +432,28 @@ impl Live {
         level: i32,
     ) -> Result<(RecipeId, bool), StoreError> {
         let failures = self.meta.failures();
+        self.meta.refresh()?;
+        let (mut foreign, mut frames) = (ForeignPacks::default(), vec![]);
+        let known = self.recipe_frames(recipe, nodes, level, &mut foreign, &mut frames)?;
+        foreign.sync()?;
+        self.meta.append(&frames)?;
+        self.meta.commit(failures)?;
+        Ok((recipe.id(), known))
+    }
+
+    /// Adds the frames of a recipe that is not here yet; `true` if it is, as far as is known since the last refresh.
+    pub(super) fn recipe_frames(
+        &self,
+        recipe: &Recipe,
+        nodes: &[RecipeNode],
+        level: i32,
+        foreign: &mut ForeignPacks,
+        frames: &mut Vec<Frame>,
+    ) -> Result<bool, StoreError> {
         let bytes = recipe.to_bytes();
         let id = RecipeId::of(&bytes);
-        let mut foreign = ForeignPacks::default();
         // A recipe that is here but damaged is written once more.
-        let known = self.recipe(&recipe.digest()).is_ok_and(|(_, known)| known == id);
-        let mut frames = vec![];
+        let known = self.known_recipe(&recipe.digest()).is_ok_and(|(_, known)| known == id);
         for node in nodes {
             let node_bytes = node.to_bytes();
             let node_id = RecipeId::of(&node_bytes);
@@ -354,9 +473,6 @@ impl Live {
             let alias = [*recipe.digest().as_bytes()];
             frames.push(Frame::object(ObjectKind::RECIPE.to_byte(), *id.as_bytes(), &alias, bytes, level));
         }
-        foreign.sync()?;
-        self.meta.append(&frames)?;
-        self.meta.commit(failures)?;
-        Ok((id, known))
+        Ok(known)
     }
 }

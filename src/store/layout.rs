@@ -89,6 +89,11 @@ impl Layout {
         self.packs_dir(class).join(format!("{pack}.{}", stage.suffix()))
     }
 
+    /// Where notes about damaged frames lie.
+    pub(super) fn notes_dir(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+
     pub(super) fn lock_path(&self, name: &str) -> PathBuf {
         self.root.join("locks").join(name)
     }
@@ -192,7 +197,7 @@ fn list_packs_once(dir: &Path) -> Result<BTreeMap<PackId, Stage>, StoreError> {
 }
 
 /// Lists a directory; a missing one is empty.
-fn list_names(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn list_names(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let wrap = |error| StoreError::io("list", dir, error);
     match std::fs::read_dir(dir) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).map_err(wrap)).collect(),

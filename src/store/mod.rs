@@ -5,6 +5,7 @@
 //! packs/data/<ULID>.pack      sealed; .open while one process appends to it under a lock
 //! packs/meta/<ULID>.pack      recipes and other objects
 //! index/{data,meta}/*.seg     sorted keys of sealed packs; derived
+//! damaged/                    notes about frames that did not verify; derived
 //! locks/                      store.lock: writers share, gc excludes; index.lock: one merge at a time
 //! ```
 //!
@@ -15,12 +16,17 @@
 //! - A store is opened per process. After a fork the child starts afresh and never touches its parent's pack or locks.
 //! - This module knows no exports, notebooks, Git or SQL. Layout: `docs/format/store.md`.
 
+mod anchors;
 mod appender;
+mod batch;
 mod chunker;
+mod delta;
 mod error;
 mod ingest;
 mod layout;
+mod notes;
 mod objects;
+mod parent;
 mod reader;
 mod segment;
 mod shelf;
@@ -33,6 +39,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+pub use batch::ContentBatch;
 pub use chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Rest, next_cut};
 pub use error::StoreError;
 pub use ingest::{ContentWriter, StoredContent, WriteOptions};

@@ -38,6 +38,8 @@ impl ObjectKind {
     pub const PUSH_LOG: Self = Self(6);
     /// Where a branch started.
     pub const BRANCH_START: Self = Self(7);
+    /// Which branch a commit was made on.
+    pub const COMMIT_BRANCH: Self = Self(8);
 
     /// Returns the kind with a number; `None` for the kinds that the store keeps to itself.
     #[must_use]

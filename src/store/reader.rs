@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::objects::ObjectKind;
-use super::shelf::{Found, Search};
+use super::shelf::{Found, Search, Wanted};
 use super::{Live, StoreError};
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::FormatError;
-use crate::format::pack::{Check, FrameHeader, FrameKind};
+use crate::format::pack::{Check, FrameHeader, FrameKind, MAX_DELTA_DEPTH};
 use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode, TreeChild};
 use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
 
@@ -63,19 +64,12 @@ impl FrameCache {
 impl Live {
     /// Reads the recipe of a content.
     pub(super) fn recipe(&self, digest: &ContentDigest) -> Result<(Recipe, RecipeId), StoreError> {
-        let search = self.meta.find_fresh(digest.as_bytes())?;
-        let damaged = |source| StoreError::RecipeDamaged { digest: *digest, source };
-        let decode = |found: &Found| {
-            let bytes = found.read()?.decode(Check::Payload).map_err(damaged)?;
-            let recipe = Recipe::from_bytes(&bytes).map_err(damaged)?;
-            let id = RecipeId::of(&bytes);
-            let named = found.header.keys().first().is_some_and(|key| key.id == *id.as_bytes());
-            if !named || recipe.digest() != *digest {
-                return Err(damaged(FormatError::malformed("recipe", "it is not the one it is found as")));
-            }
-            Ok((recipe, id))
-        };
-        first_sound(search, ObjectKind::RECIPE, decode).unwrap_or(Err(StoreError::UnknownContent { digest: *digest }))
+        read_recipe(digest, self.meta.find_fresh(digest.as_bytes())?)
+    }
+
+    /// As [`Live::recipe`], as far as is known since the last refresh.
+    pub(super) fn known_recipe(&self, digest: &ContentDigest) -> Result<(Recipe, RecipeId), StoreError> {
+        read_recipe(digest, self.meta.find(digest.as_bytes(), Wanted::All)?)
     }
 
     /// Reads a node of a recipe tree.
@@ -94,6 +88,13 @@ impl Live {
         first_sound(search, ObjectKind::RECIPE_NODE, decode).unwrap_or(Err(missing))
     }
 
+    /// Makes sure that nothing new relies on a frame of a data pack whose bytes are wrong.
+    pub(super) fn note_fault(&self, found: &Found, error: &StoreError) {
+        if error.kind() == ErrorKind::Damaged {
+            self.data.note_damage((found.pack, found.offset));
+        }
+    }
+
     /// Reads a chunk and checks it against its id, trying every place that it has.
     pub(super) fn chunk(&self, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
         if let Some(bytes) = cache.find(id)
@@ -101,29 +102,73 @@ impl Live {
         {
             return Ok(bytes);
         }
+        self.chunk_below(id, MAX_DELTA_DEPTH + 1, cache)
+    }
+
+    /// Reads a chunk from a frame of less than some depth. Depths fall from frame to base, so that this comes to an end
+    /// whatever the packs say.
+    fn chunk_below(&self, id: &ChunkId, depth: u8, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
         let search = self.data.find_fresh(id.as_bytes())?;
         let mut fault = search.damage;
-        for found in &search.found {
-            match read_chunk(found, id, cache) {
+        for found in search.found.iter().filter(|found| found.header.delta_depth() < depth) {
+            match self.read_chunk(found, id, cache) {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => fault = Some(error),
+                Err(error) => {
+                    self.note_fault(found, &error);
+                    fault = Some(error);
+                }
             }
         }
         Err(fault.unwrap_or(StoreError::ChunkMissing { chunk: *id }))
     }
+
+    fn read_chunk(&self, found: &Found, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
+        let damaged = |source| StoreError::ChunkDamaged { chunk: *id, source };
+        let frame = found.read()?;
+        let base = self.base_bytes(frame.header(), cache)?;
+        let raw = Arc::new(frame.decode_on(&base, Check::Payload).map_err(damaged)?);
+        let wrong = || damaged(FormatError::malformed("chunk", "its bytes are not what its id says"));
+        let (offset, len) = found.header.find_chunk(id).ok_or_else(wrong)?;
+        let bytes = ChunkBytes { frame: Arc::clone(&raw), range: offset..offset + len };
+        if ChunkId::of(bytes.as_slice()) != *id {
+            return Err(wrong());
+        }
+        cache.keep(found, raw);
+        Ok(bytes)
+    }
+
+    /// Reads what a frame was compressed against, every chunk of it verified; nothing for a frame that stands alone.
+    pub(super) fn base_bytes(&self, header: &FrameHeader, cache: &mut FrameCache) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![];
+        for span in header.bases() {
+            let chunk = match cache.find(&span.chunk).filter(|chunk| ChunkId::of(chunk.as_slice()) == span.chunk) {
+                Some(chunk) => chunk,
+                None => self.chunk_below(&span.chunk, header.delta_depth(), cache)?,
+            };
+            let range = span.offset as usize..span.offset as usize + span.len as usize;
+            let part = chunk.as_slice().get(range).ok_or_else(|| StoreError::ChunkDamaged {
+                chunk: span.chunk,
+                source: FormatError::malformed("chunk", "it is shorter than a frame that leans on it says"),
+            })?;
+            bytes.extend_from_slice(part);
+        }
+        Ok(bytes)
+    }
 }
 
-fn read_chunk(found: &Found, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
-    let damaged = |source| StoreError::ChunkDamaged { chunk: *id, source };
-    let raw = Arc::new(found.read()?.decode(Check::Payload).map_err(damaged)?);
-    let wrong = || damaged(FormatError::malformed("chunk", "its bytes are not what its id says"));
-    let (offset, len) = found.header.find_chunk(id).ok_or_else(wrong)?;
-    let bytes = ChunkBytes { frame: Arc::clone(&raw), range: offset..offset + len };
-    if ChunkId::of(bytes.as_slice()) != *id {
-        return Err(wrong());
-    }
-    cache.keep(found, raw);
-    Ok(bytes)
+fn read_recipe(digest: &ContentDigest, search: Search) -> Result<(Recipe, RecipeId), StoreError> {
+    let damaged = |source| StoreError::RecipeDamaged { digest: *digest, source };
+    let decode = |found: &Found| {
+        let bytes = found.read()?.decode(Check::Payload).map_err(damaged)?;
+        let recipe = Recipe::from_bytes(&bytes).map_err(damaged)?;
+        let id = RecipeId::of(&bytes);
+        let named = found.header.keys().first().is_some_and(|key| key.id == *id.as_bytes());
+        if !named || recipe.digest() != *digest {
+            return Err(damaged(FormatError::malformed("recipe", "it is not the one it is found as")));
+        }
+        Ok((recipe, id))
+    };
+    first_sound(search, ObjectKind::RECIPE, decode).unwrap_or(Err(StoreError::UnknownContent { digest: *digest }))
 }
 
 /// Returns the first place of a kind that decodes, else the last fault met; `None` if there is no place at all.

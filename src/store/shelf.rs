@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::appender::Appender;
 use super::layout::{Layout, Stage};
+use super::notes::{self, FramePosition};
 use super::segment::{Segment, prefix_of};
 use super::{PackLimits, StoreError};
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::FormatError;
 use crate::format::pack::{
-    FRAME_HEADER_LEN, Footer, Frame, FrameHeader, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, ScanDepth,
-    TRAILER_LEN, Trailer, is_damaged_behind, scan,
+    FRAME_HEADER_LEN, Footer, Frame, FrameHeader, Marker, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, Scan,
+    ScanDepth, ScanStart, TRAILER_LEN, Trailer, scan,
 };
 use crate::fs::read_exact_at;
 use crate::id::PackId;
@@ -70,10 +72,12 @@ pub(super) struct Search {
     pub(super) damage: Option<StoreError>,
 }
 
-/// How many places of a key are wanted.
+/// Which places of a key are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
+    /// One that is not known to be damaged, so that a writer may rely on it.
     First,
+    /// All, those known to be damaged last.
     All,
 }
 
@@ -94,7 +98,7 @@ pub(super) struct KnownPack {
 
 /// A segment and the numbers that its packs have on this shelf.
 pub(super) struct Indexed {
-    pub(super) segment: Segment,
+    pub(super) segment: Arc<Segment>,
     pub(super) ordinals: Vec<u32>,
 }
 
@@ -141,6 +145,8 @@ pub(super) struct State {
     memory: HashMap<[u8; 32], Places>,
     pub(super) segments: Vec<Indexed>,
     headers: HashMap<Place, Arc<FrameHeader>>,
+    /// Frames of data packs that were read and found damaged, here or by others.
+    damaged: HashSet<FramePosition>,
     open_files: usize,
 }
 
@@ -165,6 +171,7 @@ impl Shelf {
             memory: HashMap::new(),
             segments: vec![],
             headers: HashMap::new(),
+            damaged: HashSet::new(),
             open_files: 0,
         };
         Self { layout, class, limits, appender: Mutex::default(), state: Mutex::new(state) }
@@ -178,6 +185,33 @@ impl Shelf {
     /// Looks at the directories again.
     pub(super) fn refresh(&self) -> Result<(), StoreError> {
         self.state().refresh()
+    }
+
+    /// Remembers, for other processes too, that a frame was read and found damaged.
+    pub(super) fn note_damage(&self, frame: FramePosition) {
+        if self.class == PackClass::Data && self.state().damaged.insert(frame) {
+            notes::leave(&self.layout, frame);
+        }
+    }
+
+    /// Forgets the notes about frames that are sound, or not there any more.
+    pub(super) fn take_back_notes(&self, is_wrong: impl Fn(&FramePosition) -> bool) {
+        let mut state = self.state();
+        let wrong: Vec<FramePosition> = state.damaged.iter().filter(|frame| is_wrong(frame)).copied().collect();
+        for frame in wrong {
+            state.damaged.remove(&frame);
+            notes::take_back(&self.layout, frame);
+        }
+    }
+
+    /// Returns whether a key has a place that is not known to be damaged.
+    pub(super) fn has(&self, key: &[u8; 32]) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        if !state.find(key, Wanted::First)?.found.is_empty() {
+            return Ok(true);
+        }
+        state.refresh()?;
+        Ok(!state.find(key, Wanted::First)?.found.is_empty())
     }
 
     /// Looks a key up in what is known.
@@ -203,6 +237,15 @@ impl State {
         if !self.loaded {
             self.load_segments()?;
             self.loaded = true;
+        }
+        if self.class == PackClass::Data {
+            let listed = notes::list(&self.layout)?;
+            // Notes that could not be left lie only here.
+            if self.layout.require_writable().is_ok() {
+                self.damaged = listed;
+            } else {
+                self.damaged.extend(listed);
+            }
         }
         let listed = self.layout.list_packs(self.class)?;
         for pack in &mut self.packs {
@@ -259,7 +302,7 @@ impl State {
                 pack.settled = true;
             }
         }
-        self.segments.push(Indexed { segment, ordinals });
+        self.segments.push(Indexed { segment: Arc::new(segment), ordinals });
     }
 
     /// Returns the number of a pack on this shelf.
@@ -306,11 +349,15 @@ impl State {
         let (id, stage, end) = (pack.id, pack.stage, pack.end);
         let Some(file) = self.file(ordinal)? else { return Ok(()) };
         let frames = if stage == Some(Stage::Sealed) {
-            let frames = read_footer(&file, id).or_else(|_| recover_frames(&file, id));
+            let frames = read_footer(&file, id).unwrap_or_else(|_| {
+                // What can be found without the directory is found.
+                let found = scan_file(&file, id, 0, ScanDepth::Headers).ok().flatten();
+                found.map(|found| found.frames).unwrap_or_default()
+            });
             if let Some(pack) = self.pack_mut(ordinal) {
                 pack.settled = true;
             }
-            frames.unwrap_or_default()
+            frames
         } else {
             // A metadata pack that lost power may name recipes whose bytes are gone; they are small enough to check.
             let depth = match self.class {
@@ -318,13 +365,14 @@ impl State {
                 PackClass::Meta => ScanDepth::TailPayloads,
             };
             // Whoever adopted the pack may have cut a torn tail that was read here before.
-            let end = if ends_in_marker(&file, id, end) { end } else { 0 };
+            let end = if marker_before(&file, id, end).is_some() { end } else { 0 };
             if end == 0 {
                 self.forget_from(ordinal, 0);
             }
             let Some(scanned) = scan_file(&file, id, end, depth)? else { return Ok(()) };
             if let Some(pack) = self.pack_mut(ordinal) {
-                pack.end = scanned.end;
+                // A pack with gaps is read from its start each time, so that nothing depends on where they seemed to be.
+                pack.end = if scanned.gaps.is_empty() { scanned.end } else { 0 };
             }
             scanned.frames
         };
@@ -344,7 +392,7 @@ impl State {
         let known: Vec<Place> =
             self.memory.get(key).into_iter().flat_map(|places| places.iter().rev().copied()).collect();
         for place in known {
-            self.confirm(place, key, &mut search)?;
+            self.confirm(place, key, wanted, &mut search)?;
             if wanted == Wanted::First && !search.found.is_empty() {
                 return Ok(search);
             }
@@ -360,11 +408,12 @@ impl State {
             }
         }
         for place in places {
-            self.confirm(place, key, &mut search)?;
+            self.confirm(place, key, wanted, &mut search)?;
             if wanted == Wanted::First && !search.found.is_empty() {
                 break;
             }
         }
+        search.found.sort_by_key(|found| self.damaged.contains(&(found.pack, found.offset)));
         Ok(search)
     }
 
@@ -399,7 +448,7 @@ impl State {
     }
 
     /// Reads the frame header at a place and keeps it if it names the key.
-    fn confirm(&mut self, place: Place, key: &[u8; 32], search: &mut Search) -> Result<(), StoreError> {
+    fn confirm(&mut self, place: Place, key: &[u8; 32], wanted: Wanted, search: &mut Search) -> Result<(), StoreError> {
         let Some(file) = self.file(place.pack)? else { return Ok(()) };
         // A pack that is not listed any more may still be open here; nobody else can read it.
         let Some(pack) = self.packs.get(place.pack as usize).filter(|pack| pack.ours || pack.stage.is_some()) else {
@@ -407,6 +456,9 @@ impl State {
         };
         let (id, foreign) = (pack.id, pack.stage != Some(Stage::Sealed) && !pack.ours);
         let offset = u64::from(place.offset);
+        if wanted == Wanted::First && self.damaged.contains(&(id, offset)) {
+            return Ok(());
+        }
         let header = match self.headers.get(&place) {
             Some(header) => Arc::clone(header),
             None => match read_header(&file, id, offset) {
@@ -529,50 +581,27 @@ pub(super) fn read_footer(file: &File, pack: PackId) -> Result<Vec<PlacedHeader>
     footer.map(|footer| footer.frames).map_err(|source| StoreError::PackDamaged { pack, offset, source })
 }
 
-/// Returns whether a position is still behind a marker.
-fn ends_in_marker(file: &File, pack: PackId, end: u64) -> bool {
-    let Some(offset) = end.checked_sub(MARKER_LEN as u64) else { return false };
-    let marker = read_bytes(file, pack, offset, MARKER_LEN)
-        .ok()
-        .and_then(|bytes| Frame::decode_prefix(&bytes).ok()?.to_marker());
-    marker.is_some_and(|marker| marker.position == offset)
+/// Reads the marker that ends at a position, if there is one.
+fn marker_before(file: &File, pack: PackId, end: u64) -> Option<Marker> {
+    let offset = end.checked_sub(MARKER_LEN as u64)?;
+    let bytes = read_bytes(file, pack, offset, MARKER_LEN).ok()?;
+    let marker = Frame::decode_prefix(&bytes).ok()?.to_marker()?;
+    (marker.position == offset).then_some(marker)
 }
 
-/// Finds what can be found in a sealed pack whose directory is damaged.
-fn recover_frames(file: &File, pack: PackId) -> Result<Vec<PlacedHeader>, StoreError> {
-    let found = scan_frames(file, pack, PACK_HEADER_LEN as u64, ScanDepth::Headers)?;
-    Ok(found.frames)
-}
-
-/// Scans an open pack from a position behind a marker; `None` if its header is not there yet or is not sound.
-pub(super) fn scan_file(
-    file: &File,
-    pack: PackId,
-    from: u64,
-    depth: ScanDepth,
-) -> Result<Option<crate::format::pack::Scan>, StoreError> {
+/// Scans a pack from a position behind a marker, or else from its start; `None` if it is too short or too new to scan.
+/// A damaged pack header is no reason not to read what follows.
+pub(super) fn scan_file(file: &File, pack: PackId, from: u64, depth: ScanDepth) -> Result<Option<Scan>, StoreError> {
     let len = file_len(file, pack)?;
-    if len < PACK_HEADER_LEN as u64 || (from == 0 && read_pack_header(file, pack).is_err()) {
+    if len < PACK_HEADER_LEN as u64 {
         return Ok(None);
     }
-    scan_frames(file, pack, from.max(PACK_HEADER_LEN as u64), depth).map(Some)
-}
-
-/// Returns whether what lies behind a scan was acknowledged once, so that it is damage and no torn tail.
-pub(super) fn is_pack_damaged_behind(
-    file: &File,
-    pack: PackId,
-    found: &crate::format::pack::Scan,
-) -> Result<bool, StoreError> {
-    is_damaged_behind(found, file_len(file, pack)?, |offset, len| read_bytes(file, pack, offset, len))
-}
-
-fn scan_frames(
-    file: &File,
-    pack: PackId,
-    from: u64,
-    depth: ScanDepth,
-) -> Result<crate::format::pack::Scan, StoreError> {
-    let len = file_len(file, pack)?;
-    scan(from, len, depth, |offset, len| read_bytes(file, pack, offset, len))
+    let start = match marker_before(file, pack, from) {
+        Some(marker) => ScanStart { offset: from, sequence: marker.sequence },
+        None => match read_pack_header(file, pack) {
+            Err(error) if error.kind() == ErrorKind::TooNew => return Ok(None),
+            _ => ScanStart::FIRST,
+        },
+    };
+    scan(start, len, depth, |offset, len| read_bytes(file, pack, offset, len)).map(Some)
 }

@@ -1,10 +1,15 @@
 //! The store as its users see it; crashes are in `tests/store_crash.rs`.
 
+mod batch;
+mod damage;
+
 use std::collections::HashMap;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+
+mod delta;
 
 use super::*;
 use crate::error::{Classify as _, ErrorKind};

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::ingest::ForeignPacks;
 use super::reader::FrameCache;
-use super::shelf::Wanted;
+use super::shelf::{Found, Wanted};
 use super::{ActiveWrite, Live, Store, StoreError, WriteOptions};
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::pack::{Check, Frame, FrameKind};
 use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode};
 use crate::id::{ChunkId, ContentDigest, RecipeId};
@@ -53,25 +54,63 @@ impl Store {
         Ok(bytes.as_slice().to_vec())
     }
 
-    /// Returns whether a pack names a chunk. Its bytes are not looked at.
+    /// Takes over what processes that died left, as every write does first. A torn tail that is cut then may hold chunks
+    /// of which [`Store::is_complete`] says before that they are here.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] or [`StoreError::Io`].
+    pub fn settle(&self) -> Result<(), StoreError> {
+        let live = self.live();
+        let _active = ActiveWrite::begin(live)?;
+        live.data.begin_writing()?;
+        live.meta.begin_writing()
+    }
+
+    /// Returns whether a content can be rebuilt from what is here, as far as is known: its recipe is sound, and every
+    /// chunk is in a frame that nobody found damaged. The bytes of chunks are not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn is_complete(&self, digest: &ContentDigest) -> Result<bool, StoreError> {
+        match self.chunks_of(digest) {
+            Ok(chunks) => {
+                for chunk in chunks {
+                    if !self.has_chunk(&chunk.id)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Err(StoreError::UnknownContent { .. }) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether a pack names a chunk in a frame that nobody found damaged. Its bytes are not looked at.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn has_chunk(&self, id: &ChunkId) -> Result<bool, StoreError> {
-        Ok(!self.live().data.find_fresh(id.as_bytes())?.found.is_empty())
+        self.live().data.has(id.as_bytes())
     }
 
-    /// Returns the frame that holds a chunk, as stored, for copying it elsewhere. Its payload checksum holds.
+    /// Returns the frame that holds a chunk, for copying it elsewhere: as stored, its payload checksum holds, or
+    /// compressed anew where it leans on other frames.
     ///
     /// # Errors
     /// [`StoreError::ChunkMissing`] or another error of kind `Damaged`.
     pub fn frame_with(&self, id: &ChunkId) -> Result<Frame, StoreError> {
-        let search = self.live().data.find_fresh(id.as_bytes())?;
+        let live = self.live();
+        let search = live.data.find_fresh(id.as_bytes())?;
         let mut fault = search.damage.unwrap_or(StoreError::ChunkMissing { chunk: *id });
         for found in &search.found {
-            match found.read() {
+            match live.frame_alone(found) {
                 Ok(frame) => return Ok(frame),
-                Err(error) => fault = error,
+                Err(error) => {
+                    self.live().note_fault(found, &error);
+                    fault = error;
+                }
             }
         }
         Err(fault)
@@ -89,12 +128,17 @@ impl Store {
         live.data.begin_writing()?;
         let mut foreign = ForeignPacks::default();
         let mut inserted = Inserted::default();
+        let mut cache = FrameCache::default();
         for frame in frames {
             if frame.header().kind() != FrameKind::Chunks {
                 let source = crate::format::FormatError::malformed("frame", "it holds no chunks");
                 return Err(StoreError::Refused { source });
             }
-            frame.decode(Check::Chunks).map_err(|source| StoreError::Refused { source })?;
+            let base = live.base_bytes(frame.header(), &mut cache).map_err(|_| {
+                let reason = "it leans on chunks that are not here";
+                StoreError::Refused { source: crate::format::FormatError::malformed("frame", reason) }
+            })?;
+            frame.decode_on(&base, Check::Chunks).map_err(|source| StoreError::Refused { source })?;
             if live.brings_new_chunk(&frame, &mut foreign)? {
                 inserted.frames += 1;
                 inserted.stored_bytes += frame.header().frame_len();
@@ -164,6 +208,18 @@ impl Live {
             }
             _ => Ok(vec![]),
         }
+    }
+
+    fn frame_alone(&self, found: &Found) -> Result<Frame, StoreError> {
+        let frame = found.read()?;
+        if frame.header().bases().is_empty() {
+            return Ok(frame);
+        }
+        let (pack, offset) = (found.pack, found.offset);
+        let base = self.base_bytes(frame.header(), &mut FrameCache::default())?;
+        let raw = frame.decode_on(&base, Check::Chunks);
+        let raw = raw.map_err(|source| StoreError::PackDamaged { pack, offset, source })?;
+        Ok(Frame::chunks_joined(frame.header().keys().to_vec(), raw, WriteOptions::default().level))
     }
 
     fn brings_new_chunk(&self, frame: &Frame, foreign: &mut ForeignPacks) -> Result<bool, StoreError> {

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::Stage;
+use super::notes::FramePosition;
 use super::objects::ObjectKind;
-use super::reader::ContentReader;
-use super::shelf::{
-    is_pack_damaged_behind, open_pack, read_footer, read_frame, read_pack_header, read_trailer, scan_file,
-};
+use super::reader::{ContentReader, FrameCache};
+use super::shelf::{open_pack, read_footer, read_frame, read_pack_header, read_trailer, scan_file};
 use super::{Live, Store, StoreError};
 use crate::format::pack::{Check, FrameKind, PACK_HEADER_LEN, PackClass, PlacedHeader, ScanDepth};
 use crate::format::recipe::{Recipe, RecipeBody, RecipeNode};
@@ -55,6 +55,8 @@ pub struct StoreStats {
     pub unique_bytes: u64,
     /// Length of all packs on disk.
     pub stored_bytes: u64,
+    /// What delta frames are smaller than their chunks, compression included.
+    pub delta_saved_bytes: u64,
     /// Packs, of both classes.
     pub packs: u64,
     /// Different chunks.
@@ -71,6 +73,15 @@ struct Survey {
     broken: BTreeMap<[u8; 32], (PackId, String)>,
     /// Every content that a recipe frame names.
     contents: BTreeMap<[u8; 32], PackId>,
+    /// Objects that are sound somewhere.
+    sound_objects: HashSet<[u8; 32]>,
+    /// Objects whose frame does not hold them.
+    broken_objects: Vec<([u8; 32], Damage)>,
+    /// Frames of chunks that hold what they say, and those that do not.
+    sound_frames: HashSet<FramePosition>,
+    broken_frames: Vec<FramePosition>,
+    /// Frames that others lean on.
+    cache: FrameCache,
 }
 
 impl Survey {
@@ -85,7 +96,8 @@ fn reason_of(error: &dyn std::error::Error) -> String {
 
 impl Store {
     /// Reads every pack and every content and reports all damage. `progress` is told how many bytes of the packs were
-    /// read and how many there are; contents are read after that.
+    /// read and how many there are; contents are read after that. What has a sound copy elsewhere is no damage. Frames
+    /// found damaged are noted, so that the next writer stores their chunks anew.
     ///
     /// # Errors
     /// [`StoreError::Io`]; damage is no error here.
@@ -100,11 +112,16 @@ impl Store {
         for (class, pack, len) in &packs {
             // Opened one at a time: there may be more packs than a process may open files.
             if let Some((file, stage)) = open_pack(&live.layout, *class, *pack)? {
-                Live::survey_pack(*pack, &file, stage, &mut survey)?;
+                live.survey_pack(*pack, &file, stage, &mut survey)?;
             }
             done += len;
             progress(done, total);
         }
+        survey.broken_frames.iter().for_each(|frame| live.data.note_damage(*frame));
+        live.data.take_back_notes(|frame| survey.sound_frames.contains(frame));
+        let lost = std::mem::take(&mut survey.broken_objects).into_iter();
+        let lost = lost.filter(|(id, _)| !survey.sound_objects.contains(id)).map(|(_, damage)| damage);
+        survey.report.damaged.extend(lost);
         live.survey_contents(&mut survey)?;
         let broken = std::mem::take(&mut survey.broken);
         for (id, (pack, reason)) in broken {
@@ -131,12 +148,16 @@ impl Store {
             let Some((file, _)) = open_pack(&live.layout, class, pack)? else { continue };
             stats.packs += 1;
             stats.stored_bytes += len;
-            let (frames, _) = frames_of(&file, pack)?;
+            let frames = list_frames(&file, pack)?.frames;
             for placed in frames {
                 match (class, placed.header.kind()) {
                     (PackClass::Data, FrameKind::Chunks) => {
                         let fresh = placed.header.keys().iter().filter(|key| chunks.insert(key.id));
                         stats.unique_bytes += fresh.map(|key| u64::from(key.len)).sum::<u64>();
+                        if placed.header.delta_depth() > 0 {
+                            let raw_len = u64::from(placed.header.raw_len());
+                            stats.delta_saved_bytes += raw_len.saturating_sub(placed.header.frame_len());
+                        }
                     }
                     (PackClass::Meta, FrameKind::Object(kind)) if kind == ObjectKind::RECIPE.to_byte() => {
                         let frame = read_frame(&file, pack, placed.offset, placed.header);
@@ -178,32 +199,66 @@ impl Live {
         Ok(packs)
     }
 
-    fn survey_pack(pack: PackId, file: &File, stage: Stage, survey: &mut Survey) -> Result<(), StoreError> {
+    fn survey_pack(&self, pack: PackId, file: &File, stage: Stage, survey: &mut Survey) -> Result<(), StoreError> {
         survey.report.packs += 1;
         if let Err(error) = only_damage(read_pack_header(file, pack).map(drop))? {
             survey.damage(format!("pack {pack}"), pack, &error);
         }
-        let (frames, footer_fault) = frames_of(file, pack)?;
+        let Listing { frames, gaps, directory_fault } = list_frames(file, pack)?;
         let sealed = stage == Stage::Sealed;
-        if let Some(error) = footer_fault.filter(|_| sealed) {
+        if let Some(error) = directory_fault.filter(|_| sealed) {
             survey.damage(format!("directory of pack {pack}"), pack, &error);
         }
-        if !sealed
-            && let Some(scan) = only_damage(scan_file(file, pack, 0, ScanDepth::Headers))?.ok().flatten()
-            && is_pack_damaged_behind(file, pack, &scan)?
-        {
-            let object = format!("pack {pack} behind byte {}", scan.end);
-            let reason = "acknowledged frames follow that cannot be reached".to_owned();
+        for Range { start, end } in gaps {
+            let object = format!("pack {pack}, bytes {start} to {}", end - 1);
+            let reason = "no frame can be read there, and what follows was acknowledged".to_owned();
             survey.report.damaged.push(Damage { object, pack: Some(pack), contents: vec![], reason });
         }
-        let faults = survey.report.damaged.len();
+        let faults = survey.report.damaged.len() + survey.broken_objects.len();
         for placed in frames {
             survey.report.frames += 1;
-            check_frame(file, pack, &placed, survey)?;
+            self.check_frame(file, pack, &placed, survey)?;
         }
         // Frames account for nearly every byte; the digest also covers markers. One report per fault is enough.
-        if sealed && survey.report.damaged.len() == faults && survey.broken.values().all(|(at, _)| *at != pack) {
+        let more = survey.report.damaged.len() + survey.broken_objects.len();
+        if sealed && more == faults && survey.broken.values().all(|(at, _)| *at != pack) {
             check_body(file, pack, survey)?;
+        }
+        Ok(())
+    }
+
+    fn check_frame(
+        &self,
+        file: &File,
+        pack: PackId,
+        placed: &PlacedHeader,
+        survey: &mut Survey,
+    ) -> Result<(), StoreError> {
+        let mut header = vec![0; placed.header.encoded_len()];
+        let same = read_exact_at(file, &mut header, placed.offset).is_ok() && header == placed.header.to_bytes();
+        let frame = only_damage(read_frame(file, pack, placed.offset, placed.header.clone()))?;
+        let base = only_damage(self.base_bytes(&placed.header, &mut survey.cache))?;
+        let raw = frame.map_err(|error| reason_of(&error)).and_then(|frame| {
+            if !same {
+                return Err("its header differs from the directory".to_owned());
+            }
+            let base = base.map_err(|error| format!("what it leans on cannot be read: {error}"))?;
+            frame.decode_on(&base, Check::Chunks).map_err(|error| error.to_string())
+        });
+        let position = (pack, placed.offset);
+        match (placed.header.kind(), raw) {
+            (FrameKind::Chunks, Ok(_)) => {
+                survey.sound_frames.insert(position);
+                survey.sound.extend(placed.header.keys().iter().map(|key| ChunkId::from_bytes(key.id)));
+            }
+            (FrameKind::Chunks, Err(reason)) => {
+                survey.broken_frames.push(position);
+                for key in placed.header.keys() {
+                    survey.broken.insert(key.id, (pack, reason.clone()));
+                }
+            }
+            (FrameKind::Object(kind), raw) => check_object(kind, raw, pack, placed, survey),
+            (FrameKind::Marker, _) => {}
         }
         Ok(())
     }
@@ -272,14 +327,23 @@ impl Live {
     }
 }
 
-/// Lists the frames of a pack: from its directory, or by scanning it where that fails, with why it failed.
-fn frames_of(file: &File, pack: PackId) -> Result<(Vec<PlacedHeader>, Option<StoreError>), StoreError> {
+/// The frames of a pack.
+struct Listing {
+    frames: Vec<PlacedHeader>,
+    /// Where a scan found none between others.
+    gaps: Vec<Range<u64>>,
+    /// Why the pack had to be scanned.
+    directory_fault: Option<StoreError>,
+}
+
+/// Lists the frames of a pack: from its directory, or by scanning it where that fails.
+fn list_frames(file: &File, pack: PackId) -> Result<Listing, StoreError> {
     match only_damage(read_footer(file, pack))? {
-        Ok(frames) => Ok((frames, None)),
+        Ok(frames) => Ok(Listing { frames, gaps: vec![], directory_fault: None }),
         Err(error) => {
-            let scan = only_damage(scan_file(file, pack, 0, ScanDepth::Headers))?;
-            let frames = scan.ok().flatten().map(|scan| scan.frames);
-            Ok((frames.unwrap_or_default(), Some(error)))
+            let found = only_damage(scan_file(file, pack, 0, ScanDepth::Headers))?.ok().flatten();
+            let (frames, gaps) = found.map(|found| (found.frames, found.gaps)).unwrap_or_default();
+            Ok(Listing { frames, gaps, directory_fault: Some(error) })
         }
     }
 }
@@ -290,31 +354,6 @@ fn only_damage<T>(result: Result<T, StoreError>) -> Result<Result<T, StoreError>
         Err(error @ StoreError::Io { .. }) => Err(error),
         other => Ok(other),
     }
-}
-
-fn check_frame(file: &File, pack: PackId, placed: &PlacedHeader, survey: &mut Survey) -> Result<(), StoreError> {
-    let mut header = vec![0; placed.header.encoded_len()];
-    let same = read_exact_at(file, &mut header, placed.offset).is_ok() && header == placed.header.to_bytes();
-    let frame = only_damage(read_frame(file, pack, placed.offset, placed.header.clone()))?;
-    let raw = frame.map_err(|error| reason_of(&error)).and_then(|frame| {
-        if !same {
-            return Err("its header differs from the directory".to_owned());
-        }
-        frame.decode(Check::Chunks).map_err(|error| error.to_string())
-    });
-    match (placed.header.kind(), raw) {
-        (FrameKind::Chunks, Ok(_)) => {
-            survey.sound.extend(placed.header.keys().iter().map(|key| ChunkId::from_bytes(key.id)));
-        }
-        (FrameKind::Chunks, Err(reason)) => {
-            for key in placed.header.keys() {
-                survey.broken.insert(key.id, (pack, reason.clone()));
-            }
-        }
-        (FrameKind::Object(kind), raw) => check_object(kind, raw, pack, placed, survey),
-        (FrameKind::Marker, _) => {}
-    }
-    Ok(())
 }
 
 fn check_object(kind: u8, raw: Result<Vec<u8>, String>, pack: PackId, placed: &PlacedHeader, survey: &mut Survey) {
@@ -334,6 +373,7 @@ fn check_object(kind: u8, raw: Result<Vec<u8>, String>, pack: PackId, placed: &P
                 *ObjectId::of(kind, &bytes).as_bytes()
             };
             if id == own {
+                survey.sound_objects.insert(own);
                 return;
             }
             "its bytes are not what its id says".to_owned()
@@ -344,7 +384,7 @@ fn check_object(kind: u8, raw: Result<Vec<u8>, String>, pack: PackId, placed: &P
         None => format!("recipe {}", RecipeId::from_bytes(own)),
         Some(_) => format!("object {}", ObjectId::from_bytes(own)),
     };
-    survey.report.damaged.push(Damage { object, pack: Some(pack), contents: vec![], reason: fault });
+    survey.broken_objects.push((own, Damage { object, pack: Some(pack), contents: vec![], reason: fault }));
 }
 
 /// Hashes everything before the directory, which also covers what lies between frames.

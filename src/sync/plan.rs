@@ -10,7 +10,6 @@ use super::remote::Remote;
 use crate::error::Result;
 use crate::format::pack::Frame;
 use crate::format::recipe::ChunkRef;
-use crate::format::snapshot::needs_of;
 use crate::format::tables::LocatedChunk;
 use crate::id::{ChunkId, ContentDigest};
 
@@ -82,7 +81,7 @@ pub(super) fn plan(
 ) -> Result<(Plan, Vec<Vec<String>>)> {
     let mut local = HashMap::new();
     let mut wanted = Wanted::default();
-    for (digest, _) in tags.iter().flat_map(|tag| needs_of(&tag.exports, &tag.runs)) {
+    for (digest, _) in tags.iter().flat_map(|tag| tag.needs()) {
         if local.contains_key(&digest) || wanted.absent.contains(&digest) {
             continue;
         }
@@ -103,7 +102,7 @@ pub(super) fn plan(
     }
     let has = |digest: &ContentDigest| local.contains_key(digest) || found.contents.contains_key(digest);
     let missing_of = |tag: &&TagToPush| {
-        let needs = needs_of(&tag.exports, &tag.runs).filter(|(digest, _)| !has(digest));
+        let needs = tag.needs().filter(|(digest, _)| !has(digest));
         needs.map(|(_, label)| label).collect::<Vec<_>>()
     };
     let missing: Vec<_> = tags.iter().map(missing_of).collect();
@@ -117,7 +116,7 @@ fn assemble<'a>(
     mut found: Found,
 ) -> Plan {
     let mut contents = BTreeMap::new();
-    for (digest, _) in tags.flat_map(|tag| needs_of(&tag.exports, &tag.runs)) {
+    for (digest, _) in tags.flat_map(TagToPush::needs) {
         if let Some(content) = local.remove(&digest) {
             contents.insert(digest, Planned::Local(content));
         } else if let Some(body) = found.contents.remove(&digest) {

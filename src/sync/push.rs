@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::format::record::ExportRecord;
 use crate::format::remote_log::{LogOp, RepoIdentity, SnapshotRef, TagMove};
 use crate::format::run::RunRecord;
+use crate::format::snapshot::needs_of;
 use crate::format::snapshot::{Segment, Snapshot};
 use crate::format::tables::{DataTables, TablesBuilder};
 use crate::id::{CommitId, ContentDigest, SessionId};
@@ -38,8 +39,17 @@ pub struct TagToPush {
     pub exports: Vec<ExportRecord>,
     /// The runs of its snapshot.
     pub runs: Vec<RunRecord>,
+    /// Contents that these name: the members of directories, with what people call them.
+    pub members: Vec<(ContentDigest, String)>,
     /// Whether a tag that names another commit there is moved, and a commit that is there is sent again.
     pub force: bool,
+}
+
+impl TagToPush {
+    /// Returns every content that the tag needs, with what people call it.
+    pub(super) fn needs(&self) -> impl Iterator<Item = (ContentDigest, String)> + use<'_> {
+        needs_of(&self.exports, &self.runs).chain(self.members.iter().cloned())
+    }
 }
 
 /// What to push.
@@ -350,7 +360,7 @@ fn make_snapshot(repo_name: &str, tag: &TagToPush, plan: &Plan) -> Result<Snapsh
     snapshot.exports.sort_by_cached_key(ExportRecord::key);
     snapshot.runs.sort_by_cached_key(RunRecord::record_path);
     let mut tables = TablesBuilder::new();
-    let digests: BTreeSet<_> = snapshot.needs().map(|(digest, _)| digest).collect();
+    let digests: BTreeSet<_> = tag.needs().map(|(digest, _)| digest).collect();
     for digest in digests {
         add_content(&mut tables, plan, digest)?;
     }

@@ -50,6 +50,10 @@ pub fn verify_tag(remote: &Remote, tag: &str, depth: VerifyDepth) -> Result<Vec<
     let (_, snapshot) = remote.snapshot_of_tag(tag)?.ok_or_else(|| SyncError::NoTag { tag: tag.to_owned() })?;
     let mut labels: BTreeMap<ContentDigest, Vec<String>> = BTreeMap::new();
     snapshot.needs().for_each(|(digest, label)| labels.entry(digest).or_default().push(label));
+    // Members of directories are named by manifests, which are contents themselves.
+    for digest in snapshot.data.digests() {
+        labels.entry(*digest).or_insert_with(|| vec![format!("a directory's member {}", digest.short())]);
+    }
     verify_contents(remote, &snapshot.data, &labels, &|_| depth == VerifyDepth::Everything)
 }
 

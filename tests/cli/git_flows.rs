@@ -6,7 +6,7 @@ use onenb::ExportOptions;
 use onenb::format::name::{ExportName, Suffix};
 use onenb::format::params::Params;
 
-use crate::support::{Run, Sandbox, notebook};
+use crate::support::{Run, Sandbox, notebook, read};
 
 const RUN_1: &str = "01JCWZ4Z8Q4X2V5D9E7T1R3K6M";
 const RUN_2: &str = "01JCWZ4Z8Q4X2V5D9E7T1R3K6N";
@@ -31,10 +31,6 @@ fn export_from_script(sandbox: &Sandbox, name: &str, script: &str, bytes: &[u8])
 fn commit_all(sandbox: &Sandbox, message: &str) -> Run {
     sandbox.git(&["add", "--all"]).ok();
     sandbox.git(&["commit", "--quiet", "--message", message]).ok()
-}
-
-fn read(sandbox: &Sandbox, spec: &str) -> String {
-    sandbox.onenb(&["cat", spec]).ok().text()
 }
 
 fn assert_clean(sandbox: &Sandbox) {

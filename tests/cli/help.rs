@@ -13,7 +13,7 @@ fn the_help_is_this() {
 
     Commands:
       init         Set this Git repository up: write and stage .1nb, install the hooks
-      export       Export a file, or stdin, under a name
+      export       Export a file, a directory, or stdin, under a name
       addnb        Record executed notebooks with their parameters and exports
       push         Send the data of tags to the remote
       pull         Fetch data from the remote into the local store
@@ -23,11 +23,13 @@ fn the_help_is_this() {
       show         Show what is known of an export: content, producer, inputs
       resolve      Print commit and content digest of an export
       log          List recorded runs, newest first
+      diff         List the exports that two revisions have otherwise, with sizes and shared bytes
       status       Show what is not committed, tagged or pushed, and the next commands
       deps         Show what an export was made from, and what changed since
       rm           Remove an export's record and stage that
       bind         Bind an export or a file to a commit afterwards
       unbind       Take an export away from a commit afterwards
+      take         End a merge conflict of an export by taking one side's version
       verify       Read all data back and report damage
       gc           Delete from the remote what no tag names any more
       stats        Show how much is stored, and what deduplication and compression saved
@@ -55,7 +57,7 @@ fn the_help_is_this() {
     shell reads ? and &.
 
     Plumbing, for scripts: hash-object, write-object, cat-object, ls-chunks, show-pack, verify-pack,
-    params-hash, hook.
+    params-hash, is-ancestor, hook.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not authorised, 5 damaged data, 130
     interrupted.
@@ -88,6 +90,9 @@ fn the_help_of_a_command_is_like_this() {
       -p, --param <NAME=VALUE>
               Parameter: a JSON literal if VALUE parses as one, else a text; repeatable
 
+          --member <PATH>
+              One file of a directory
+
           --range <A-B>
               Only these bytes, as in HTTP: A-B with both ends, A- from A on, -N the last N
 
@@ -117,6 +122,7 @@ fn the_help_of_a_command_is_like_this() {
       onenb cat v1:Sales
       onenb cat 'v1:Report?year=2023&foo=bar' > report.csv
       onenb cat v1:Sales --range 0-99
+      onenb cat v1:Model --member weights/0.bin > 0.bin
     --- stderr
     "#);
 }

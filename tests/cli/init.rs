@@ -27,6 +27,34 @@ fn what_it_writes_is_staged_and_committed_cleanly() {
     assert_eq!(sandbox.onenb(&["hooks", "status"]).code, 0);
 }
 
+/// A clone that was set up before the first commit had no root commit to be known by.
+#[test]
+fn a_second_clone_of_what_was_set_up_before_its_first_commit_is_the_same_repository() {
+    let sandbox = Sandbox::empty();
+    sandbox.git(&["init", "--quiet", "--initial-branch=main"]).ok();
+    sandbox.onenb(&["init", "--name", "demo"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message=start"]).ok();
+    let clone = sandbox.path("clone").display().to_string();
+    sandbox.git(&["clone", "--quiet", ".", &clone]).ok();
+    sandbox.onenb(&["-C", &clone, "init"]).ok();
+}
+
+#[test]
+fn setting_up_again_and_another_remote_keep_keys_of_newer_versions() {
+    let sandbox = Sandbox::ready();
+    let path = sandbox.in_repo(".1nb/config.toml");
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    let text = format!("# ours\ncolour = \"red\"\n{text}zone = 2\n");
+    sandbox.write(".1nb/config.toml", text.as_bytes());
+    sandbox.onenb(&["init"]).ok();
+    assert_eq!(std::fs::read_to_string(&path).expect("a configuration"), text);
+    sandbox.onenb(&["remote", "set", &sandbox.path("elsewhere").display().to_string()]).ok();
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    for part in ["elsewhere", "colour = \"red\"", "zone = 2"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
 #[test]
 fn the_name_is_the_folders() {
     let sandbox = Sandbox::git_only();

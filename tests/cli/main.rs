@@ -5,13 +5,18 @@
 mod support;
 
 mod bad_input;
+mod batch;
+mod branches;
 mod cat;
+mod directory;
 mod export;
 mod get;
 mod git_flows;
+mod git_table;
 mod help;
 mod hook;
 mod init;
+mod late_bindings;
 mod ls;
 mod params_hash;
 mod push;

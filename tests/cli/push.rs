@@ -44,3 +44,99 @@ fn a_tag_on_a_commit_without_exports_can_be_pushed() {
     assert_eq!(sandbox.onenb(&["ls", "empty", "--json"]).ok().json()["exports"], serde_json::json!([]));
     sandbox.onenb(&["cat", "empty:Sales"]).fails(3, &[]);
 }
+
+/// Records a run whose export does not name the parameter that its notebook has.
+fn undeclared(sandbox: &Sandbox) {
+    let text = crate::support::notebook(sandbox, "Bad", b"bad", "01JCWZ4Z8Q4X2V5D9E7T1R3K6M");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let cell = serde_json::json!({"cell_type": "code", "id": "p", "execution_count": 1, "outputs": [],
+        "metadata": {"tags": ["parameters"]}, "source": ["year = 2023\n", "zone = 1\n"]});
+    json["cells"].as_array_mut().expect("cells").insert(0, cell);
+    json["cells"][1]["outputs"][0]["data"]["application/vnd.onenb.receipt+json"]["params"] =
+        serde_json::json!({"year": 2023});
+    sandbox.write("bad.ipynb", json.to_string().as_bytes());
+    sandbox.git(&["add", "bad.ipynb"]).ok();
+    sandbox.commit_and_tag("bad");
+}
+
+#[test]
+fn a_tag_that_cannot_be_pushed_does_not_keep_the_others_back() {
+    let sandbox = Sandbox::tagged();
+    undeclared(&sandbox);
+    sandbox.onenb(&["push", "bad"]).fails(1, &["zone", "bad.ipynb"]);
+    let run = sandbox.onenb(&["push", "--json"]);
+    assert_eq!(run.code, 1, "{run}");
+    let outcomes = |run: &crate::support::Run| -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        let json = run.json();
+        let revs = json["revs"].as_array().expect("a list").iter();
+        revs.map(|rev| (text(&rev["rev"]), text(&rev["outcome"]))).collect()
+    };
+    assert_eq!(outcomes(&run), [("v1".into(), "pushed".into()), ("bad".into(), "refused".into())]);
+    assert_eq!(sandbox.onenb(&["push", "v1", "--json"]).ok().json()["requests"], 2);
+    sandbox.onenb(&["push"]).fails(1, &["bad.ipynb", "`zone`"]);
+    // The run is history once its record is gone.
+    sandbox.git(&["rm", "--quiet", "-r", ".1nb/runs"]).ok();
+    sandbox.commit_and_tag("good");
+    sandbox.onenb(&["push", "good"]).ok();
+}
+
+#[test]
+fn a_conflict_comes_after_what_could_be_pushed() {
+    let sandbox = Sandbox::tagged();
+    sandbox.git(&["tag", "moved"]).ok();
+    sandbox.onenb(&["push", "moved"]).ok();
+    sandbox.export("Sales", b"other", &[]);
+    sandbox.git(&["tag", "--delete", "moved"]).ok();
+    sandbox.commit_and_tag("moved");
+    sandbox.git(&["tag", "zz"]).ok();
+    sandbox.onenb(&["push", "moved", "v1", "zz"]).fails(1, &["moved", "--force"]);
+    for tag in ["v1", "zz"] {
+        let json = sandbox.onenb(&["push", tag, "--json"]).ok().json();
+        assert_eq!(json["revs"][0]["outcome"], "already_there", "{json}");
+    }
+}
+
+fn with_origin(sandbox: &Sandbox) {
+    let origin = sandbox.path("origin.git").to_string_lossy().into_owned();
+    sandbox.git(&["init", "--quiet", "--bare", &origin]).ok();
+    sandbox.git(&["remote", "add", "origin", &origin]).ok();
+}
+
+#[test]
+fn branches_are_warned_about_verified_or_uploaded_as_the_user_says() {
+    let sandbox = Sandbox::tagged();
+    with_origin(&sandbox);
+    let push = |policy: &str| {
+        sandbox.git(&["config", "onenb.prePush", policy]).ok();
+        sandbox.git(&["push", "--quiet", "origin", "main"])
+    };
+    let run = push("verify");
+    assert!(run.code != 0 && run.stderr.contains("`onenb push main`"), "{run}");
+    assert_eq!(sandbox.git(&["ls-remote", "origin"]).ok().text(), "");
+    let run = push("auto").ok();
+    assert!(run.stderr.contains("onenb: `main` has 3 exports"), "{run}");
+    sandbox.write("x.txt", b"x");
+    sandbox.git(&["add", "x.txt"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "x"]).ok();
+    push("upload").ok();
+    let url = sandbox.path("remote").display().to_string();
+    let commit = sandbox.git(&["rev-parse", "main"]).ok().text();
+    assert_eq!(sandbox.onenb(&["cat", &format!("{url}@{}:Sales", commit.trim())]).ok().text(), "a,b\n1,2\n");
+}
+
+#[test]
+fn a_branch_whose_exports_a_pushed_tag_has_is_pushed_in_silence() {
+    let sandbox = Sandbox::tagged();
+    with_origin(&sandbox);
+    sandbox.onenb(&["push", "v1"]).ok();
+    sandbox.write("x.txt", b"x");
+    sandbox.git(&["add", "x.txt"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "x"]).ok();
+    for policy in ["auto", "verify"] {
+        sandbox.git(&["config", "onenb.prePush", policy]).ok();
+        let run = sandbox.git(&["push", "--quiet", "origin", "main"]).ok();
+        assert_eq!(run.stderr, "", "{policy}");
+        sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "more"]).ok();
+    }
+}

@@ -106,6 +106,13 @@ impl Sandbox {
         path
     }
 
+    /// Writes an executable shell script beside the repository.
+    pub(crate) fn script(&self, name: &str, lines: &str) {
+        let path = self.path(name);
+        onenb::fs::write_atomic(&path, format!("#!/bin/sh\n{lines}").as_bytes()).expect("a script");
+        onenb::fs::set_executable(&path).expect("it can be executable");
+    }
+
     /// Exports bytes from stdin as `.csv`.
     pub(crate) fn export(&self, name: &str, bytes: &[u8], more: &[&str]) -> Run {
         let arguments: Vec<&str> = ["export", name, "-", "--suffix", ".csv"].iter().chain(more).copied().collect();
@@ -160,6 +167,11 @@ impl Sandbox {
         found.sort();
         found
     }
+}
+
+/// Reads an export that must be there.
+pub(crate) fn read(sandbox: &Sandbox, spec: &str) -> String {
+    sandbox.onenb(&["cat", spec]).ok().text()
 }
 
 /// Stores bytes and returns a notebook whose receipt says that it exported them.

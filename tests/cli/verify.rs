@@ -66,3 +66,29 @@ fn stats_add_up() {
     assert_eq!(bytes(&json["raw"]) - bytes(&json["stored"]), sum);
     assert!(bytes(&json["stored"]) < bytes(&json["raw"]) / 2);
 }
+
+#[test]
+fn an_export_or_a_pull_heals_what_verify_found() {
+    let heals: [&dyn Fn(&Sandbox); 2] =
+        [&|sandbox| assert_eq!(sandbox.export("Sales", &LINE.repeat(100_000), &[]).code, 0), &|sandbox| {
+            drop(sandbox.onenb(&["pull", "v1"]).ok());
+        }];
+    for heal in heals {
+        let sandbox = with_data();
+        sandbox.onenb(&["push", "v1"]).ok();
+        for path in sandbox.packs().iter().filter(|path| path.to_string_lossy().contains("packs/data")) {
+            let mut bytes = std::fs::read(path).expect("a pack");
+            // The last byte of the first frame, which the first marker follows.
+            let marker = bytes.windows(5).position(|found| found == b"1nbf\x03").expect("a marker");
+            bytes[marker - 1] ^= 1;
+            onenb::fs::write_atomic(path, &bytes).expect("a pack can be replaced");
+        }
+        let run = sandbox.onenb(&["verify"]);
+        assert_eq!(run.code, 5, "{run}");
+        assert!(run.text().contains("`onenb pull REV`"), "{run}");
+        assert_eq!(sandbox.onenb(&["cat", "v1:Sales"]).code, 5);
+        heal(&sandbox);
+        sandbox.onenb(&["verify"]).ok();
+        assert_eq!(sandbox.onenb(&["cat", "v1:Sales"]).ok().stdout, LINE.repeat(100_000));
+    }
+}

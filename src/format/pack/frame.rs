@@ -1,8 +1,11 @@
 //! Frames: the unit that is compressed, checksummed and copied.
 
 use super::super::bytes::{Fields, checksum16};
+use super::codec::{compress, compress_against, compress_all, decompress};
+use super::filter;
 use super::{
-    FRAME_HEADER_LEN, FormatError, MAX_CHUNK_LEN, MAX_FRAME_BASES, MAX_FRAME_KEYS, MAX_FRAME_LEN, MAX_OBJECT_LEN,
+    FRAME_HEADER_LEN, FormatError, MAX_BASE_LEN, MAX_CHUNK_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES, MAX_FRAME_KEYS,
+    MAX_FRAME_LEN, MAX_OBJECT_LEN,
 };
 use crate::id::ChunkId;
 
@@ -10,8 +13,8 @@ pub(super) const FRAME_MAGIC: [u8; 4] = *b"1nbf";
 const KEY_LEN: usize = 36;
 const BASE_LEN: usize = 40;
 const MARKER_LEN: u32 = 16;
-/// Raw frames longer than this are first tried on a sample of this many bytes.
-const PROBE_LEN: usize = 32 * 1024;
+/// Number of the byte-shuffle filter.
+const SHUFFLE: u8 = 1;
 
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +98,12 @@ impl FrameHeader {
     #[must_use]
     pub fn bases(&self) -> &[BaseSpan] {
         &self.bases
+    }
+
+    /// Returns how many other frames it takes at most to decode this one; 0 for one that stands alone.
+    #[must_use]
+    pub fn delta_depth(&self) -> u8 {
+        self.delta_depth
     }
 
     /// Returns the length of the decoded payload in bytes.
@@ -261,12 +270,40 @@ impl FrameHeader {
         if !in_bounds {
             return Err("its keys and lengths do not agree");
         }
+        if !self.bases_are_sound() {
+            return Err("its delta bases are not possible ones");
+        }
         match self.codec {
             Codec::Raw if self.stored_len != self.raw_len => Err("its raw payload has another length than it says"),
             Codec::Zstd if self.stored_len >= self.raw_len => Err("its payload is longer than what it unpacks to"),
             _ => Ok(()),
         }
     }
+
+    fn bases_are_sound(&self) -> bool {
+        if self.bases.is_empty() {
+            return self.delta_depth == 0;
+        }
+        let in_chunk = |base: &BaseSpan| {
+            base.len > 0 && base.offset.checked_add(base.len).is_some_and(|end| end as usize <= MAX_CHUNK_LEN)
+        };
+        let len = self.bases.iter().map(|base| base.len as usize).sum::<usize>();
+        let depth = (1..=MAX_DELTA_DEPTH).contains(&self.delta_depth);
+        let kind = self.kind == FrameKind::Chunks && self.codec == Codec::Zstd;
+        let few = self.bases.len() <= MAX_FRAME_BASES;
+        depth && kind && few && len <= MAX_BASE_LEN && self.bases.iter().all(in_chunk)
+    }
+}
+
+/// What a frame is compressed against: spans of chunks elsewhere, and their bytes joined.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeltaBase {
+    /// The spans, in the order of their bytes.
+    pub spans: Vec<BaseSpan>,
+    /// The bytes of all spans.
+    pub bytes: Vec<u8>,
+    /// How many frames it takes to read the spans, which is the depth of what is compressed against them.
+    pub depth: u8,
 }
 
 /// How much is checked when a frame is decoded.
@@ -312,7 +349,32 @@ impl Frame {
     /// If there is no key, a length is zero, the lengths do not add up, or the limits of this module are exceeded.
     #[must_use]
     pub fn chunks_joined(keys: Vec<FrameKey>, raw: Vec<u8>, level: i32) -> Self {
+        if let Some(element_size) = filter::choose(&raw)
+            && let Some(payload) = compress_all(&filter::shuffle(&raw, element_size), level)
+        {
+            let header = FrameHeader {
+                filter: SHUFFLE,
+                element_size,
+                ..Self::header_of(FrameKind::Chunks, Codec::Zstd, keys, raw.len(), &payload)
+            };
+            return Self::checked(header, payload);
+        }
         Self::build(FrameKind::Chunks, keys, raw, level)
+    }
+
+    /// Compresses chunks that lie in one buffer against spans of chunks elsewhere; `None` where that does not pay.
+    ///
+    /// # Panics
+    /// As [`Frame::chunks_joined`], and if the base is empty, longer than [`MAX_BASE_LEN`], or deeper than [`MAX_DELTA_DEPTH`].
+    #[must_use]
+    pub fn chunks_against(keys: &[FrameKey], raw: &[u8], base: &DeltaBase, level: i32) -> Option<Self> {
+        let payload = compress_against(raw, &base.bytes, level)?;
+        let header = FrameHeader {
+            delta_depth: base.depth,
+            bases: base.spans.clone(),
+            ..Self::header_of(FrameKind::Chunks, Codec::Zstd, keys.to_vec(), raw.len(), &payload)
+        };
+        Some(Self::checked(header, payload))
     }
 
     /// Makes a frame of one metadata object, found by its identity and by aliases.
@@ -377,27 +439,37 @@ impl Frame {
         bytes
     }
 
-    /// Unpacks the payload.
+    /// Unpacks the payload of a frame that stands alone.
+    ///
+    /// # Errors
+    /// As [`Frame::decode_on`]; [`FormatError::Unsupported`] also for a delta frame.
+    pub fn decode(&self, check: Check) -> Result<Vec<u8>, FormatError> {
+        if self.header.bases.is_empty() {
+            return self.decode_on(&[], check);
+        }
+        Err(FormatError::Unsupported { what: "frame", feature: "delta bases from elsewhere".to_owned() })
+    }
+
+    /// Unpacks the payload, given the bytes of all its base spans, joined.
     ///
     /// # Errors
     /// [`FormatError::Malformed`] if the bytes are not what the header says, [`FormatError::Unsupported`] if they need
-    /// a filter, dictionary or base that this program does not know.
-    pub fn decode(&self, check: Check) -> Result<Vec<u8>, FormatError> {
+    /// a filter or dictionary that this program does not know.
+    pub fn decode_on(&self, base: &[u8], check: Check) -> Result<Vec<u8>, FormatError> {
         let header = &self.header;
-        let missing = match (header.filter, header.dictionary, header.bases.as_slice()) {
-            (0, 0, []) => None,
-            (0, 0, _) => Some("delta bases".to_owned()),
-            (0, dictionary, _) => Some(format!("dictionary {dictionary}")),
-            (filter, ..) => Some(format!("filter {filter}")),
+        let missing = match (header.filter, header.dictionary) {
+            (0 | SHUFFLE, 0) => None,
+            (0 | SHUFFLE, dictionary) => Some(format!("dictionary {dictionary}")),
+            (filter, _) => Some(format!("filter {filter}")),
         };
         if let Some(feature) = missing {
             return Err(FormatError::Unsupported { what: "frame", feature });
         }
         let raw = match header.codec {
             Codec::Raw => self.payload.clone(),
-            Codec::Zstd => zstd::bulk::decompress(&self.payload, header.raw_len as usize)
-                .map_err(|error| FormatError::malformed("frame", format!("it does not unpack: {error}")))?,
+            Codec::Zstd => decompress(&self.payload, base, header.raw_len as usize)?,
         };
+        let raw = if header.filter == SHUFFLE { filter::unshuffle(&raw, header.element_size) } else { raw };
         if raw.len() != header.raw_len as usize {
             return Err(FormatError::malformed("frame", "it unpacks to another length than it says"));
         }
@@ -437,8 +509,12 @@ impl Frame {
     }
 
     fn assemble(kind: FrameKind, codec: Codec, keys: Vec<FrameKey>, raw_len: usize, payload: Vec<u8>) -> Self {
+        Self::checked(Self::header_of(kind, codec, keys, raw_len, &payload), payload)
+    }
+
+    fn header_of(kind: FrameKind, codec: Codec, keys: Vec<FrameKey>, raw_len: usize, payload: &[u8]) -> FrameHeader {
         assert!(keys.len() <= MAX_FRAME_KEYS, "a frame has at most {MAX_FRAME_KEYS} keys");
-        let header = FrameHeader {
+        FrameHeader {
             kind,
             codec,
             filter: 0,
@@ -449,25 +525,16 @@ impl Frame {
             bases: vec![],
             raw_len: count(raw_len),
             stored_len: count(payload.len()),
-            payload_checksum: checksum16(&[&payload]),
-        };
+            payload_checksum: checksum16(&[payload]),
+        }
+    }
+
+    fn checked(header: FrameHeader, payload: Vec<u8>) -> Self {
         if let Err(reason) = header.check() {
             panic!("a frame was put together wrongly: {reason}");
         }
         Self { header, payload }
     }
-}
-
-/// Compresses, or returns `None` where less than 1/32 would be saved. Long inputs are judged by a sample of their
-/// middle first, so that data compressed already costs next to nothing.
-fn compress(raw: &[u8], level: i32) -> Option<Vec<u8>> {
-    let pays = |packed: &Vec<u8>, raw: &[u8]| packed.len() + raw.len() / 32 < raw.len();
-    if raw.len() > 4 * PROBE_LEN {
-        let middle = raw.len() / 2;
-        let sample = raw.get(middle..middle + PROBE_LEN)?;
-        zstd::bulk::compress(sample, 1).ok().filter(|packed| pays(packed, sample))?;
-    }
-    zstd::bulk::compress(raw, level).ok().filter(|packed| pays(packed, raw))
 }
 
 fn count(len: usize) -> u32 {

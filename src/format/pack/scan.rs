@@ -1,17 +1,19 @@
 //! Finding the frames of a pack that was never sealed.
 //!
-//! A marker is appended only after the sync of the marker before it returned. So of a pack that lost power, everything
-//! up to the last marker but one is whole, and only the frames behind that can be torn under a header that looks good.
+//! - A marker is appended only after the sync of the marker before it returned. So of a pack that lost power, everything
+//!   up to the last marker but one is whole, and only the frames behind that can be torn under a header that looks good.
+//! - Bytes that are no frame end the scan if nothing behind them was acknowledged: they are the torn tail. If a marker
+//!   behind them proves that they were durable once, they are a gap, and the scan goes on at the next frame.
+
+use std::ops::Range;
 
 use super::frame::FRAME_MAGIC;
-use super::{FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind, Marker};
+use super::{FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind, Marker, PACK_HEADER_LEN};
 
 /// How many bytes are fetched at once while headers are followed.
 const WINDOW_LEN: u64 = 4096;
-/// How many bytes are searched for markers at once.
+/// How many bytes are searched for frames at once.
 const SEARCH_LEN: u64 = 1024 * 1024;
-/// Length of a marker: a frame header and its two numbers.
-const MARKER_LEN: u64 = FRAME_HEADER_LEN as u64 + 16;
 
 /// A frame header and where its frame starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,47 +42,59 @@ pub struct Scan {
     pub end: u64,
     /// Position behind the last good marker but one, or where the scan started.
     pub durable_end: u64,
-    /// Sequence number of the last good marker; 0 if there was none.
+    /// Sequence number of the last good marker, or the one that the scan started with.
+    pub sequence: u64,
+    /// Stretches before `end` that were acknowledged once and are no frames now.
+    pub gaps: Vec<Range<u64>>,
+}
+
+/// Where a scan starts: behind the pack header, or behind a marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanStart {
+    /// Position in bytes.
+    pub offset: u64,
+    /// Sequence number of the marker before it; 0 behind the pack header.
     pub sequence: u64,
 }
 
-/// Follows the frames from `start`, which is behind the pack header or behind a marker, to the last good marker.
+impl ScanStart {
+    /// The first frame of a pack.
+    pub const FIRST: Self = Self { offset: PACK_HEADER_LEN as u64, sequence: 0 };
+}
+
+/// Follows the frames from a start to the last good marker.
 ///
-/// `read` returns exactly the asked number of bytes at an offset and is never asked for bytes at or beyond `len`. A
-/// frame that is no frame ends the scan; it is the torn tail, not an error.
+/// `read` returns exactly the asked number of bytes at an offset and is never asked for bytes at or beyond `len`.
 ///
 /// # Errors
 /// Only those of `read`.
 pub fn scan<E>(
-    start: u64,
+    start: ScanStart,
     len: u64,
     depth: ScanDepth,
     mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
 ) -> Result<Scan, E> {
-    let mut found = Scan { frames: vec![], end: start, durable_end: start, sequence: 0 };
-    let mut committed = 0;
-    let mut durable = 0;
+    let mut walk = Walk::new(start);
     let mut window = Window { offset: 0, bytes: vec![] };
-    let mut offset = start;
-    while let Some(header) = window.header_at(offset, len, &mut read)? {
-        let next = offset.saturating_add(header.frame_len());
-        if next > len {
-            break;
-        }
-        if header.kind() == FrameKind::Marker {
-            let bytes = read(offset, usize::try_from(header.frame_len()).unwrap_or(0))?;
-            let marker = Frame::decode_prefix(&bytes).ok().and_then(|frame| frame.to_marker());
-            let Some(marker) = marker.filter(|marker| marker.position == offset) else { break };
-            durable = committed;
-            committed = found.frames.len();
-            found.durable_end = found.end;
-            found.end = next;
-            found.sequence = marker.sequence;
-        } else {
-            found.frames.push(PlacedHeader { offset, header });
-        }
-        offset = next;
+    let mut offset = start.offset;
+    loop {
+        let header = window.header_at(offset, len, &mut read)?;
+        let next = match header.filter(|header| offset.saturating_add(header.frame_len()) <= len) {
+            Some(header) => walk.step(offset, header, &mut read)?,
+            None => None,
+        };
+        offset = match next {
+            Some(next) => next,
+            None => match find_frame(offset + 1, len, &mut read)? {
+                Some(resumed) => {
+                    walk.skip(offset..resumed);
+                    resumed
+                }
+                None => break,
+            },
+        };
     }
+    let Walk { mut found, committed, durable, .. } = walk;
     found.frames.truncate(committed);
     if depth == ScanDepth::TailPayloads && !payloads_hold(found.frames.get(durable..).unwrap_or_default(), &mut read)? {
         found.frames.truncate(durable);
@@ -90,33 +104,97 @@ pub fn scan<E>(
     Ok(found)
 }
 
-/// Returns whether what lies behind a scan is damage rather than a torn tail.
-///
-/// A crash leaves at most one commit marker behind the last good one, because the next is appended only after the sync
-/// of the one before. A marker beyond that was acknowledged once, so what stands before it must not be cut off.
-///
-/// # Errors
-/// Only those of `read`.
-pub fn is_damaged_behind<E>(
-    found: &Scan,
+/// A scan under way.
+struct Walk {
+    found: Scan,
+    /// Frames before the last good marker, and before the last but one.
+    committed: usize,
+    durable: usize,
+    /// Gaps since the last good marker.
+    skipped: Vec<Range<u64>>,
+}
+
+impl Walk {
+    fn new(start: ScanStart) -> Self {
+        let ScanStart { offset, sequence } = start;
+        let found = Scan { frames: vec![], end: offset, durable_end: offset, sequence, gaps: vec![] };
+        Self { found, committed: 0, durable: 0, skipped: vec![] }
+    }
+
+    /// Takes a frame in and returns the position behind it; `None` if it is a marker that is not where it says.
+    fn step<E>(
+        &mut self,
+        offset: u64,
+        header: FrameHeader,
+        read: &mut impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
+    ) -> Result<Option<u64>, E> {
+        let next = offset + header.frame_len();
+        if header.kind() != FrameKind::Marker {
+            self.found.frames.push(PlacedHeader { offset, header });
+            return Ok(Some(next));
+        }
+        let bytes = read(offset, usize::try_from(header.frame_len()).unwrap_or(0))?;
+        let marker = Frame::decode_prefix(&bytes).ok().and_then(|frame| frame.to_marker());
+        let Some(marker) = marker.filter(|marker| marker.position == offset) else { return Ok(None) };
+        self.commit(marker, next);
+        Ok(Some(next))
+    }
+
+    /// Remembers bytes that are no frame.
+    fn skip(&mut self, gap: Range<u64>) {
+        match self.skipped.last_mut() {
+            Some(last) if last.end == gap.start => last.end = gap.end,
+            _ => self.skipped.push(gap),
+        }
+    }
+
+    fn commit(&mut self, marker: Marker, next: u64) {
+        let torn = !self.skipped.is_empty();
+        // A crash leaves at most one marker behind what it tore. Only a later one proves that all was durable once.
+        if torn && marker.sequence <= self.found.sequence.saturating_add(1) {
+            return;
+        }
+        let all = self.found.frames.len();
+        self.durable = if torn { all } else { self.committed };
+        self.found.durable_end = if torn { next } else { self.found.end };
+        self.committed = all;
+        self.found.end = next;
+        self.found.sequence = marker.sequence;
+        self.found.gaps.append(&mut self.skipped);
+    }
+}
+
+/// Returns the position of the next whole frame at or behind `from`.
+fn find_frame<E>(
+    from: u64,
     len: u64,
-    mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
-) -> Result<bool, E> {
-    let mut start = found.end;
-    while start + MARKER_LEN <= len {
+    read: &mut impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
+) -> Result<Option<u64>, E> {
+    let mut start = from;
+    while start + FRAME_HEADER_LEN as u64 <= len {
         let block = read(start, usize::try_from((len - start).min(SEARCH_LEN)).unwrap_or(0))?;
-        for (at, _) in block.iter().enumerate().filter(|(_, byte)| **byte == FRAME_MAGIC[0]) {
-            let marker = block.get(at..).and_then(|rest| Frame::decode_prefix(rest).ok()?.to_marker());
-            let is_later =
-                |marker: Marker| marker.position == start + at as u64 && marker.sequence > found.sequence + 1;
-            if marker.is_some_and(is_later) {
-                return Ok(true);
+        for at in magics(&block) {
+            let offset = start + at as u64;
+            let rest = block.get(at..).unwrap_or_default();
+            let Ok(wanted) = FrameHeader::peek_len(rest) else { continue };
+            let header = match rest.get(..wanted) {
+                Some(bytes) => FrameHeader::decode(bytes),
+                None if offset + wanted as u64 <= len => FrameHeader::decode(&read(offset, wanted)?),
+                None => continue,
+            };
+            if header.is_ok_and(|header| offset.saturating_add(header.frame_len()) <= len) {
+                return Ok(Some(offset));
             }
         }
-        // Blocks overlap by less than a marker, so that none is cut in two.
-        start += (block.len() as u64).saturating_sub(MARKER_LEN - 1).max(1);
+        // Blocks overlap by less than a header, so that none is cut in two.
+        start += (block.len() as u64).saturating_sub(FRAME_HEADER_LEN as u64 - 1).max(1);
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// Returns where a block could hold the start of a frame.
+fn magics(block: &[u8]) -> impl Iterator<Item = usize> {
+    block.windows(FRAME_MAGIC.len()).enumerate().filter(|(_, bytes)| *bytes == FRAME_MAGIC).map(|(at, _)| at)
 }
 
 fn payloads_hold<E>(

@@ -32,7 +32,7 @@ fn scan_bytes(bytes: &[u8], depth: ScanDepth) -> Scan {
         let from = usize::try_from(offset).unwrap();
         Ok::<_, std::convert::Infallible>(bytes[from..from + len].to_vec())
     };
-    scan(PACK_HEADER_LEN as u64, bytes.len() as u64, depth, read).unwrap()
+    scan(ScanStart::FIRST, bytes.len() as u64, depth, read).unwrap()
 }
 
 fn seal(mut body: Vec<u8>) -> Vec<u8> {
@@ -83,7 +83,8 @@ fn packs_of_the_future_are_refused_by_name() {
         bytes[48..].copy_from_slice(&checksum);
         PackHeader::from_bytes(&bytes)
     };
-    assert!(matches!(reseal(&|bytes| bytes[8] = 2), Err(FormatError::TooNew { found: 2, .. })));
+    assert!(matches!(reseal(&|bytes| bytes[8] = 3), Err(FormatError::TooNew { found: 3, .. })));
+    assert!(reseal(&|bytes| bytes[8] = 1).is_ok());
     assert!(matches!(reseal(&|bytes| bytes[16] = 1), Err(FormatError::Unsupported { .. })));
     assert!(matches!(reseal(&|bytes| bytes[12] = 9), Err(FormatError::Malformed { .. })));
 }
@@ -129,6 +130,61 @@ fn a_frame_with_an_unknown_filter_is_listed_and_copied_but_not_decoded() {
 }
 
 #[test]
+fn arrays_are_shuffled_and_come_back() {
+    let raw: Vec<u8> = (0..40_000).flat_map(|step| (20.0 + f64::from(step % 977) / 61.0).to_le_bytes()).collect();
+    let frame = chunk_frame(&[&raw[..100_001], &raw[100_001..]]);
+    let plain = zstd::bulk::compress(&raw, 3).unwrap();
+    assert!(frame.payload().len() * 10 < plain.len() * 9, "{} against {}", frame.payload().len(), plain.len());
+    assert_eq!(frame.to_bytes()[6..8], [1, 8]);
+    assert_eq!(Frame::decode_prefix(&frame.to_bytes()).unwrap().decode(Check::Chunks).unwrap(), raw);
+}
+
+fn delta_frame() -> (Frame, Vec<u8>) {
+    let base: Vec<u8> = (0..20_000_u32).flat_map(|number| (number * number).to_le_bytes()).collect();
+    let raw = [&base[..30_000], b"new", &base[30_000..]].concat();
+    let span = |offset: usize, len: usize| BaseSpan {
+        chunk: ChunkId::of(&base),
+        offset: u32::try_from(offset).unwrap(),
+        len: u32::try_from(len).unwrap(),
+    };
+    let spans = vec![span(0, 50_000), span(50_000, 30_000)];
+    let keys = [FrameKey { id: *ChunkId::of(&raw).as_bytes(), len: 80_003 }];
+    let base = DeltaBase { spans, bytes: base, depth: 4 };
+    (Frame::chunks_against(&keys, &raw, &base, 3).unwrap(), base.bytes)
+}
+
+#[test]
+fn a_delta_frame_decodes_on_its_base_only() {
+    let (frame, base) = delta_frame();
+    assert!(frame.header().stored_len() < 1000, "{} bytes", frame.header().stored_len());
+    let back = Frame::decode_prefix(&frame.to_bytes()).unwrap();
+    assert_eq!((back.header().delta_depth(), back.header().bases().len()), (4, 2));
+    let raw = back.decode_on(&base, Check::Chunks).unwrap();
+    assert_eq!((raw.len(), &raw[30_000..30_003]), (80_003, &b"new"[..]));
+    assert!(matches!(back.decode(Check::Chunks), Err(FormatError::Unsupported { .. })));
+    let mut other = base;
+    other[70] ^= 1;
+    assert!(matches!(back.decode_on(&other, Check::Chunks), Err(FormatError::Malformed { .. })));
+}
+
+#[test]
+fn impossible_bases_are_refused() {
+    let reseal = |at: usize, value: u8| {
+        let mut bytes = delta_frame().0.to_bytes();
+        bytes[at] = value;
+        let checksum = checksum16(&[&bytes[..48], &bytes[64..64 + 36 + 80]]);
+        bytes[48..64].copy_from_slice(&checksum);
+        FrameHeader::decode(&bytes)
+    };
+    let (depth, codec, span_len) = (12, 5, 64 + 36 + 36);
+    assert!(reseal(depth, 4).is_ok());
+    assert!(matches!(reseal(depth, 0), Err(FormatError::Malformed { .. })));
+    assert!(matches!(reseal(depth, 5), Err(FormatError::Malformed { .. })));
+    assert!(matches!(reseal(codec, 0), Err(FormatError::Malformed { .. })));
+    assert!(matches!(reseal(span_len + 3, 0xff), Err(FormatError::Malformed { .. })));
+}
+
+#[test]
 fn a_scan_stops_at_the_last_marker_wherever_the_tail_is_torn() {
     let body = build_body(&[
         Some(chunk_frame(&[b"one"])),
@@ -161,6 +217,42 @@ fn a_torn_payload_under_the_last_marker_takes_the_marker_with_it() {
     let found = scan_bytes(&body, ScanDepth::TailPayloads);
     assert_eq!((found.frames.len(), found.sequence, found.end), (1, 1, found.durable_end));
     assert_eq!(scan_bytes(&body, ScanDepth::Headers).frames.len(), 2);
+}
+
+#[test]
+fn one_bad_byte_hides_one_frame_and_nothing_behind_it() {
+    let parts: [&[u8]; 4] = [b"one", b"two", b"three", b"four"];
+    let whole = build_body(&parts.iter().flat_map(|part| [Some(chunk_frame(&[part])), None]).collect::<Vec<_>>());
+    let placed = scan_bytes(&whole, ScanDepth::Headers).frames;
+    for at in PACK_HEADER_LEN..whole.len() {
+        let mut body = whole.clone();
+        body[at] ^= 1;
+        for depth in [ScanDepth::Headers, ScanDepth::TailPayloads] {
+            let found = scan_bytes(&body, depth);
+            // What only the last marker vouches for is a torn tail, and so is everything from a bad last marker but one.
+            let sure = placed.iter().filter(|frame| {
+                let end = frame.offset + frame.header.frame_len();
+                end <= at as u64 || (frame.offset > at as u64 && at < usize::try_from(placed[2].offset).unwrap())
+            });
+            for frame in sure.filter(|frame| frame.offset < placed[3].offset) {
+                assert!(found.frames.contains(frame), "byte {at} hides the frame at {}", frame.offset);
+            }
+            assert!(found.frames.iter().all(|frame| placed.contains(frame)), "byte {at}");
+            assert!(found.gaps.iter().all(|gap| gap.contains(&(at as u64))), "byte {at}: {:?}", found.gaps);
+        }
+    }
+}
+
+#[test]
+fn a_hole_in_the_tail_of_the_last_commit_is_torn_and_no_gap() {
+    let frames =
+        [Some(chunk_frame(&[b"one"])), None, Some(chunk_frame(&[b"two"])), Some(chunk_frame(&[b"three"])), None];
+    let whole = build_body(&frames);
+    let placed = scan_bytes(&whole, ScanDepth::Headers).frames;
+    let mut body = whole.clone();
+    body[usize::try_from(placed[1].offset).unwrap() + 5] ^= 1;
+    let found = scan_bytes(&body, ScanDepth::Headers);
+    assert_eq!((found.frames.len(), found.sequence, found.gaps.len()), (1, 1, 0));
 }
 
 #[test]

@@ -46,6 +46,25 @@ fn a_long_content_becomes_a_tree_whose_nodes_hold_all_chunks_in_order() {
     }
 }
 
+/// Chunks whose ids all end a node, so that the tree has as many nodes as it can.
+fn worst_tree(count: usize) -> (Recipe, Vec<RecipeNode>) {
+    let id = ChunkId::from_bytes([0; 32]);
+    let (recipe, nodes) = Recipe::of_chunks(digest(), 1, vec![ChunkRef { id, len: 16_384, cut: Cut::Content }; count]);
+    assert_eq!(nodes.len(), count.div_ceil(MIN_NODE_CHUNKS));
+    let bytes = recipe.to_bytes();
+    assert!(bytes.len() <= MAX_OBJECT_LEN);
+    assert_eq!(Recipe::from_bytes(&bytes).as_ref(), Ok(&recipe));
+    (recipe, nodes)
+}
+
+#[test]
+fn a_recipe_of_very_many_chunks_stays_within_the_limits() {
+    // The slow suite takes the ten million that a terabyte has.
+    let count = if cfg!(feature = "slow") { 10_000_000 } else { 300_000 };
+    let (recipe, nodes) = worst_tree(count);
+    assert_eq!(recipe.len(), nodes.iter().map(|node| node.to_child().len).sum::<u64>());
+}
+
 #[test]
 fn versions_share_all_nodes_but_the_changed_one_and_its_neighbour() {
     let mut chunks: Vec<_> = (0..20_000).map(chunk).collect();

@@ -80,7 +80,14 @@ impl Store {
             value: None,
         };
         let exports = exports.iter().map(record).collect();
-        TagToPush { tag: Some(tag.to_owned()), commit: commit(number), exports, runs: vec![run], force: false }
+        TagToPush {
+            tag: Some(tag.to_owned()),
+            commit: commit(number),
+            exports,
+            runs: vec![run],
+            members: vec![],
+            force: false,
+        }
     }
 
     /// The same data under another tag and commit.

@@ -1,0 +1,127 @@
+//! The documents of commands about Git: `diff`, `take`, and the conflicts in `status`. Described in `docs/json.md`.
+
+use serde::Serialize;
+
+use crate::format::name::ExportName;
+use crate::format::params::Params;
+use crate::format::record::ExportRecord;
+use crate::id::{ContentDigest, ParamsHash};
+use crate::{DiffRow, DiffSide, RecordConflict, RemoteVerification};
+
+/// `diff`.
+#[derive(Debug, Serialize)]
+pub(super) struct Changes<'a> {
+    changes: Vec<Changed<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Changed<'a> {
+    name: &'a ExportName,
+    params: &'a Params,
+    params_hash: ParamsHash,
+    /// `added`, `removed` or `changed`.
+    state: &'static str,
+    old: Option<Content<'a>>,
+    new: Option<Content<'a>>,
+    /// Bytes of `new` that are chunks of `old` too; `None` where one of them is not in the local store.
+    shared: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Content<'a> {
+    digest: ContentDigest,
+    size: u64,
+    suffix: &'a str,
+    rows: Option<u64>,
+    columns: Option<&'a [String]>,
+}
+
+impl<'a> From<&'a DiffSide> for Content<'a> {
+    fn from(side: &'a DiffSide) -> Self {
+        Self {
+            digest: side.record.digest,
+            size: side.record.size,
+            suffix: side.record.suffix.as_str(),
+            rows: side.table.as_ref().map(|table| table.rows),
+            columns: side.table.as_ref().map(|table| table.columns.as_slice()),
+        }
+    }
+}
+
+impl<'a> From<&'a [DiffRow]> for Changes<'a> {
+    fn from(rows: &'a [DiffRow]) -> Self {
+        let changed = |row: &'a DiffRow| {
+            let state = match (&row.old, &row.new) {
+                (None, _) => "added",
+                (_, None) => "removed",
+                _ => "changed",
+            };
+            let record = &row.new.as_ref().or(row.old.as_ref())?.record;
+            Some(Changed {
+                name: &record.name,
+                params: &record.params,
+                params_hash: record.params.hash(),
+                state,
+                old: row.old.as_ref().map(Content::from),
+                new: row.new.as_ref().map(Content::from),
+                shared: row.shared,
+            })
+        };
+        Self { changes: rows.iter().filter_map(changed).collect() }
+    }
+}
+
+/// `verify --remote`.
+#[derive(Debug, Serialize)]
+pub(super) struct RemoteVerified<'a> {
+    rev: &'a str,
+    checked: usize,
+    unreadable: Vec<UnreadableExport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct UnreadableExport<'a> {
+    export: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> RemoteVerified<'a> {
+    pub(super) fn new(rev: &'a str, report: &'a RemoteVerification) -> Self {
+        let row = |it: &'a crate::Unreadable| UnreadableExport { export: &it.export, reason: &it.reason };
+        Self { rev, checked: report.checked, unreadable: report.unreadable.iter().map(row).collect() }
+    }
+}
+
+/// `take`.
+#[derive(Debug, Serialize)]
+pub(super) struct Taken<'a> {
+    pub(super) taken: &'a [String],
+}
+
+/// One export in conflict, in `status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Conflicted<'a> {
+    path: &'a str,
+    export: String,
+    /// `None` where that side removed the export.
+    ours: Option<ConflictSide>,
+    theirs: Option<ConflictSide>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConflictSide {
+    digest: ContentDigest,
+    size: u64,
+}
+
+impl<'a> From<&'a RecordConflict> for Conflicted<'a> {
+    fn from(conflict: &'a RecordConflict) -> Self {
+        let side = |record: &ExportRecord| ConflictSide { digest: record.digest, size: record.size };
+        Self {
+            path: &conflict.path,
+            export: conflict.label(),
+            ours: conflict.ours.as_ref().map(side),
+            theirs: conflict.theirs.as_ref().map(side),
+        }
+    }
+}

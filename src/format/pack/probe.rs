@@ -1,0 +1,63 @@
+//! Whether bytes are worth compressing, judged by a small sample, so that a frame holds only bytes of one answer.
+
+use std::ops::Range;
+
+use super::FrameKey;
+
+/// How much of a chunk is tried, in bytes.
+const SAMPLE_LEN: usize = 4 * 1024;
+/// Chunks shorter than this join the run before them.
+const MIN_LEN: usize = 1024;
+
+/// Cuts consecutive chunks into runs that compress and runs that do not. Each run is a range of keys.
+///
+/// Noise beside text would otherwise hide what the text saves, because a frame is stored raw as a whole where
+/// compressing it as a whole does not pay.
+#[must_use]
+pub fn split_by_worth(keys: &[FrameKey], raw: &[u8]) -> Vec<Range<usize>> {
+    let mut compressor = zstd::bulk::Compressor::new(1).ok();
+    let mut pays = |bytes: &[u8]| {
+        let start = (bytes.len().saturating_sub(SAMPLE_LEN)) / 2;
+        let sample = bytes.get(start..).unwrap_or_default();
+        let sample = sample.get(..SAMPLE_LEN).unwrap_or(sample);
+        let packed = compressor.as_mut().and_then(|compressor| compressor.compress(sample).ok());
+        packed.is_none_or(|packed| packed.len() + sample.len() / 32 < sample.len())
+    };
+    let mut runs: Vec<(bool, Range<usize>)> = vec![];
+    let mut rest = raw;
+    for (at, key) in keys.iter().enumerate() {
+        let (bytes, after) = rest.split_at_checked(key.len as usize).unwrap_or((rest, &[]));
+        rest = after;
+        // The last bytes of a content are too few to tell.
+        let answer = match runs.last() {
+            Some((last, _)) if bytes.len() < MIN_LEN => *last,
+            _ => pays(bytes),
+        };
+        match runs.last_mut() {
+            Some((last, run)) if *last == answer => run.end = at + 1,
+            _ => runs.push((answer, at..at + 1)),
+        }
+    }
+    runs.into_iter().map(|(_, run)| run).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(seed: u8, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn runs_end_where_the_answer_changes_and_cover_all_chunks() {
+        let text = b"2023-01-01,some,row,of,a,table\n".repeat(2000);
+        let parts = [text.clone(), text.clone(), noise(1, 60_000), noise(2, 10), noise(3, 50_000), text];
+        let keys: Vec<_> =
+            parts.iter().map(|part| FrameKey { id: [0; 32], len: u32::try_from(part.len()).unwrap() }).collect();
+        assert_eq!(split_by_worth(&keys, &parts.concat()), [0..2, 2..5, 5..6]);
+        assert!(split_by_worth(&[], &[]).is_empty());
+    }
+}

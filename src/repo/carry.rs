@@ -1,0 +1,223 @@
+//! Carrying late bindings to the commits that Git makes of older ones: amend, rebase, cherry-pick, revert, squash.
+//!
+//! - post-rewrite hears from Git which commit became which. For the others Git says so while it commits (`CHERRY_PICK_HEAD`,
+//!   `REVERT_HEAD`, `SQUASH_MSG`), and has tidied up before post-commit where a person finished the work by `git commit`.
+//!   So pre-commit leaves a note beside `HEAD`, which names the tree that is about to be committed, and post-commit believes
+//!   it for a commit of that very tree.
+//! - Where no hook ran before, the message that Git proposed may still name the commits.
+
+use super::Repo;
+use super::facts::now_us;
+use crate::catalog::ParentBranch;
+use crate::error::Result;
+use crate::format::binding::{CommitBranch, LateBinding, Unbinding};
+use crate::format::record::ExportKey;
+use crate::fs;
+use crate::git::Operation;
+use crate::id::CommitId;
+use crate::store::ObjectKind;
+
+/// The note, beside the work tree's `HEAD`.
+const NOTE: &str = "onenb-origins";
+/// Most commits that one commit is made of, as far as we follow.
+const MAX_ORIGINS: usize = 10_000;
+/// First line of what `git merge --squash` proposes as message.
+const SQUASHED: &str = "Squashed commit of the following:";
+
+/// The commits that a new commit was made from, oldest first.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Origins {
+    /// Those whose changes it makes again.
+    picked: Vec<CommitId>,
+    /// The one that it takes back.
+    reverted: Option<CommitId>,
+}
+
+impl Origins {
+    fn is_empty(&self) -> bool {
+        self.picked.is_empty() && self.reverted.is_none()
+    }
+}
+
+impl Repo {
+    /// Notes what the commit that is about to be made is made from, for [`Repo::carry_origins`].
+    pub(super) fn note_origins(&self) -> Result<()> {
+        let git = self.git();
+        let note = git.git_dir().join(NOTE);
+        let mut origins = Origins { reverted: git.pseudo_ref("REVERT_HEAD")?, ..Origins::default() };
+        match git.pseudo_ref("CHERRY_PICK_HEAD")? {
+            Some(picked) => origins.picked.push(picked),
+            None => origins.picked = squashed(&git.state_file("SQUASH_MSG")?.unwrap_or_default()),
+        }
+        if origins.is_empty() {
+            if note.exists() {
+                fs::remove_file(&note)?;
+            }
+            return Ok(());
+        }
+        let mut lines = vec![format!("tree {}\n", git.index_tree()?)];
+        lines.extend(origins.picked.iter().map(|picked| format!("pick {picked}\n")));
+        lines.extend(origins.reverted.map(|reverted| format!("revert {reverted}\n")));
+        Ok(fs::write_atomic(&note, lines.concat().as_bytes())?)
+    }
+
+    /// Gives a commit that was just made the late bindings of what it was made from.
+    pub(super) fn carry_origins(&self, head: CommitId) -> Result<()> {
+        let git = self.git();
+        let mut origins = self.noted_origins(head)?;
+        origins.picked.extend(git.pseudo_ref("CHERRY_PICK_HEAD")?.filter(|id| !origins.picked.contains(id)));
+        origins.reverted = origins.reverted.or(git.pseudo_ref("REVERT_HEAD")?);
+        // Git names a commit that is reverted without a conflict in the message alone.
+        let is_rebase = git.operation_in_progress() == Some(Operation::Rebase);
+        if origins.is_empty() && !is_rebase && self.has_late_bindings_at_all()? {
+            origins = named_in_message(&git.commit_message(head)?);
+        }
+        if let Some(reverted) = origins.reverted.filter(|_| origins.picked.is_empty()) {
+            self.take_back(reverted, head)?;
+        }
+        self.carry(&origins.picked.into_iter().map(|old| (old, head)).collect::<Vec<_>>())
+    }
+
+    /// Reads the note if it is about this commit, and removes it in any case.
+    fn noted_origins(&self, head: CommitId) -> Result<Origins> {
+        let git = self.git();
+        let Some(text) = git.state_file(NOTE)? else { return Ok(Origins::default()) };
+        fs::remove_file(&git.git_dir().join(NOTE))?;
+        let mut lines = text.lines();
+        if lines.next() != Some(&format!("tree {}", git.commit_info(head)?.tree)) {
+            return Ok(Origins::default());
+        }
+        let mut origins = Origins::default();
+        for line in lines.take(MAX_ORIGINS) {
+            match line.split_once(' ') {
+                Some(("pick", id)) => origins.picked.extend(id.parse::<CommitId>()),
+                Some(("revert", id)) => origins.reverted = id.parse().ok(),
+                _ => {}
+            }
+        }
+        Ok(origins)
+    }
+
+    fn has_late_bindings_at_all(&self) -> Result<bool> {
+        self.facts(crate::catalog::ReadTransaction::has_late_bindings)
+    }
+
+    /// Gives new commits the late bindings of the old ones that they were made from; of two that became one, the later
+    /// counts.
+    pub(super) fn carry(&self, rewritten: &[(CommitId, CommitId)]) -> Result<()> {
+        let mut carried = Vec::new();
+        let mut time_us = self.late_time_us()?;
+        for (old, new) in rewritten {
+            for row in self.facts(|view| view.late_bindings_of(old))? {
+                time_us += 1;
+                carried.push(match row.record {
+                    Some(record) => {
+                        let binding = LateBinding { commit: *new, record, explicit: row.explicit, time_us };
+                        (ObjectKind::LATE_BINDING, binding.to_bytes())
+                    }
+                    None => unbinding(*new, row.key, time_us),
+                });
+            }
+        }
+        if carried.is_empty() { Ok(()) } else { self.remember(&carried) }
+    }
+
+    /// Says of commits that a rebase made which branch they belong to.
+    pub(super) fn carry_branches(&self, rewritten: &[(CommitId, CommitId)]) -> Result<()> {
+        let Some(branch) = self.git().head_branch()? else { return Ok(()) };
+        let mut notes = Vec::new();
+        for (old, new) in rewritten {
+            if let Some(ParentBranch { branch: parent_branch, method: parent_method }) =
+                self.facts(|view| view.parent_branch_of(old))?
+            {
+                let branch = branch.clone();
+                let note = CommitBranch { commit: *new, branch, parent_branch, parent_method, time_us: now_us() };
+                notes.push((ObjectKind::COMMIT_BRANCH, note.to_bytes()));
+            }
+        }
+        if notes.is_empty() { Ok(()) } else { self.remember(&notes) }
+    }
+
+    /// Gives each key that a commit was bound late what it had before; keys that changed since stay as they are.
+    fn take_back(&self, reverted: CommitId, head: CommitId) -> Result<()> {
+        let rows = self.facts(|view| view.late_bindings_of(&reverted))?;
+        let before = self.git().commit_info(reverted)?.parents.first().copied();
+        let parent = self.git().commit_info(head)?.parents.first().copied();
+        let mut restored = Vec::new();
+        let mut time_us = self.late_time_us()?;
+        for row in rows {
+            let has = |commit: Option<CommitId>| match commit {
+                Some(commit) => self.at_commit(commit, |view, snapshot| view.entry(snapshot, &row.key)),
+                None => Ok(None),
+            };
+            if has(parent)?.map(|bound| bound.record) != row.record {
+                continue;
+            }
+            time_us += 1;
+            restored.push(match has(before)? {
+                Some(old) => {
+                    let binding = LateBinding { commit: head, record: old.record, explicit: row.explicit, time_us };
+                    (ObjectKind::LATE_BINDING, binding.to_bytes())
+                }
+                None => unbinding(head, row.key.clone(), time_us),
+            });
+        }
+        if restored.is_empty() { Ok(()) } else { self.remember(&restored) }
+    }
+}
+
+fn unbinding(commit: CommitId, key: ExportKey, time_us: i64) -> (ObjectKind, Vec<u8>) {
+    let ExportKey { name, params_hash } = key;
+    (ObjectKind::UNBINDING, Unbinding { commit, name, params_hash, time_us }.to_bytes())
+}
+
+/// Returns the commits that the message of a squash lists, oldest first.
+fn squashed(message: &str) -> Vec<CommitId> {
+    if !message.lines().any(|line| line == SQUASHED) {
+        return Vec::new();
+    }
+    let listed = message.lines().filter_map(|line| line.strip_prefix("commit ")?.parse().ok());
+    let mut ids: Vec<CommitId> = listed.take(MAX_ORIGINS).collect();
+    ids.reverse();
+    ids
+}
+
+/// Returns the commits that a message says its commit was made from, in the words that Git proposes.
+fn named_in_message(message: &str) -> Origins {
+    let picked = message
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(cherry picked from commit ")?.strip_suffix(')')?.parse().ok());
+    let mut picked: Vec<CommitId> = picked.take(MAX_ORIGINS).collect();
+    if picked.is_empty() {
+        picked = squashed(message);
+    }
+    let reverted = message
+        .lines()
+        .find_map(|line| line.strip_prefix("This reverts commit ")?.split([',', '.']).next()?.parse().ok());
+    Origins { picked, reverted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(digit: char) -> CommitId {
+        digit.to_string().repeat(40).parse().expect("an id")
+    }
+
+    #[test]
+    fn a_squash_names_its_commits_oldest_first() {
+        let text = format!("{SQUASHED}\n\ncommit {}\nAuthor: A\n\n    two\n\ncommit {}\nAuthor: A\n", id('2'), id('1'));
+        assert_eq!(squashed(&text), [id('1'), id('2')]);
+        assert_eq!(squashed(&format!("commit {}\n", id('1'))), []);
+    }
+
+    #[test]
+    fn a_picked_commit_is_named_at_the_end_of_the_message() {
+        let text = format!("fix\n\n(cherry picked from commit {})\n", id('a'));
+        assert_eq!(named_in_message(&text), Origins { picked: vec![id('a')], reverted: None });
+        assert!(named_in_message("fix\n\n(cherry picked from commit nowhere)\n").is_empty());
+        let text = format!("Revert \"x\"\n\nThis reverts commit {}.\n", id('b'));
+        assert_eq!(named_in_message(&text), Origins { picked: vec![], reverted: Some(id('b')) });
+    }
+}

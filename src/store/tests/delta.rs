@@ -1,0 +1,218 @@
+//! Writing a version over the one before.
+
+use super::*;
+use crate::format::pack::MAX_DELTA_DEPTH;
+
+/// A table of rows that look alike, some hundred bytes each.
+fn table(seed: u64, rows: usize) -> Vec<Vec<u8>> {
+    let noise = random(seed, rows * 16);
+    let row = |(number, noise): (usize, &[u8])| {
+        let cells: Vec<String> = noise.iter().map(|byte| format!("{}", u32::from(*byte) * 37)).collect();
+        format!("{number},player {number},{}\n", cells.join(",")).into_bytes()
+    };
+    noise.chunks(16).enumerate().map(row).collect()
+}
+
+/// Changes one cell in every third row.
+fn edit(rows: &mut [Vec<u8>], round: usize) {
+    for row in rows.iter_mut().skip(round % 3).step_by(3) {
+        let end = row.len() - 1;
+        row.truncate(end);
+        row.extend_from_slice(format!(",{round}\n").as_bytes());
+    }
+}
+
+fn over(parents: &[ContentDigest]) -> WriteOptions {
+    WriteOptions { parents: parents.to_vec(), ..WriteOptions::default() }
+}
+
+/// Returns the deepest delta that reading a content meets, and checks that depths say what decoding takes.
+fn depth_of(store: &Store, digest: &ContentDigest) -> u8 {
+    let live = store.live();
+    let chunks = store.chunks_of(digest).unwrap();
+    let depth = |id: &ChunkId| {
+        let found = live.data.find_fresh(id.as_bytes()).unwrap().found;
+        let header = &found.first().unwrap().header;
+        let bases: HashMap<_, _> = header
+            .bases()
+            .iter()
+            .map(|base| {
+                let found = &live.data.find_fresh(base.chunk.as_bytes()).unwrap().found[0];
+                ((found.pack, found.offset), 1 + found.header.delta_depth())
+            })
+            .collect();
+        assert_eq!(bases.into_values().sum::<u8>(), header.delta_depth());
+        header.delta_depth()
+    };
+    chunks.iter().map(|chunk| depth(&chunk.id)).max().unwrap_or(0)
+}
+
+#[test]
+fn a_changed_version_costs_little_and_reads_back() {
+    let (with, without) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut rows = table(1, 30_000);
+    let first = rows.concat();
+    edit(&mut rows, 1);
+    rows.splice(9000..9000, table(2, 400));
+    rows.drain(20_000..20_300);
+    let second = rows.concat();
+    let alone = {
+        let store = open(without.path());
+        put(&store, &first);
+        let stored = put(&store, &second);
+        (stored, store.chunks_of(&stored.digest).unwrap())
+    };
+    let store = open(with.path());
+    let parent = put(&store, &first);
+    let stored = store.put_content(&second, &over(&[parent.digest])).unwrap();
+    assert_eq!((stored.recipe, stored.new_chunk_bytes), (alone.0.recipe, alone.0.new_chunk_bytes));
+    assert_eq!(store.chunks_of(&stored.digest).unwrap(), alone.1);
+    assert!(stored.stored_bytes * 3 < alone.0.stored_bytes, "{} against {}", stored.stored_bytes, alone.0.stored_bytes);
+    assert_eq!(depth_of(&store, &stored.digest), 1);
+    drop(store);
+    let store = open(with.path());
+    assert!(get(&store, &stored.digest).unwrap() == second);
+    assert_sound(&store);
+}
+
+#[test]
+fn rows_that_moved_far_are_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut rows = table(3, 60_000);
+    let parent = put(&store, &rows.concat());
+    rows.rotate_left(31_234);
+    edit(&mut rows, 2);
+    let stored = store.put_content(&rows.concat(), &over(&[parent.digest])).unwrap();
+    assert!(stored.stored_bytes * 3 < parent.stored_bytes, "{} against {}", stored.stored_bytes, parent.stored_bytes);
+    assert!(get(&store, &stored.digest).unwrap() == rows.concat());
+}
+
+#[test]
+fn chains_end_at_the_greatest_depth_and_begin_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_small(dir.path());
+    let mut rows = table(4, 4000);
+    let mut versions = vec![put(&store, &rows.concat())];
+    let mut depths = vec![0];
+    for round in 0..12 {
+        edit(&mut rows, round);
+        let parent = versions.last().unwrap().digest;
+        let stored = store.put_content(&rows.concat(), &over(&[parent])).unwrap();
+        depths.push(depth_of(&store, &stored.digest));
+        assert!(get(&store, &stored.digest).unwrap() == rows.concat());
+        versions.push(stored);
+    }
+    assert_eq!(depths.iter().max(), Some(&MAX_DELTA_DEPTH));
+    assert!(depths[5..].contains(&1), "{depths:?}");
+    assert_sound(&store);
+}
+
+#[test]
+fn a_damaged_or_missing_parent_is_not_leaned_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = table(5, 8000);
+    let parent = put(&open(dir.path()), &rows.concat());
+    let pack = files(&dir.path().join("packs/data"), ".open").remove(0);
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+    edit(&mut rows, 0);
+    edit(&mut rows, 1);
+    edit(&mut rows, 2);
+    let store = open(dir.path());
+    let missing = ContentDigest::of(b"never stored");
+    for parents in [vec![parent.digest], vec![missing], vec![missing, parent.digest]] {
+        rows.reverse();
+        let stored = store.put_content(&rows.concat(), &over(&parents)).unwrap();
+        assert!(get(&store, &stored.digest).unwrap() == rows.concat());
+    }
+}
+
+#[test]
+fn what_is_copied_elsewhere_stands_alone() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(here.path());
+    let mut rows = table(6, 8000);
+    let parent = put(&store, &rows.concat());
+    edit(&mut rows, 0);
+    let stored = store.put_content(&rows.concat(), &over(&[parent.digest])).unwrap();
+    assert_eq!(depth_of(&store, &stored.digest), 1);
+    let other = open(there.path());
+    for chunk in store.chunks_of(&stored.digest).unwrap() {
+        let frame = store.frame_with(&chunk.id).unwrap();
+        assert_eq!(frame.header().bases(), []);
+        other.insert_frames([frame]).unwrap();
+    }
+    let (recipe, nodes) = store.recipe_of(&stored.digest).unwrap();
+    other.insert_recipe(&recipe, &nodes).unwrap();
+    assert!(get(&other, &stored.digest).unwrap() == rows.concat());
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Edit(usize),
+    Insert(prop::sample::Index, usize),
+    Remove(prop::sample::Index, usize),
+    Noise(prop::sample::Index, usize),
+    Reverse,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let change = prop_oneof![
+        any::<usize>().prop_map(Change::Edit),
+        (any::<prop::sample::Index>(), 1..500_usize).prop_map(|(at, len)| Change::Insert(at, len)),
+        (any::<prop::sample::Index>(), 1..500_usize).prop_map(|(at, len)| Change::Remove(at, len)),
+        (any::<prop::sample::Index>(), 1..200_000_usize).prop_map(|(at, len)| Change::Noise(at, len)),
+        Just(Change::Reverse),
+    ];
+    prop::collection::vec(change, 0..4)
+}
+
+fn apply(rows: &mut Vec<Vec<u8>>, change: &Change) {
+    let count = rows.len();
+    match change {
+        Change::Edit(round) => edit(rows, *round),
+        Change::Insert(at, len) => drop(rows.splice(at.index(count + 1)..at.index(count + 1), table(99, *len))),
+        Change::Remove(at, len) => drop(rows.drain(at.index(count + 1)..count.min(at.index(count + 1) + len))),
+        Change::Noise(at, len) => rows.insert(at.index(count + 1), random(*len as u64, *len)),
+        Change::Reverse => rows.reverse(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_parent_changes_nothing_but_the_space(
+        seed in any::<u64>(),
+        rows in 0..9000_usize,
+        rounds in prop::collection::vec(changes(), 1..7),
+        piece in 1..300_000_usize,
+        range in any::<(prop::sample::Index, prop::sample::Index)>(),
+    ) {
+        let (with, without) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (store, plain) = (open_small(with.path()), open(without.path()));
+        let mut rows = table(seed, rows);
+        let mut parent = put(&store, &rows.concat());
+        for changes in rounds {
+            changes.iter().for_each(|change| apply(&mut rows, change));
+            let content = rows.concat();
+            let mut writer = store.writer(&over(&[parent.digest])).unwrap();
+            content.chunks(piece).for_each(|piece| writer.write_all(piece).unwrap());
+            let stored = writer.finish().unwrap();
+            prop_assert_eq!(stored.recipe, put(&plain, &content).recipe);
+            let mut reader = store.open_content(&stored.digest).unwrap();
+            let (a, b) = (range.0.index(content.len() + 1), range.1.index(content.len() + 1));
+            let mut part = vec![0; a.max(b) - a.min(b)];
+            reader.seek(SeekFrom::Start(a.min(b) as u64)).unwrap();
+            reader.read_exact(&mut part).unwrap();
+            prop_assert!(part == content[a.min(b)..a.max(b)]);
+            prop_assert!(get(&store, &stored.digest).unwrap() == content);
+            prop_assert!(depth_of(&store, &stored.digest) <= MAX_DELTA_DEPTH);
+            parent = stored;
+        }
+        assert_sound(&store);
+    }
+}

@@ -1,0 +1,93 @@
+//! The machine stops at every write step of a batch in turn: afterwards all of the batch is there, or nothing.
+//!
+//! The fault switch is one for the whole process, so this test has a program of its own.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::Command;
+
+use onenb::format::name::{ExportName, Suffix};
+use onenb::format::params::Params;
+use onenb::fs::fault;
+use onenb::{Environment, ExportOptions, InitOptions, Repo, Workspace};
+
+const COUNT: usize = 4;
+
+fn content(round: u8, number: usize) -> Vec<u8> {
+    vec![round * 10 + u8::try_from(number).unwrap(); 2_000 + number * 500]
+}
+
+fn options(number: usize) -> ExportOptions {
+    ExportOptions {
+        name: ExportName::parse(&format!("Part{number}")).unwrap(),
+        params: Params::default(),
+        suffix: Suffix::parse(".bin").unwrap(),
+        producer: None,
+        inputs: vec![],
+        run: None,
+        cell_source: None,
+    }
+}
+
+fn export_all(repo: &Repo, round: u8) -> onenb::Result<()> {
+    let batch = repo.batch()?;
+    for number in 0..COUNT {
+        let mut writer = batch.export(options(number))?;
+        writer.write_all(&content(round, number))?;
+        writer.finish()?;
+    }
+    batch.commit()?;
+    Ok(())
+}
+
+fn repository(root: &Path) {
+    let run = |arguments: &[&str]| {
+        let done = Command::new("git").args(arguments).current_dir(root).env("HOME", root).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    run(&["init", "--quiet"]);
+    let setup = InitOptions { name: Some("demo".to_owned()), no_hooks: true, ..InitOptions::default() };
+    Repo::init(root, &Environment::default(), &setup).unwrap();
+}
+
+/// Returns which round each export is of, `None` for those that are not there.
+fn rounds(root: &Path) -> Vec<Option<u8>> {
+    let workspace = Workspace::open(root, Environment::default());
+    let rounds = (0..COUNT).map(|number| {
+        let spec = workspace.parse_spec(&format!("working:Part{number}"), &Params::default()).unwrap();
+        let export = workspace.resolve(&spec).ok()?;
+        let mut bytes = vec![];
+        workspace.read(&export).unwrap().read_to_end(&mut bytes).unwrap();
+        let round = bytes[0] / 10;
+        assert_eq!(bytes, content(round, number));
+        Some(round)
+    });
+    rounds.collect()
+}
+
+#[test]
+fn a_batch_is_visible_as_a_whole_or_not_at_all_wherever_the_machine_stops() {
+    let mut seen = [0, 0];
+    for step in (0..200).step_by(3) {
+        let dir = tempfile::tempdir().unwrap();
+        repository(dir.path());
+        export_all(&Repo::open(dir.path()).unwrap(), 1).unwrap();
+        let repo = Repo::open(dir.path()).unwrap();
+        fault::crash_after(step);
+        let acknowledged = export_all(&repo, 2).is_ok();
+        let stopped = fault::crashed();
+        drop(repo);
+        fault::heal();
+        let found = rounds(dir.path());
+        assert!(found == [Some(1); COUNT] || found == [Some(2); COUNT], "stopped at step {step}: {found:?}");
+        assert!(!acknowledged || found == [Some(2); COUNT], "stopped at step {step}");
+        seen[usize::from(found[0] == Some(2))] += 1;
+        let report = Repo::open(dir.path()).unwrap().verify(&mut |_| true).unwrap();
+        assert!(report.damaged.is_empty(), "stopped at step {step}: {:?}", report.damaged);
+        if !stopped {
+            break;
+        }
+    }
+    assert!(seen[0] > 3 && seen[1] > 3, "{seen:?}");
+}

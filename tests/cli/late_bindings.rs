@@ -1,0 +1,116 @@
+//! Late bindings follow whatever Git makes of a commit.
+
+use crate::support::{Sandbox, read};
+
+/// Makes a commit on `main` and a branch `side` where `Sales` is bound late; stands on `main`.
+fn side_with_late_sales() -> Sandbox {
+    let sandbox = Sandbox::ready();
+    sandbox.git(&["checkout", "--quiet", "-b", "side"]).ok();
+    late(&sandbox, "Sales", "one", "side.txt");
+    sandbox.git(&["checkout", "--quiet", "main"]).ok();
+    sandbox
+}
+
+/// Exports, commits a file and leaves the record out, so that only the late binding tells.
+fn late(sandbox: &Sandbox, name: &str, bytes: &str, file: &str) {
+    sandbox.export(name, bytes.as_bytes(), &[]);
+    sandbox.write(file, bytes.as_bytes());
+    sandbox.git(&["add", file]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", file]).ok();
+    sandbox.git(&["clean", "--quiet", "-fd", ".1nb"]).ok();
+    assert_eq!(read(sandbox, &format!("HEAD:{name}")), bytes);
+}
+
+fn commit_file(sandbox: &Sandbox, file: &str, text: &str) {
+    sandbox.write(file, text.as_bytes());
+    sandbox.git(&["add", file]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", file]).ok();
+}
+
+#[test]
+fn a_squash_merge_takes_them_along_whatever_the_message() {
+    for message in [&["--no-edit"][..], &["--message", "squashed"]] {
+        let sandbox = side_with_late_sales();
+        sandbox.git(&["checkout", "--quiet", "side"]).ok();
+        late(&sandbox, "Sales", "two", "more.txt");
+        sandbox.git(&["checkout", "--quiet", "main"]).ok();
+        commit_file(&sandbox, "main.txt", "x");
+        sandbox.git(&["merge", "--quiet", "--squash", "side"]).ok();
+        sandbox.git(&[&["commit", "--quiet"], message].concat()).ok();
+        assert_eq!(read(&sandbox, "HEAD:Sales"), "two", "{message:?}");
+        sandbox.onenb(&["cat", "HEAD~1:Sales"]).fails(3, &[]);
+        assert_eq!(sandbox.git(&["rev-list", "--count", "HEAD^2"]).code, 128, "it is no merge");
+    }
+}
+
+#[test]
+fn a_squash_that_was_given_up_binds_nothing_to_the_next_commit() {
+    let sandbox = side_with_late_sales();
+    sandbox.git(&["merge", "--quiet", "--squash", "side"]).ok();
+    // The editor gives no message, so Git gives the commit up after pre-commit.
+    assert_ne!(sandbox.git(&["-c", "core.editor=true", "commit", "--quiet", "--cleanup=strip", "-m", ""]).code, 0);
+    sandbox.git(&["reset", "--quiet", "--hard"]).ok();
+    sandbox.write("other.txt", b"x");
+    sandbox.git(&["add", "other.txt"]).ok();
+    sandbox.git(&["commit", "--quiet", "--no-verify", "--message", "other"]).ok();
+    sandbox.onenb(&["cat", "HEAD:Sales"]).fails(3, &[]);
+}
+
+#[test]
+fn a_cherry_pick_that_a_person_finished_takes_them_along() {
+    let sandbox = side_with_late_sales();
+    commit_file(&sandbox, "side.txt", "ours");
+    assert_ne!(sandbox.git(&["cherry-pick", "side"]).code, 0);
+    sandbox.write("side.txt", b"settled");
+    sandbox.git(&["add", "side.txt"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "picked"]).ok();
+    assert_eq!(read(&sandbox, "HEAD:Sales"), "one");
+    sandbox.onenb(&["cat", "HEAD~1:Sales"]).fails(3, &[]);
+}
+
+#[test]
+fn a_revert_takes_back_what_its_commit_was_bound_late() {
+    let sandbox = side_with_late_sales();
+    sandbox.git(&["checkout", "--quiet", "side"]).ok();
+    late(&sandbox, "Sales", "worse", "more.txt");
+    late(&sandbox, "Other", "other", "other.txt");
+    // Sales changed since that commit, so taking it back takes nothing of Sales back.
+    sandbox.git(&["revert", "--no-edit", "HEAD~2"]).ok();
+    assert_eq!(read(&sandbox, "HEAD:Sales"), "worse");
+    sandbox.git(&["revert", "--no-edit", "HEAD~2"]).ok();
+    assert_eq!((read(&sandbox, "HEAD:Sales"), read(&sandbox, "HEAD:Other")), ("one".into(), "other".into()));
+    assert_eq!(read(&sandbox, "HEAD~1:Sales"), "worse");
+    sandbox.git(&["revert", "--no-edit", "HEAD~2"]).ok();
+    sandbox.onenb(&["cat", "HEAD:Other"]).fails(3, &[]);
+}
+
+#[test]
+fn of_two_commits_that_become_one_the_later_counts_and_nothing_is_left_of_a_dropped_one() {
+    let sandbox = Sandbox::ready();
+    late(&sandbox, "Sales", "one", "a.txt");
+    late(&sandbox, "Sales", "two", "b.txt");
+    late(&sandbox, "Gone", "gone", "c.txt");
+    late(&sandbox, "Kept", "kept", "d.txt");
+    sandbox.script("edit.sh", "sed -i -e '2s/^pick/fixup/' -e '3s/^pick/drop/' \"$1\"\n");
+    let editor = sandbox.path("edit.sh").display().to_string();
+    sandbox.git(&["-c", &format!("sequence.editor={editor}"), "rebase", "--quiet", "-i", "HEAD~4"]).ok();
+    assert_eq!(sandbox.git(&["log", "--format=%s", "-2"]).ok().text(), "d.txt\na.txt\n");
+    assert_eq!((read(&sandbox, "HEAD~1:Sales"), read(&sandbox, "HEAD:Kept")), ("two".into(), "kept".into()));
+    sandbox.onenb(&["cat", "HEAD:Gone"]).fails(3, &[]);
+}
+
+#[test]
+fn binding_again_within_a_second_counts_also_after_a_reindex() {
+    let sandbox = Sandbox::tagged();
+    sandbox.export("Sales", b"new", &[]);
+    sandbox.commit_and_tag("v2");
+    for spec in ["v2:Sales", "v1:Sales", "v2:Sales"] {
+        sandbox.onenb(&["bind", "v1", spec]).ok();
+        let now = read(&sandbox, "v1:Sales");
+        sandbox.onenb(&["reindex"]).ok();
+        assert_eq!(read(&sandbox, "v1:Sales"), now);
+        sandbox.onenb(&["bind", "HEAD", "v1:Sales"]).ok();
+        assert_eq!(read(&sandbox, "HEAD:Sales"), now);
+    }
+    assert_eq!(read(&sandbox, "v1:Sales"), read(&sandbox, "v2:Sales"));
+}
