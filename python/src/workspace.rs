@@ -115,6 +115,19 @@ impl NativeWorkspace {
         Ok(names)
     }
 
+    /// The exports of a revision as JSON: name, query of the parameters, digest, size, suffix, media type.
+    fn exports_json(&self, py: Python<'_>, repo: Option<&str>, rev: &str) -> PyResult<String> {
+        let listed = check(py, py.detach(|| self.0.list(repo, rev)))?;
+        let row = |export: &onenb::BoundExport| {
+            let record = &export.record;
+            serde_json::json!({
+                "name": record.name, "query": record.params.to_query(), "digest": record.digest, "size": record.size,
+                "suffix": record.suffix, "media_type": record.media_type,
+            })
+        };
+        Ok(serde_json::Value::Array(listed.iter().map(row).collect()).to_string())
+    }
+
     /// Registered repositories, ours first.
     fn repos(&self, py: Python<'_>) -> Vec<String> {
         py.detach(|| self.0.repos())

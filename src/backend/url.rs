@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::cloud::{CloudBackend, CloudOptions};
 use super::{Backend, BackendError, LocalBackend};
 
 /// A remote as users and configurations name it: parsed, not yet opened.
@@ -64,14 +65,14 @@ impl RemoteUrl {
         Ok(Self::Cloud { scheme, bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
     }
 
-    /// Opens the backend. A directory is not touched before its first request.
+    /// Opens the backend. Nothing is touched or asked before its first request.
     ///
     /// # Errors
-    /// [`BackendError::NoDriver`] for clouds.
-    pub fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
+    /// [`BackendError::BadUrl`] or [`BackendError::BadKey`] for an endpoint or a prefix that cannot be used.
+    pub fn open(&self, options: &CloudOptions) -> Result<Box<dyn Backend>, BackendError> {
         match self {
             Self::Directory(path) => Ok(Box::new(LocalBackend::new(path.clone()))),
-            Self::Cloud { scheme, .. } => Err(BackendError::NoDriver { url: self.to_string(), scheme }),
+            Self::Cloud { scheme, bucket, prefix } => Ok(Box::new(CloudBackend::new(scheme, bucket, prefix, options)?)),
         }
     }
 
@@ -206,12 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn clouds_parse_and_say_that_they_come_later() -> Result<(), BackendError> {
+    fn clouds_parse_and_open_without_a_request() -> Result<(), BackendError> {
         let url = RemoteUrl::parse("s3://acme-data/team/x/")?;
         assert_eq!(url.to_string(), "s3://acme-data/team/x");
-        let error = url.open().err().expect("no driver yet");
-        assert_eq!(error.kind(), ErrorKind::Failed);
-        assert!(error.to_string().contains("comes with the cloud issue"));
+        assert!(url.open(&CloudOptions::default()).is_ok());
+        assert!(RemoteUrl::parse("s3://acme/../x")?.open(&CloudOptions::default()).is_err());
         let secret = RemoteUrl::parse("s3://key:secret@bucket/x").expect_err("refused");
         assert!(!secret.to_string().contains("secret@"), "{secret}");
         Ok(())

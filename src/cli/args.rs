@@ -75,11 +75,18 @@ pub(super) struct StorageArgs {
     /// Region of the bucket
     #[arg(long)]
     region: Option<String>,
+    /// Credential profile, kept in your own configuration
+    #[arg(long)]
+    profile: Option<String>,
 }
 
 impl StorageArgs {
     pub(super) fn parse(&self) -> Result<StorageConfig> {
         storage_of(&self.url, (self.endpoint_url.as_ref(), self.region.as_ref()))
+    }
+
+    pub(super) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 }
 

@@ -90,14 +90,14 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     match &args.action {
         Action::Add { name, storage } => {
-            let storage = storage.parse()?;
-            workspace.remote_add(name, &storage)?;
+            let (storage, profile) = (storage.parse()?, storage.profile());
+            workspace.remote_add(name, &storage, profile)?;
             let body = Remotes { remotes: vec![Remote::new(&storage, "user", true)] };
             ctx.conclude(&document(body), || format!("registered {} as `{name}`", storage.url))?;
         }
         Action::Set { storage, local } => {
-            let storage = storage.parse()?;
-            workspace.repo()?.remote_set(&storage, *local)?;
+            let (storage, profile) = (storage.parse()?, storage.profile());
+            workspace.repo()?.remote_set(&storage, profile, *local)?;
             let origin = if *local { "local" } else { "tracked" };
             let body = Remotes { remotes: vec![Remote::new(&storage, origin, true)] };
             ctx.conclude(&document(body), || match local {

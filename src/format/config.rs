@@ -267,6 +267,12 @@ pub struct UserConfig {
     /// URL prefixes that this user approved as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved_prefixes: Vec<String>,
+    /// Credential profiles that this user chose, by place (see [`StorageConfig::place`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, String>,
+    /// Endpoints that this user allows without TLS although they are not on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
 }
 
 /// One repository that the user's machine knows by name.

@@ -145,13 +145,20 @@ pub enum LogOp {
         /// Key of the index segment.
         index: String,
     },
-    /// A push is void, and what it wrote will be deleted.
+    /// Pushes, or some packs of pushes that go on for others, are void and will be deleted.
     Revoke {
-        /// The push.
-        session: SessionId,
+        /// The pushes.
+        sessions: Vec<SessionId>,
+        /// The packs.
+        packs: Vec<String>,
     },
-    /// A tag is hidden.
+    /// A tag is hidden, and what it named need not be kept.
     Delete {
+        /// The tag.
+        tag: String,
+    },
+    /// What a tag named before it was moved need not be kept.
+    Forget {
         /// The tag.
         tag: String,
     },
@@ -266,8 +273,9 @@ mod tests {
         let ops = [
             LogOp::Begin { session },
             LogOp::Commit { session, repo: repo("demo", None), tags: vec![], packs: vec!["packs/x".to_owned()], index },
-            LogOp::Revoke { session },
+            LogOp::Revoke { sessions: vec![session], packs: vec!["packs/x".to_owned()] },
             LogOp::Delete { tag: "größe/1".to_owned() },
+            LogOp::Forget { tag: "v1".to_owned() },
         ];
         for op in ops {
             let entry = LogEntry {

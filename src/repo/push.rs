@@ -34,6 +34,9 @@ impl Repo {
         if let Some(tag) = &options.delete {
             return self.delete_remote_tag(tag, options.dry_run);
         }
+        if let Some(tag) = &options.forget_history {
+            return self.forget_remote_history(tag, options.dry_run);
+        }
         self.check_writable()?;
         let commits = self.commits_to_push(options)?;
         self.push_commits(&commits, options, progress)
@@ -135,6 +138,7 @@ impl Repo {
             tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, members, force: options.force }));
         }
         if tags.is_empty() {
+            summary.requests = remote.requests();
             return settle(summary, refused, named);
         }
         let request = PushRequest {
@@ -149,7 +153,8 @@ impl Repo {
         let report = self.send(&remote, &request, progress)?;
         summary.packs = report.packs;
         summary.bytes_sent = report.bytes_sent;
-        summary.requests = report.requests;
+        // A dry run reports more than it made.
+        summary.requests = report.requests.max(remote.requests());
         for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
             let (outcome, there) = match outcome {
                 TagOutcome::Pushed => (PushOutcome::Pushed, tag.commit),
@@ -207,6 +212,14 @@ impl Repo {
             warnings: vec![format!("deleted `{tag}` on the remote")],
             ..PushSummary::default()
         })
+    }
+
+    fn forget_remote_history(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
+        let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
+        if !dry_run {
+            remote.forget_history(tag)?;
+        }
+        Ok(PushSummary { remote: storage.place(), ..PushSummary::default() })
     }
 
     /// Returns the runs that made what a commit has: the run records of its tree whose exports it has as they say.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::types::Environment;
-use crate::backend::{RemoteUrl, UrlPrefix};
+use crate::backend::{CloudContext, CloudOptions, RemoteUrl, UrlPrefix};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{MAX_CONFIG_LEN, RegisteredRepo, StorageConfig, UserConfig};
 use crate::fs::{self, FileLock, Sharing};
@@ -108,6 +108,30 @@ impl Registry {
             known.remote = Some(storage.clone());
             approve(config, storage);
             Ok(())
+        })
+    }
+
+    /// Chooses the credential profile for a place; `None` goes back to the usual one.
+    pub(crate) fn set_profile(&self, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
+        self.change(|config| {
+            match profile {
+                Some(profile) => drop(config.profiles.insert(storage.place(), profile.to_owned())),
+                None => drop(config.profiles.remove(&storage.place())),
+            }
+            Ok(())
+        })
+    }
+
+    /// Says how a place is opened: what its configuration names, and what this user chose for it.
+    pub(crate) fn cloud_options(&self, storage: &StorageConfig, context: &CloudContext) -> Result<CloudOptions> {
+        let config = self.load()?;
+        let allow_http = storage.endpoint_url.as_ref().is_some_and(|endpoint| config.allow_http.contains(endpoint));
+        Ok(CloudOptions {
+            endpoint_url: storage.endpoint_url.clone(),
+            region: storage.region.clone(),
+            profile: config.profiles.get(&storage.place()).cloned(),
+            allow_http,
+            context: context.clone(),
         })
     }
 

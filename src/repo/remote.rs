@@ -1,10 +1,9 @@
 //! Remotes as the facade sees them: which one is in force, whether the user approved it, and how it is opened.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use super::registry::Registry;
-use super::types::Check;
+use super::types::{Check, Environment};
 use super::{Repo, Workspace};
 use crate::backend::RemoteUrl;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,8 +12,10 @@ use crate::fs;
 use crate::id::ContentDigest;
 use crate::sync::{Remote, RemoteOptions};
 
-/// Git configuration key (never part of a clone) that overrides the tracked remote on one machine.
+/// Git configuration keys (never part of a clone) that override the tracked remote on one machine.
 const LOCAL_KEY: &str = "onenb.remote";
+const LOCAL_ENDPOINT_KEY: &str = "onenb.remoteEndpoint";
+const LOCAL_REGION_KEY: &str = "onenb.remoteRegion";
 
 /// Shows where data goes, for people.
 pub(super) fn describe(storage: Option<&StorageConfig>) -> String {
@@ -25,19 +26,30 @@ pub(super) fn describe(storage: Option<&StorageConfig>) -> String {
 ///
 /// # Errors
 /// Auth for one that is not approved: no request is sent.
-pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, cache_dir: Option<&Path>) -> Result<Remote> {
+pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
     if !registry.is_approved(storage)? {
         return Err(not_approved(storage));
     }
-    open(storage, cache_dir)
+    open(registry, storage, environment)
 }
 
 /// Opens a remote without asking whether it is approved: the caller knows, or the user typed its URL.
-pub(super) fn open(storage: &StorageConfig, cache_dir: Option<&Path>) -> Result<Remote> {
-    let backend = RemoteUrl::parse(&storage.url)?.open()?;
-    let cache_dir =
-        cache_dir.map(|dir| dir.join("remotes").join(ContentDigest::of(storage.place().as_bytes()).short()));
-    Ok(Remote::open(backend, RemoteOptions { cache_dir }))
+pub(super) fn open(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
+    let options = registry.cloud_options(storage, &environment.cloud)?;
+    let backend = RemoteUrl::parse(&storage.url)?.open(&options)?;
+    let name = ContentDigest::of(storage.place().as_bytes()).short();
+    let cache_dir = environment.cache_dir.as_ref().map(|dir| dir.join("remotes").join(name));
+    Ok(Remote::open(backend, RemoteOptions { cache_dir, ..RemoteOptions::default() }))
+}
+
+/// Refuses a place that could never be opened. Nothing is requested.
+///
+/// # Errors
+/// Usage with the rule that its URL or endpoint breaks.
+pub(super) fn check_usable(storage: &StorageConfig, registry: &Registry, environment: &Environment) -> Result<()> {
+    let options = registry.cloud_options(storage, &environment.cloud)?;
+    RemoteUrl::parse(&storage.url)?.open(&options)?;
+    Ok(())
 }
 
 fn not_approved(storage: &StorageConfig) -> Error {
@@ -93,7 +105,11 @@ impl Repo {
     /// Returns the remote in force: this machine's override, else the tracked one.
     pub(super) fn storage(&self) -> Result<Option<StorageConfig>> {
         match self.git().config_string(LOCAL_KEY) {
-            Some(url) => storage_of_url(&url).map(Some),
+            Some(url) => {
+                let option = |key| self.git().config_string(key).filter(|value| !value.is_empty());
+                let (endpoint_url, region) = (option(LOCAL_ENDPOINT_KEY), option(LOCAL_REGION_KEY));
+                Ok(Some(StorageConfig { endpoint_url, region, ..storage_of_url(&url)? }))
+            }
             None => Ok(self.0.config.storage.clone()),
         }
     }
@@ -113,9 +129,15 @@ impl Repo {
     ///
     /// # Errors
     /// Usage for a malformed URL.
-    pub fn remote_set(&self, storage: &StorageConfig, local: bool) -> Result<()> {
-        RemoteUrl::parse(&storage.url)?;
+    pub fn remote_set(&self, storage: &StorageConfig, profile: Option<&str>, local: bool) -> Result<()> {
+        check_usable(storage, self.registry(), &self.0.environment)?;
+        if profile.is_some() {
+            self.registry().set_profile(storage, profile)?;
+        }
         if local {
+            let or_empty = |value: &Option<String>| value.clone().unwrap_or_default();
+            self.git().set_config(LOCAL_ENDPOINT_KEY, &or_empty(&storage.endpoint_url))?;
+            self.git().set_config(LOCAL_REGION_KEY, &or_empty(&storage.region))?;
             self.git().set_config(LOCAL_KEY, &storage.url)?;
             return Ok(());
         }
@@ -133,7 +155,7 @@ impl Repo {
     }
 
     fn open_storage(&self, storage: &StorageConfig) -> Result<Remote> {
-        open(storage, self.0.environment.cache_dir.as_deref())
+        open(self.registry(), storage, &self.0.environment)
     }
 
     /// Opens the remote in force; `None` when storage is local.
@@ -181,9 +203,13 @@ impl Workspace {
     ///
     /// # Errors
     /// Usage for a bad name or URL, Conflict for a name that another repository has.
-    pub fn remote_add(&self, name: &str, storage: &StorageConfig) -> Result<()> {
-        RemoteUrl::parse(&storage.url)?;
-        self.registry().add_remote(name, storage)
+    pub fn remote_add(&self, name: &str, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
+        check_usable(storage, self.registry(), self.environment())?;
+        self.registry().add_remote(name, storage)?;
+        if profile.is_some() {
+            self.registry().set_profile(storage, profile)?;
+        }
+        Ok(())
     }
 
     /// Approves a remote, or without one the tracked remote of the repository we stand in. Returns what was approved.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::index::session_of_pack;
 use super::remote::Remote;
 use super::{SyncError, cache};
 use crate::backend::{Created, Key};
@@ -32,6 +33,8 @@ pub(super) struct TagState {
     pub(super) number: u64,
     /// What it names; `None` if the tag was deleted.
     pub(super) snapshot: Option<SnapshotRef>,
+    /// What it named before it was moved, oldest first.
+    pub(super) history: Vec<SnapshotRef>,
 }
 
 /// What all entries up to one add up to.
@@ -58,6 +61,8 @@ pub(super) struct LogState {
     pub(super) committed: BTreeMap<SessionId, String>,
     /// Void pushes.
     pub(super) revoked: BTreeSet<SessionId>,
+    /// Void packs of pushes that are not void.
+    pub(super) dropped: BTreeSet<String>,
 }
 
 impl LogState {
@@ -74,6 +79,7 @@ impl LogState {
             open: BTreeSet::new(),
             committed: BTreeMap::new(),
             revoked: BTreeSet::new(),
+            dropped: BTreeSet::new(),
         }
     }
 
@@ -104,17 +110,36 @@ impl LogState {
                     }
                 }
             }
-            LogOp::Revoke { session } => {
-                self.open.remove(session);
-                self.committed.remove(session);
-                self.revoked.insert(*session);
-            }
+            LogOp::Revoke { sessions, packs } => self.void(sessions.iter().copied(), packs.iter().cloned()),
             LogOp::Delete { tag } => {
                 if let Some(state) = self.tags.get_mut(tag) {
-                    *state = TagState { number, snapshot: None };
+                    *state = TagState { number, snapshot: None, history: vec![] };
+                }
+            }
+            LogOp::Forget { tag } => {
+                if let Some(state) = self.tags.get_mut(tag) {
+                    state.history.clear();
                 }
             }
         }
+    }
+
+    /// Voids pushes, and packs of pushes that stay.
+    pub(super) fn void(&mut self, sessions: impl Iterator<Item = SessionId>, packs: impl Iterator<Item = String>) {
+        self.dropped.extend(packs);
+        for session in sessions {
+            self.open.remove(&session);
+            self.committed.remove(&session);
+            self.revoked.insert(session);
+            let below = format!("packs/{session}/");
+            self.dropped.retain(|pack| !pack.starts_with(&below));
+        }
+    }
+
+    /// Returns whether new snapshots may use a pack: its push is complete, and neither is void.
+    pub(super) fn is_live(&self, pack: &str) -> bool {
+        session_of_pack(pack).is_some_and(|session| self.committed.contains_key(&session))
+            && !self.dropped.contains(pack)
     }
 
     /// Returns whether a repository may push here.
@@ -127,10 +152,19 @@ impl LogState {
         match &tag_move.tag {
             None => drop(self.uploads.insert(snapshot.commit, snapshot.clone())),
             Some(tag) => {
-                let kept = self.tag(tag).is_some_and(|old| old.commit != snapshot.commit && !tag_move.force);
-                if !kept {
-                    self.tags.insert(tag.clone(), TagState { number, snapshot: Some(snapshot.clone()) });
-                }
+                let old = self.tags.remove(tag);
+                let mut history = old.as_ref().map(|old| old.history.clone()).unwrap_or_default();
+                let before = old.and_then(|old| Some((old.number, old.snapshot?)));
+                let state = match before {
+                    Some((number, before)) if before.commit != snapshot.commit && !tag_move.force => {
+                        TagState { number, snapshot: Some(before), history }
+                    }
+                    before => {
+                        history.extend(before.map(|(_, before)| before).filter(|old| old.commit != snapshot.commit));
+                        TagState { number, snapshot: Some(snapshot.clone()), history }
+                    }
+                };
+                self.tags.insert(tag.clone(), state);
             }
         }
     }

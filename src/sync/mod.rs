@@ -11,6 +11,7 @@
 mod cache;
 mod content;
 mod fetch;
+mod gc;
 mod index;
 mod log;
 mod packer;
@@ -18,21 +19,24 @@ mod plan;
 mod presence;
 mod push;
 mod remote;
+mod resume;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod verify;
 
 use thiserror::Error;
 
 pub use content::RemoteContent;
 pub use fetch::{ChunkSink, FetchReport, fetch};
+pub use gc::{GcOptions, GcReport, gc};
 pub use plan::{ChunkSource, LocalContent};
 pub use presence::Presence;
 pub use push::{PushReport, PushRequest, TagOutcome, TagToPush, push};
 pub use remote::{Remote, RemoteOptions};
 pub use tags::RemoteTag;
-pub use verify::{Finding, Problem, VerifyDepth, verify_tag};
+pub use verify::{Finding, Problem, VerifyDepth, verify_contents, verify_tag};
 
 use crate::backend::BackendError;
 use crate::error::{Classify, ErrorKind};

@@ -108,6 +108,18 @@ impl Remote {
         self.write_tag_record(&state, tag)
     }
 
+    /// Lets garbage collection take what a tag named before it was moved.
+    ///
+    /// # Errors
+    /// As [`Remote::delete_tag`].
+    pub fn forget_history(&self, tag: &str) -> Result<(), SyncError> {
+        self.append(|state| match state.tags.get(tag) {
+            None => Err(SyncError::NoTag { tag: tag.to_owned() }),
+            Some(named) => Ok((!named.history.is_empty()).then(|| LogOp::Forget { tag: tag.to_owned() })),
+        })?;
+        Ok(())
+    }
+
     /// Finds the newest record of a tag.
     fn resolve_tag(&self, tag: &str) -> Result<Option<SnapshotRef>, SyncError> {
         let folder = Key::parse(&folder_of(tag))?;

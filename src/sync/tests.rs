@@ -1,7 +1,9 @@
 //! What holds for remotes, shown with a store in memory on both sides.
 
+mod collecting;
 mod faults;
 mod reading;
+mod resuming;
 mod support;
 
 use super::*;
@@ -60,7 +62,7 @@ fn another_repository_is_refused_by_name() {
 fn a_remote_that_was_emptied_or_restored_is_noticed_despite_the_cache() {
     let cache = tempfile::tempdir().expect("a temporary directory");
     let cached = |place: &Arc<MemoryBackend>| {
-        let options = RemoteOptions { cache_dir: Some(cache.path().to_path_buf()) };
+        let options = RemoteOptions { cache_dir: Some(cache.path().to_path_buf()), ..RemoteOptions::default() };
         Remote::open(Box::new(Arc::clone(place)), options)
     };
     let tags_of = |remote: &Remote| remote.named_tags().expect("reads").into_keys().collect::<Vec<_>>();
@@ -304,7 +306,7 @@ fn a_checkpoint_spares_cold_machines_the_old_entries() {
 fn a_cache_spares_requests_and_survives_damage_and_a_replaced_remote() {
     let place = Arc::new(MemoryBackend::new());
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let options = || RemoteOptions { cache_dir: Some(dir.path().to_path_buf()) };
+    let options = || RemoteOptions { cache_dir: Some(dir.path().to_path_buf()), ..RemoteOptions::default() };
     let cached = |place: &Arc<MemoryBackend>| Remote::open(Box::new(Arc::clone(place)), options());
     let mut store = Store::default();
     let tags: Vec<_> = (0..10)
@@ -342,7 +344,8 @@ fn a_push_builds_on_nothing_that_was_revoked_meanwhile() {
     // Garbage collection revokes the first push while the second one is sending.
     let revoke = || {
         let op = |state: &super::log::LogState| {
-            Ok((!state.revoked.contains(&first)).then_some(LogOp::Revoke { session: first }))
+            let op = LogOp::Revoke { sessions: vec![first], packs: vec![] };
+            Ok((!state.revoked.contains(&first)).then_some(op))
         };
         collector.append(op).expect("appends");
     };
@@ -365,8 +368,10 @@ fn a_revoked_push_cannot_be_committed() {
     let tag = store.tag("v1", 1, &[("Sales", noise(1, 40_000))]);
     let collector = open(&place);
     let revoke = || {
-        let all =
-            |state: &super::log::LogState| Ok(state.open.first().map(|session| LogOp::Revoke { session: *session }));
+        let all = |state: &super::log::LogState| {
+            let op = |session: &SessionId| LogOp::Revoke { sessions: vec![*session], packs: vec![] };
+            Ok(state.open.first().map(op))
+        };
         collector.append(all).expect("appends");
     };
     let error = push_tags(&open(&place), &Meddling { store: &store, act: &revoke }, std::slice::from_ref(&tag))

@@ -81,3 +81,52 @@ fn a_prefix_is_approved_part_by_part() {
     assert!(approved.stderr.contains("everything below"), "{approved}");
     assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v1:Sales"]).ok().stdout, b"a,b\n1,2\n");
 }
+
+#[test]
+fn the_remote_is_verified_collected_and_repaired() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["verify", "--remote"]).fails(3, &["onenb push --create"]);
+    let mut state = 1_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    })
+    .take(400_000)
+    .collect();
+    sandbox.export("Big", &noise, &[]);
+    sandbox.commit_and_tag("v2");
+    sandbox.onenb(&["push"]).ok();
+    let verified = sandbox.onenb(&["verify", "--remote", "v2", "--sample", "2", "--json"]).ok().json();
+    assert_eq!((verified["contents"].as_u64(), verified["damaged"].as_array().map(Vec::len)), (Some(4), Some(0)));
+    sandbox.onenb(&["verify", "--remote", "--sample", "1"]).ok();
+    let mut packs = vec![];
+    crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
+    onenb::fs::remove_file(&packs[0]).expect("a pack is lost");
+    let lost = sandbox.onenb(&["verify", "--remote"]);
+    assert!(lost.code == 3 && lost.text().contains("v2:Big") && lost.text().contains("push --force"), "{lost}");
+    sandbox.onenb(&["push", "--force", "v2"]).ok();
+    sandbox.onenb(&["verify", "--remote"]).ok();
+    sandbox.onenb(&["push", "--delete", "v2"]).ok();
+    let planned = sandbox.onenb(&["gc", "--remote", "--dry-run", "--json"]).ok().json();
+    let done = sandbox.onenb(&["gc", "--remote", "--json"]).ok().json();
+    assert_eq!((&planned["packs"], &planned["bytes"]), (&done["packs"], &done["bytes"]));
+    assert!(done["bytes"].as_u64().is_some_and(|bytes| bytes > 100_000), "{done}");
+    sandbox.onenb(&["verify", "--remote"]).ok();
+    let gone = sandbox.onenb(&["verify", "--remote", "v2"]);
+    assert!(gone.code == 3 && gone.text().contains("Big"), "{gone}");
+    sandbox.onenb(&["push", "--forget-history", "v1"]).ok();
+}
+
+#[test]
+fn pull_all_brings_every_tag() {
+    let sandbox = Sandbox::tagged();
+    sandbox.export("Sales", b"second", &[]);
+    sandbox.commit_and_tag("v2");
+    sandbox.onenb(&["push"]).ok();
+    sandbox.git(&["clone", "--quiet", ".", "../clone"]).ok();
+    let at = sandbox.path("clone").to_string_lossy().into_owned();
+    let pulled = sandbox.onenb(&["-C", &at, "pull", "--all", "--json"]).ok().json();
+    assert_eq!((pulled["exports"].as_u64(), pulled["fetched"].as_u64()), (Some(6), Some(4)));
+    onenb::fs::rename(&sandbox.path("remote"), &sandbox.path("offline")).expect("moves");
+    assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v2:Sales"]).ok().stdout, b"second");
+}

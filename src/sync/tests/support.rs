@@ -23,7 +23,7 @@ pub(super) const CHUNK: usize = 10_000;
 /// Shorter contents are inline.
 const INLINE: usize = 1000;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Store {
     pub(super) contents: BTreeMap<ContentDigest, Vec<u8>>,
     pub(super) chunks: HashMap<ChunkId, Vec<u8>>,
