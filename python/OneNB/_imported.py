@@ -67,7 +67,9 @@ class Imported:
         found = json.loads(native.json())
         self._record = found.pop("record")
         self._place = found
-        moved = native.moved()
+        self._warn_of_move(native.moved())
+
+    def _warn_of_move(self, moved):
         if moved is not None:
             tag, local, remote = moved
             _context.warn(
@@ -94,12 +96,14 @@ class Imported:
     def reader(self):
         """Opens a seekable binary file that reads only what is asked of it."""
         native = self._native.open()
+        self._warn_of_move(self._native.noticed())
         _context.record_input(self._native)
         return io.BufferedReader(_RawReader(native, self.name + self._record["suffix"]), _BUFFER)
 
     def path(self):
         """Returns the path of a verified local file with the right suffix; a copy in the cache, not to be changed."""
         path = self._native.path()
+        self._warn_of_move(self._native.noticed())
         _context.record_input(self._native)
         return path
 

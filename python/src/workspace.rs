@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use onenb::format::name::{ExportName, Suffix};
 use onenb::format::record::Input;
-use onenb::{ExportOptions, ResolvedExport, Spec, Workspace};
+use onenb::{ExportOptions, MovedTag, ResolvedExport, Spec, Workspace};
 use pyo3::prelude::*;
 
 use crate::errors::check;
@@ -169,8 +169,12 @@ impl NativeExport {
 
     /// The tag with its local and its remote commit, if they differ.
     fn moved(&self) -> Option<(String, String, String)> {
-        let moved = self.resolved.moved.as_ref()?;
-        Some((moved.tag.clone(), moved.local.to_string(), moved.remote.to_string()))
+        self.resolved.moved.as_ref().map(moved_tuple)
+    }
+
+    /// The same, if a read has found it out since.
+    fn noticed(&self) -> Option<(String, String, String)> {
+        self.resolved.noticed().map(moved_tuple)
     }
 
     /// Starts reading.
@@ -182,4 +186,8 @@ impl NativeExport {
     fn path(&self, py: Python<'_>) -> PyResult<PathBuf> {
         check(py, py.detach(|| self.workspace.materialise(&self.resolved)))
     }
+}
+
+fn moved_tuple(moved: &MovedTag) -> (String, String, String) {
+    (moved.tag.clone(), moved.local.to_string(), moved.remote.to_string())
 }

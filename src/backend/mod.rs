@@ -24,7 +24,7 @@ pub use faults::{Fault, FaultBackend};
 pub use key::Key;
 pub use local::LocalBackend;
 pub use memory::MemoryBackend;
-pub use url::RemoteUrl;
+pub use url::{RemoteUrl, UrlPrefix};
 
 use crate::error::{Classify, ErrorKind, kind_of_io};
 

@@ -82,6 +82,56 @@ impl RemoteUrl {
     }
 }
 
+/// The beginning of remotes that a user trusts as a whole, as in `s3://acme/team` or `/srv/data`.
+///
+/// It ends where a part of the URL ends. Only inside the name of a bucket it may stop after a `-`: `s3://acme-` covers
+/// `s3://acme-data`. It covers no URL with `..`, `.` or empty parts, whatever those would lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlPrefix {
+    text: String,
+    /// Whether the name of a bucket goes on behind it.
+    open: bool,
+}
+
+impl UrlPrefix {
+    /// Checks a prefix.
+    ///
+    /// # Errors
+    /// [`BackendError::BadUrl`] for what is no remote, has odd parts, or would cover everything.
+    pub fn parse(text: &str) -> Result<Self, BackendError> {
+        let url = RemoteUrl::parse(text)?;
+        let refuse = |reason| Err(BackendError::BadUrl { text: text.chars().take(200).collect(), reason });
+        let Some(canonical) = url.plain_text() else {
+            return refuse("a prefix has no `.`, `..` or empty parts");
+        };
+        if canonical.is_empty() {
+            return refuse("a prefix that covers everything approves nothing in particular");
+        }
+        let open =
+            matches!(&url, RemoteUrl::Cloud { bucket, prefix, .. } if prefix.is_empty() && bucket.ends_with('-'));
+        Ok(Self { text: canonical, open })
+    }
+
+    /// Returns whether a remote lies below the prefix.
+    #[must_use]
+    pub fn covers(&self, url: &RemoteUrl) -> bool {
+        let text = url.plain_text();
+        let rest = text.as_deref().and_then(|text| text.strip_prefix(self.text.as_str()));
+        rest.is_some_and(|rest| self.open || rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl RemoteUrl {
+    /// Returns the one spelling of the remote without a slash at its end; `None` if a part of it is odd.
+    fn plain_text(&self) -> Option<String> {
+        let text = self.to_string();
+        let text = text.trim_end_matches('/');
+        let parts = text.split_once("://").map_or_else(|| text.strip_prefix('/').unwrap_or(text), |(_, rest)| rest);
+        let odd = |part: &str| part.is_empty() || part == "." || part == "..";
+        (parts.is_empty() || !parts.split(['/', std::path::MAIN_SEPARATOR]).any(odd)).then(|| text.to_owned())
+    }
+}
+
 /// Reads what follows `file://`: an absolute path, percent-encoded, on no other host.
 fn parse_file_url(rest: &str) -> Option<RemoteUrl> {
     let path = rest.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(rest);
@@ -116,6 +166,41 @@ mod tests {
         assert_eq!(RemoteUrl::parse("file://localhost/srv/my data")?, expected);
         for bad in ["srv/data", "", "../x", "file://srv/data", "file://", "http://x/y", "/a\nb"] {
             assert!(RemoteUrl::parse(bad).is_err_and(|error| error.kind() == ErrorKind::Usage), "{bad}");
+        }
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_prefix_ends_where_a_part_ends() -> Result<(), BackendError> {
+        let covers = |prefix: &str, url: &str| -> Result<bool, BackendError> {
+            Ok(UrlPrefix::parse(prefix)?.covers(&RemoteUrl::parse(url)?))
+        };
+        for (prefix, url) in [
+            ("s3://acme-", "s3://acme-data/x"),
+            ("s3://acme", "s3://acme/x"),
+            ("s3://acme/team/", "s3://acme/team"),
+            ("s3://acme/team-", "s3://acme/team-/x"),
+            ("/srv/data", "/srv/data/x"),
+            ("file:///srv/data", "/srv/data"),
+        ] {
+            assert!(covers(prefix, url)?, "{prefix} {url}");
+        }
+        for (prefix, url) in [
+            ("s3://acme", "s3://acme-evil/x"),
+            ("s3://acme-", "gs://acme-data"),
+            ("s3://acme/team", "s3://acme/team2"),
+            ("s3://acme/team", "s3://acme/team/../other"),
+            ("s3://acme/team-", "s3://acme/team-b"),
+            ("/srv/data", "/srv/database"),
+            ("/srv/data", "/srv/data/../../etc"),
+            ("/srv/data", "file:///srv/data/%2e%2e/x"),
+            ("/srv/data", "/srv/data//x"),
+        ] {
+            assert!(!covers(prefix, url)?, "{prefix} {url}");
+        }
+        for bad in ["s3://", "s3", "/", "/srv/../data", "s3://a/../b", "data"] {
+            assert!(UrlPrefix::parse(bad).is_err_and(|error| error.kind() == ErrorKind::Usage), "{bad}");
         }
         Ok(())
     }

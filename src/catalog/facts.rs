@@ -111,13 +111,12 @@ impl ReadTransaction {
         self.any("SELECT 1 FROM late_bindings LIMIT 1", [])
     }
 
-    /// Returns the pushes to a remote, oldest first, then by tag.
+    /// Returns the last word on every tag of a remote, by tag.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn pushes_of(&self, remote: &str) -> Result<Vec<PushLog>, CatalogError> {
-        let sql =
-            "SELECT tag, commit_id, remote, time_us FROM pushes WHERE remote = ?1 ORDER BY time_us, tag, commit_id";
+        let sql = "SELECT tag, commit_id, remote, time_us FROM pushes WHERE remote = ?1 ORDER BY time_us, tag";
         self.all(sql, [remote], push_columns)
     }
 
@@ -129,7 +128,7 @@ impl ReadTransaction {
         self.any("SELECT 1 FROM pending WHERE instr(record, ?1) LIMIT 1", [digest.to_string()])
     }
 
-    /// Returns whether a remote confirmed that it has a tag at a commit.
+    /// Returns whether a remote, as last heard, has a tag at a commit.
     ///
     /// # Errors
     /// [`CatalogError`].
@@ -138,12 +137,12 @@ impl ReadTransaction {
         self.any(sql, params![remote, tag, commit.as_slice()])
     }
 
-    /// Returns the commits that tags named when a remote confirmed them.
+    /// Returns the commits that the tags of a remote name, as last heard.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn confirmed_commits(&self, remote: &str) -> Result<BTreeSet<CommitId>, CatalogError> {
-        let sql = "SELECT DISTINCT commit_id FROM pushes WHERE remote = ?1";
+        let sql = "SELECT DISTINCT commit_id FROM pushes WHERE remote = ?1 AND commit_id IS NOT NULL";
         Ok(self.all(sql, [remote], |row| commit_column(row, 0))?.into_iter().collect())
     }
 
@@ -213,13 +212,17 @@ impl WriteTransaction {
         self.change(sql, values).map(drop)
     }
 
-    /// Puts one tag of a push that the remote confirmed; the same fact twice is one.
+    /// Puts what a remote has for a tag; of several words on one tag the latest counts.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn put_push(&self, push: &PushLog) -> Result<(), CatalogError> {
-        let sql = "INSERT OR REPLACE INTO pushes (tag, commit_id, remote, time_us) VALUES (?1, ?2, ?3, ?4)";
-        self.change(sql, params![push.tag, push.commit.as_slice(), push.remote, push.time_us]).map(drop)
+        let sql = "INSERT INTO pushes (tag, commit_id, remote, time_us) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (remote, tag) DO UPDATE SET commit_id = excluded.commit_id, time_us = excluded.time_us \
+                   WHERE (excluded.time_us, coalesce(excluded.commit_id, x'')) \
+                   >= (pushes.time_us, coalesce(pushes.commit_id, x''))";
+        let commit = push.commit.as_ref().map(CommitId::as_slice);
+        self.change(sql, params![push.tag, commit, push.remote, push.time_us]).map(drop)
     }
 
     /// Puts which branch a commit was made on; the same fact twice is one.
@@ -248,7 +251,7 @@ impl WriteTransaction {
 fn push_columns(row: &Row<'_>) -> Result<PushLog, CatalogError> {
     Ok(PushLog {
         tag: column(row, 0)?,
-        commit: commit_column(row, 1)?,
+        commit: column::<Option<Vec<u8>>>(row, 1)?.is_some().then(|| commit_column(row, 1)).transpose()?,
         remote: column(row, 2)?,
         time_us: column(row, 3)?,
     })

@@ -107,8 +107,8 @@ CREATE TABLE pushes (
   remote    TEXT NOT NULL,
   tag       TEXT NOT NULL,
   time_us   INTEGER NOT NULL,
-  commit_id BLOB NOT NULL,
-  PRIMARY KEY (remote, tag, time_us, commit_id)
+  commit_id BLOB,
+  PRIMARY KEY (remote, tag)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE commit_branches (

@@ -99,9 +99,7 @@ fn storage(args: &Args) -> Result<Option<StorageConfig>> {
         (Backend::Local, None) => Ok(None),
         (Backend::Local, Some(place)) => Err(usage(format!("`local` takes no place, found `{place}`"), "init")),
         (Backend::Dir, None) => Err(usage("`dir` needs the directory, as in `onenb init dir /srv/data`", "init")),
-        (Backend::Dir, Some(directory)) => {
-            Ok(Some(StorageConfig { url: directory_url(directory)?, endpoint_url: None, region: None }))
-        }
+        (Backend::Dir, Some(directory)) => Ok(Some(StorageConfig::new(directory_url(directory)?))),
         (Backend::Cloud, service) => Err(refuse_cloud(service, &args.cloud)),
     }
 }

@@ -1,6 +1,6 @@
 //! `onenb pull`: fetches data from the remote into the local store.
 
-use super::args::{ParamArgs, is_spec};
+use super::args::{ParamArgs, is_spec, warn_of_move};
 use super::errors::{Exit, Failure};
 use super::json::{Pulled, document};
 use super::output::Context;
@@ -36,6 +36,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let mut progress = ctx.progress();
     let summary = workspace.pull(&target, &mut |news| progress.update(news))?;
     drop(progress);
+    warn_of_move(summary.moved.as_ref(), ctx);
     let body = Pulled { exports: summary.exports, fetched: summary.fetched, bytes_received: summary.bytes_received };
     ctx.conclude(&document(body), || {
         let exports = render::count(summary.exports as u64, "export");

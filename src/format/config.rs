@@ -71,6 +71,23 @@ pub struct StorageConfig {
     pub region: Option<String>,
 }
 
+impl StorageConfig {
+    /// Makes the storage of a URL or directory without options.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), endpoint_url: None, region: None }
+    }
+
+    /// Returns what tells this place from every other, for people and for caches: the URL, and the endpoint if there is one.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.endpoint_url {
+            Some(endpoint) => format!("{} at {endpoint}", self.url),
+            None => self.url.clone(),
+        }
+    }
+}
+
 /// What happens to branches when they are pushed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushConfig {
@@ -314,7 +331,7 @@ mod tests {
 
     #[test]
     fn the_written_configuration_reads_back() {
-        let storage = StorageConfig { url: "/srv/data".to_owned(), endpoint_url: None, region: None };
+        let storage = StorageConfig::new("/srv/data");
         let config = RepoConfig::new("myrepo".to_owned(), Some(storage));
         assert_eq!(RepoConfig::from_text(&config.to_text()), Ok((config, vec![])));
     }

@@ -213,20 +213,21 @@ impl Repo {
         let mut outcome = HookOutcome::default();
         let policy = PushPolicy::from_config(self.git().config_string(POLICY_KEY).as_deref(), &mut outcome);
         let Some(storage) = self.storage()?.filter(|_| policy != PushPolicy::Off) else { return Ok(outcome) };
+        let place = storage.place();
         let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
         let mut tags = Vec::new();
         for update in updates.iter().filter(|update| !update.local.is_null()) {
             let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
             // A tag on a blob or tree, or an object we do not have, is nothing of ours.
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            let is_confirmed = self.facts(|view| view.is_confirmed(tag, &commit, &storage.url))?;
+            let is_confirmed = self.facts(|view| view.is_confirmed(tag, &commit, &place))?;
             if !is_confirmed && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
                 tags.push((tag.to_owned(), commit));
             }
         }
         self.push_tags(&tags, policy, &mut outcome)?;
         if !outcome.refuse {
-            self.check_branches(&updates, &storage.url, policy, &mut outcome)?;
+            self.check_branches(&updates, &place, policy, &mut outcome)?;
         }
         Ok(outcome)
     }

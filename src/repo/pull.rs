@@ -90,8 +90,10 @@ impl Repo {
             if !left.contains(&export.record.digest) {
                 continue;
             }
-            let data = remote_data_with(&remote, &export.record.digest, export.commit, rev)?.ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("`{}` is not at `{}`", export.record.label(), storage.url))
+            let answer = remote_data_with(&remote, &export.record.digest, export.commit, rev)?;
+            summary.moved = self.notice_move(rev, answer.tag_commit, &storage.place())?.or(summary.moved.take());
+            let data = answer.data.ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("`{}` is not at `{}`", export.record.label(), storage.place()))
                     .with_hint(format!("push it from the clone that has it: `onenb push {rev}`"))
             })?;
             let here: Vec<ContentDigest> =

@@ -1,5 +1,6 @@
 //! Remotes as the facade sees them: which one is in force, whether the user approved it, and how it is opened.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use super::registry::Registry;
@@ -17,7 +18,7 @@ const LOCAL_KEY: &str = "onenb.remote";
 
 /// Shows where data goes, for people.
 pub(super) fn describe(storage: Option<&StorageConfig>) -> String {
-    storage.map_or_else(|| "local only".to_owned(), |storage| storage.url.clone())
+    storage.map_or_else(|| "local only".to_owned(), StorageConfig::place)
 }
 
 /// Opens a remote that the user approved.
@@ -34,16 +35,49 @@ pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, cache_
 /// Opens a remote without asking whether it is approved: the caller knows, or the user typed its URL.
 pub(super) fn open(storage: &StorageConfig, cache_dir: Option<&Path>) -> Result<Remote> {
     let backend = RemoteUrl::parse(&storage.url)?.open()?;
-    let cache_dir = cache_dir.map(|dir| dir.join("remotes").join(ContentDigest::of(storage.url.as_bytes()).short()));
+    let cache_dir =
+        cache_dir.map(|dir| dir.join("remotes").join(ContentDigest::of(storage.place().as_bytes()).short()));
     Ok(Remote::open(backend, RemoteOptions { cache_dir }))
 }
 
 fn not_approved(storage: &StorageConfig) -> Error {
     Error::new(
         ErrorKind::Auth,
-        format!("the remote `{}` is known only from this repository's configuration", storage.url),
+        format!("the remote {} is known only from this repository's configuration", described(storage)),
     )
-    .with_hint(format!("if you trust it, approve it once with `onenb remote approve {}`", storage.url))
+    .with_hint(format!("if you trust it, approve it once with `{}`", approve_command(storage)))
+}
+
+/// Names everything about a remote that an approval covers.
+fn described(storage: &StorageConfig) -> String {
+    let mut text = format!("`{}`", storage.url);
+    if let Some(endpoint) = &storage.endpoint_url {
+        let _ = write!(text, " at endpoint `{endpoint}`");
+    }
+    if let Some(region) = &storage.region {
+        let _ = write!(text, " in region `{region}`");
+    }
+    text
+}
+
+/// Writes the command that approves a remote, safe to paste: its words come from a file that strangers may have written.
+fn approve_command(storage: &StorageConfig) -> String {
+    let mut command = format!("onenb remote approve {}", shell_word(&storage.url));
+    for (option, value) in [("--endpoint-url", &storage.endpoint_url), ("--region", &storage.region)] {
+        if let Some(value) = value {
+            let _ = write!(command, " {option} {}", shell_word(value));
+        }
+    }
+    command
+}
+
+fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/:._-@%+=,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) && !text.starts_with('-') {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// Makes the storage that a URL or absolute directory names.
@@ -52,7 +86,7 @@ fn not_approved(storage: &StorageConfig) -> Error {
 /// Usage for anything else.
 pub(super) fn storage_of_url(url: &str) -> Result<StorageConfig> {
     RemoteUrl::parse(url)?;
-    Ok(StorageConfig { url: url.to_owned(), endpoint_url: None, region: None })
+    Ok(StorageConfig::new(url))
 }
 
 impl Repo {
@@ -130,8 +164,8 @@ impl Repo {
                 Some("`onenb remote set URL`".to_owned()),
             )]);
         };
-        let approval = (!approved).then(|| format!("`onenb remote approve {}`", storage.url));
-        let mut checks = vec![check("approved", approved, format!("{} ({origin})", storage.url), approval)];
+        let approval = (!approved).then(|| format!("`{}`", approve_command(&storage)));
+        let mut checks = vec![check("approved", approved, format!("{} ({origin})", described(&storage)), approval)];
         if approved {
             checks.push(match self.open_storage(&storage).and_then(|remote| Ok(remote.tags()?.len())) {
                 Ok(tags) => check("reachable", true, format!("{tags} tags"), None),
@@ -152,34 +186,45 @@ impl Workspace {
         self.registry().add_remote(name, storage)
     }
 
-    /// Approves a URL, or the tracked remote of the repository we stand in. Returns what was approved.
+    /// Approves a remote, or without one the tracked remote of the repository we stand in. Returns what was approved.
     ///
     /// # Errors
     /// Usage for a malformed URL, `Failed` where there is no remote to approve.
-    pub fn remote_approve(&self, url: Option<&str>) -> Result<String> {
-        let tracked = self.repo().ok().and_then(|repo| repo.0.config.storage.clone());
-        let storage = match (url, tracked) {
-            (Some(url), Some(tracked)) if tracked.url == url => tracked,
-            (Some(url), _) => storage_of_url(url)?,
-            (None, Some(tracked)) => tracked,
-            (None, None) => {
-                return Err(Error::new(ErrorKind::Failed, "there is no tracked remote here to approve")
-                    .with_hint("name it: `onenb remote approve URL`"));
-            }
-        };
+    pub fn remote_approve(&self, storage: Option<&StorageConfig>) -> Result<StorageConfig> {
+        let tracked = || self.repo().ok().and_then(|repo| repo.0.config.storage.clone());
+        let storage = storage.cloned().or_else(tracked).ok_or_else(|| {
+            Error::new(ErrorKind::Failed, "there is no tracked remote here to approve")
+                .with_hint("name it: `onenb remote approve URL`")
+        })?;
+        RemoteUrl::parse(&storage.url)?;
         self.registry().approve(&storage)?;
-        Ok(storage.url)
+        Ok(storage)
     }
 
-    /// Approves every remote whose URL starts with a prefix.
+    /// Approves every remote below a prefix, as long as it names no endpoint of its own.
     ///
     /// # Errors
-    /// Usage for a prefix without a scheme or an absolute path.
+    /// Usage for a prefix that is no part of a URL or covers everything.
     pub fn remote_approve_prefix(&self, prefix: &str) -> Result<()> {
-        if !crate::format::spec::is_url(prefix) {
-            return Err(Error::new(ErrorKind::Usage, format!("`{prefix}` is no prefix of a URL"))
-                .with_hint("for example `s3://acme-`"));
-        }
         self.registry().approve_prefix(prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_endpoint_and_a_command_that_is_safe_to_paste() {
+        let storage = StorageConfig {
+            url: "s3://data/$(id)".to_owned(),
+            endpoint_url: Some("https://evil.example".to_owned()),
+            region: None,
+        };
+        let refusal = not_approved(&storage);
+        assert!(refusal.to_string().contains("https://evil.example"), "{refusal}");
+        let hint = refusal.hint().expect("a command");
+        assert!(hint.contains("approve 's3://data/$(id)' --endpoint-url https://evil.example`"), "{hint}");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
     }
 }

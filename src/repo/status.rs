@@ -98,7 +98,7 @@ impl Repo {
             let mut has_exports: BTreeMap<Option<SnapshotNo>, bool> = BTreeMap::new();
             let mut unpushed = Vec::new();
             for (tag, commit) in &tags {
-                if view.is_confirmed(tag, commit, &storage.url)? {
+                if view.is_confirmed(tag, commit, &storage.place())? {
                     continue;
                 }
                 // Many tags share a snapshot.
@@ -117,16 +117,15 @@ impl Repo {
         })
     }
 
-    /// Returns the tags that name another commit here than they did when they were pushed.
+    /// Returns the tags that name another commit here than on the remote, as last heard from it.
     fn moved(&self) -> Result<Vec<MovedTag>> {
         let Some(storage) = self.storage()? else { return Ok(vec![]) };
-        let mut latest: BTreeMap<String, CommitId> = BTreeMap::new();
-        for push in self.facts(|view| view.pushes_of(&storage.url))? {
-            latest.insert(push.tag, push.commit);
-        }
+        let pushes = self.facts(|view| view.pushes_of(&storage.place()))?;
+        let there: BTreeMap<String, CommitId> =
+            pushes.into_iter().filter_map(|push| Some((push.tag, push.commit?))).collect();
         let tags = self.git().tags()?;
         let moved = tags.into_iter().filter_map(|(tag, local)| {
-            let remote = *latest.get(&tag)?;
+            let remote = *there.get(&tag)?;
             (remote != local).then_some(MovedTag { tag, local, remote })
         });
         Ok(moved.collect())

@@ -207,6 +207,8 @@ pub struct PullSummary {
     pub fetched: usize,
     /// Bytes received.
     pub bytes_received: u64,
+    /// Set if the remote has the tag for another commit: what the local one names was fetched.
+    pub moved: Option<MovedTag>,
 }
 
 /// One row of `log`.

@@ -44,6 +44,24 @@ pub(super) struct Found {
     pub(super) contents: HashMap<ContentDigest, RemoteBody>,
 }
 
+impl Found {
+    /// Forgets whatever lies in packs that are gone or too short, so that it is sent again.
+    pub(super) fn forget_lost(&mut self, remote: &Remote) -> Result<(), SyncError> {
+        let of_contents = self.contents.values().flat_map(|body| match body {
+            RemoteBody::Inline(_) => &[],
+            RemoteBody::Chunks { chunks, .. } => chunks.as_slice(),
+        });
+        let chunks = self.chunks.values().chain(of_contents.map(|(chunk, _)| chunk)).cloned();
+        let bad = remote.bad_packs(chunks)?;
+        self.chunks.retain(|_, chunk| !bad.contains_key(&chunk.pack));
+        self.contents.retain(|_, body| match body {
+            RemoteBody::Inline(_) => true,
+            RemoteBody::Chunks { chunks, .. } => chunks.iter().all(|(chunk, _)| !bad.contains_key(&chunk.pack)),
+        });
+        Ok(())
+    }
+}
+
 /// Returns the push that wrote a pack.
 pub(super) fn session_of_pack(key: &str) -> Option<SessionId> {
     key.strip_prefix("packs/")?.split_once('/')?.0.parse().ok()

@@ -113,6 +113,14 @@ pub enum SyncError {
         /// The push.
         session: SessionId,
     },
+    /// The place belongs to another repository.
+    #[error("this remote belongs to the repository {there}, and this one is {here}")]
+    OtherRepo {
+        /// The repository of the first push.
+        there: String,
+        /// The one that pushes now.
+        here: String,
+    },
     /// A read position that is before the start.
     #[error("a seek led to before the first byte")]
     BadSeek,
@@ -130,6 +138,7 @@ impl Classify for SyncError {
             Self::Absent { .. } | Self::WrongObject { .. } | Self::NoFrame { .. } => ErrorKind::Damaged,
             Self::NotCreated | Self::NoContent { .. } | Self::NoTag { .. } => ErrorKind::NotFound,
             Self::Busy { .. } | Self::Revoked { .. } => ErrorKind::Failed,
+            Self::OtherRepo { .. } => ErrorKind::Conflict,
             Self::BadSeek => ErrorKind::Usage,
         }
     }
@@ -144,6 +153,9 @@ impl Classify for SyncError {
             Self::Absent { .. } | Self::WrongObject { .. } => Some(
                 "list what is readable with `onenb verify --remote REV`, and send it again with `onenb push --force REV`"
                     .to_owned(),
+            ),
+            Self::OtherRepo { .. } => Some(
+                "give each repository a directory or key prefix of its own: `onenb remote set URL/NAME`".to_owned(),
             ),
             Self::NoFrame { .. } => Some("look for damage with `onenb verify`".to_owned()),
             Self::Busy { .. } | Self::Revoked { .. } => Some("repeat `onenb push`".to_owned()),

@@ -16,7 +16,7 @@ use super::{Progress, SyncError};
 use crate::backend::Key;
 use crate::error::Result;
 use crate::format::record::ExportRecord;
-use crate::format::remote_log::{LogOp, SnapshotRef, TagMove};
+use crate::format::remote_log::{LogOp, RepoIdentity, SnapshotRef, TagMove};
 use crate::format::run::RunRecord;
 use crate::format::snapshot::needs_of;
 use crate::format::snapshot::{Segment, Snapshot};
@@ -53,8 +53,8 @@ impl TagToPush {
 /// What to push.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PushRequest {
-    /// Name of the repository.
-    pub repo_name: String,
+    /// The repository.
+    pub repo: RepoIdentity,
     /// The tags, each at most once.
     pub tags: Vec<TagToPush>,
     /// Only plan: nothing is written.
@@ -130,6 +130,7 @@ fn push_once(
     report: &mut PushReport,
 ) -> Result<bool> {
     let state = remote.refresh()?;
+    check_repo(&state, &request.repo)?;
     let mut outcomes: Vec<_> = request.tags.iter().map(|tag| judge(&state, tag)).collect();
     if !request.dry_run {
         complete_records(remote, &state, request, &outcomes)?;
@@ -152,7 +153,7 @@ fn push_once(
         report.outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(TagOutcome::Pushed)).collect();
         return Ok(true);
     }
-    let Some(ends) = send_and_commit(remote, &request.repo_name, &tags, plan, source, progress, report)? else {
+    let Some(ends) = send_and_commit(remote, &request.repo, &tags, plan, source, progress, report)? else {
         return Ok(false);
     };
     for (number, end) in numbers.into_iter().zip(ends) {
@@ -209,7 +210,7 @@ fn complete_records(
 /// Sends the data of a plan and names it. `None` means that the plan no longer holds.
 fn send_and_commit(
     remote: &Remote,
-    repo_name: &str,
+    repo: &RepoIdentity,
     tags: &[&TagToPush],
     mut plan: Plan,
     source: &dyn ChunkSource,
@@ -224,27 +225,47 @@ fn send_and_commit(
     report.bytes_sent += packer.bytes_sent;
     plan.places = packer.places;
     let index = write_segment(remote, session, &plan)?;
-    let (snapshots, packs) = write_snapshots(remote, session, repo_name, tags, &plan)?;
-    commit(remote, session, tags, &snapshots, packs, &index)
+    let (snapshots, packs) = write_snapshots(remote, session, &repo.name, tags, &plan)?;
+    let written = Written { session, snapshots, packs, index };
+    commit(remote, repo, tags, &written)
+}
+
+/// What a push has put on the remote and not named yet.
+struct Written {
+    session: SessionId,
+    snapshots: BTreeMap<CommitId, SnapshotRef>,
+    packs: BTreeSet<String>,
+    index: String,
+}
+
+/// Refuses a remote that belongs to another repository: tags of both would hide each other.
+fn check_repo(state: &LogState, repo: &RepoIdentity) -> Result<(), SyncError> {
+    match &state.repo {
+        Some(there) if !there.is_same(repo) => {
+            Err(SyncError::OtherRepo { there: there.to_string(), here: repo.to_string() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Appends the commit entry and writes the tag records.
 fn commit(
     remote: &Remote,
-    session: SessionId,
+    repo: &RepoIdentity,
     tags: &[&TagToPush],
-    snapshots: &BTreeMap<CommitId, SnapshotRef>,
-    packs: BTreeSet<String>,
-    index: &str,
+    written: &Written,
 ) -> Result<Option<Vec<TagOutcome>>> {
+    let Written { session, snapshots, packs, index } = written;
+    let session = *session;
     let builds_on: BTreeSet<_> =
         packs.iter().filter_map(|pack| session_of_pack(pack)).filter(|other| *other != session).collect();
-    let packs: Vec<_> = packs.into_iter().collect();
+    let packs: Vec<_> = packs.iter().cloned().collect();
     let (mut ends, mut holds) = (vec![], true);
     let state = remote.append(|state| {
         if state.revoked.contains(&session) {
             return Err(SyncError::Revoked { session });
         }
+        check_repo(state, repo)?;
         holds = builds_on.iter().all(|other| state.committed.contains_key(other));
         // Others may have pushed the same tags meanwhile; whoever is first in the log wins.
         ends = tags.iter().map(|tag| judge(state, tag).unwrap_or(TagOutcome::Pushed)).collect();
@@ -252,7 +273,8 @@ fn commit(
             let snapshot = snapshots.get(&tag.commit)?.clone();
             Some(TagMove { tag: tag.tag.clone(), snapshot, force: tag.force })
         });
-        let op = LogOp::Commit { session, tags: moves.collect(), packs: packs.clone(), index: index.to_owned() };
+        let (tags, packs) = (moves.collect(), packs.clone());
+        let op = LogOp::Commit { session, repo: repo.clone(), tags, packs, index: index.clone() };
         Ok(holds.then_some(op))
     })?;
     if !holds {

@@ -3,7 +3,7 @@
 //! `tags/<tag>/<16 hex digits of !n>` repeats what log entry `n` says about one tag, so readers need no log. It is written
 //! after the entry; a tag without its record is not found yet, and the next push of it writes the record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::SyncError;
@@ -60,6 +60,17 @@ impl Remote {
             readable(tag, named.number).then(|| RemoteTag { tag: tag.clone(), commit: snapshot.commit })
         });
         Ok(tags.collect())
+    }
+
+    /// Returns what the log says that every tag names, also of a tag whose record an interrupted push has yet to write.
+    /// Two requests if nothing happened since this machine's last one.
+    ///
+    /// # Errors
+    /// As [`Remote::tags`].
+    pub fn named_tags(&self) -> Result<BTreeMap<String, CommitId>, SyncError> {
+        let state = self.refresh()?;
+        let named = |(tag, named): (String, super::log::TagState)| Some((tag, named.snapshot?.commit));
+        Ok(state.tags.into_iter().filter_map(named).collect())
     }
 
     /// Returns what a tag names; `None` if the remote does not have it. Three requests.

@@ -9,7 +9,7 @@ use super::remote::Remote;
 use crate::backend::Key;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::snapshot::Snapshot;
-use crate::format::tables::TableContent;
+use crate::format::tables::{LocatedChunk, TableContent};
 use crate::id::ContentDigest;
 
 /// How closely a tag is looked at.
@@ -55,7 +55,7 @@ pub fn verify_tag(remote: &Remote, tag: &str, depth: VerifyDepth) -> Result<Vec<
     for digest in snapshot.data.digests() {
         labels.entry(*digest).or_insert_with(|| vec![format!("a directory's member {}", digest.short())]);
     }
-    let bad_packs = bad_packs(remote, &snapshot)?;
+    let bad_packs = remote.bad_packs(snapshot.data.chunks())?;
     let mut findings = vec![];
     for (digest, labels) in labels {
         let shallow = shallow_problem(&snapshot, &digest, &bad_packs);
@@ -70,23 +70,28 @@ pub fn verify_tag(remote: &Remote, tag: &str, depth: VerifyDepth) -> Result<Vec<
     Ok(findings)
 }
 
-/// Returns the packs that are missing or too short.
-fn bad_packs(remote: &Remote, snapshot: &Snapshot) -> Result<BTreeMap<Arc<str>, Problem>, SyncError> {
-    let mut ends: BTreeMap<Arc<str>, u64> = BTreeMap::new();
-    for chunk in snapshot.data.chunks() {
-        let end = chunk.offset + u64::from(chunk.stored_len);
-        let known = ends.entry(chunk.pack).or_default();
-        *known = end.max(*known);
-    }
-    let mut bad = BTreeMap::new();
-    for (pack, end) in ends {
-        match remote.backend().head(&Key::parse(&pack)?)? {
-            None => drop(bad.insert(pack, Problem::Missing)),
-            Some(len) if len < end => drop(bad.insert(pack, Problem::Damaged)),
-            Some(_) => {}
+impl Remote {
+    /// Returns which packs of some chunks are missing or too short. One request a pack.
+    pub(super) fn bad_packs(
+        &self,
+        chunks: impl Iterator<Item = LocatedChunk>,
+    ) -> Result<BTreeMap<Arc<str>, Problem>, SyncError> {
+        let mut ends: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for chunk in chunks {
+            let end = chunk.offset + u64::from(chunk.stored_len);
+            let known = ends.entry(chunk.pack).or_default();
+            *known = end.max(*known);
         }
+        let mut bad = BTreeMap::new();
+        for (pack, end) in ends {
+            match self.backend().head(&Key::parse(&pack)?)? {
+                None => drop(bad.insert(pack, Problem::Missing)),
+                Some(len) if len < end => drop(bad.insert(pack, Problem::Damaged)),
+                Some(_) => {}
+            }
+        }
+        Ok(bad)
     }
-    Ok(bad)
 }
 
 fn shallow_problem(
