@@ -217,7 +217,7 @@ def main():
                         "costs": costs,
                     }
                 )
-        write(results, arguments.results)
+            write(results, arguments.results)
 
 
 def tell(start, costs, load):
