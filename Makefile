@@ -6,18 +6,21 @@ DATA := python/onenb.data/scripts
 # Real data for slow tests and benches, which skip what needs it where it is absent.
 ONENB_CORPUS ?= $(abspath ../shared/data)
 DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
-TEST_PACKAGES := $(DEMO_PACKAGES) blake3 duckdb h5py openpyxl polars pytest ruff zstandard
+# moto's server is the S3 server of the tests and of `make demo S3=1`.
+S3_PACKAGES := 'moto[server]'
+TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) blake3 duckdb fsspec h5py openpyxl polars pytest ruff zstandard
 
-.PHONY: demo test test-rust test-python test-slow bench docs install venv wheel
+.PHONY: demo test test-rust test-python test-slow bench bench-engine bench-peers docs install venv wheel
 
 # The whole product on real input. Prepares everything it needs; can be run again.
-demo: $(VENV)/.demo install
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" demo/run.sh
+# `make demo S3=1` does the same with a bucket of an S3 server on loopback.
+demo: $(VENV)/.demo $(if $(S3),$(VENV)/.s3) install
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" demo/run.sh $(if $(S3),--s3)
 
 # Everything that must hold: format, lints, Rust and Python tests.
 test: test-rust test-python
 
-test-rust:
+test-rust: $(VENV)/.s3
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked
@@ -31,9 +34,17 @@ test-python: $(VENV)/.test install
 test-slow:
 	ONENB_CORPUS="$(ONENB_CORPUS)" cargo test --release --locked --features slow --test acceptance -- --nocapture
 
-# Figures, printed; `docs/performance.md` says what they mean.
-bench:
-	ONENB_CORPUS="$(ONENB_CORPUS)" cargo bench --locked
+# Figures: the engine's parts, printed, then onenb beside the installed peers, into `docs/performance.md`.
+bench: bench-engine bench-peers
+
+bench-engine:
+	ONENB_CORPUS="$(ONENB_CORPUS)" cargo bench --locked --bench engine
+
+bench-peers:
+	cargo build --release --locked --package onenb
+	$(PYTHON) bench/corpora.py target/bench --real "$(ONENB_CORPUS)"
+	$(PYTHON) bench/run.py target/bench docs/bench/results.json --onenb target/release/onenb
+	$(PYTHON) bench/report.py docs/bench/results.json docs/performance.md docs/bench
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --package onenb
@@ -49,6 +60,10 @@ $(VENV)/.ready: Makefile
 # What the demo and the tests need besides.
 $(VENV)/.demo: $(VENV)/.ready
 	$(VENV)/bin/python -m pip install --quiet $(DEMO_PACKAGES)
+	touch $@
+
+$(VENV)/.s3: $(VENV)/.ready
+	$(VENV)/bin/python -m pip install --quiet $(S3_PACKAGES)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.ready

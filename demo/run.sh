@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The whole product on real input: export in notebooks, commit, tag, push, read back by tag on "another machine".
-# `make demo` prepares the virtual environment that this expects on PATH.
+# `make demo` prepares the virtual environment that this expects on PATH. With `--s3` the remote is a bucket of a real S3
+# server on loopback (`make demo S3=1`).
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/onenb-demo.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+server=
+trap '[ -z "$server" ] || kill "$server"; rm -rf "$work"' EXIT
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 show() { printf '$ %s\n' "$*"; "$@"; }
@@ -24,12 +26,31 @@ run_all() { # VERSION
     done
 }
 
-say "A repository with a directory as its remote"
+if [ "${1:-}" = --s3 ]; then
+    say "An S3 server on loopback"
+    moto_server --host 127.0.0.1 --port 0 2>"$work/server.log" >&2 &
+    server=$!
+    until endpoint=$(sed -n 's/.*Running on \(http:[^ ]*\).*/\1/p' "$work/server.log") && [ -n "$endpoint" ]; do
+        kill -0 "$server" || { cat "$work/server.log" >&2; exit 1; }
+        sleep 0.1
+    done
+    export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
+    python -c 'import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1] + "/acme-data", method="PUT"))' "$endpoint"
+    echo "  $endpoint"
+fi
+
+say "A repository with its remote"
 machine first
 git init -q --bare "$work/origin.git"
 git init -q "$work/first/digits" && cd "$work/first/digits"
 git remote add origin "$work/origin.git"
-show onenb init --name digits dir "$work/remote"
+if [ -n "$server" ]; then
+    show onenb init --name digits cloud --bucket acme-data --key-prefix digits --endpoint-url "$endpoint" s3
+    create=--create
+else
+    show onenb init --name digits dir "$work/remote"
+    create=
+fi
 
 say "Three runs of a notebook in real kernels: parquet, csv, npy, pickle"
 run_all 1
@@ -37,7 +58,7 @@ show onenb addnb runs/*.ipynb
 git add report.ipynb runs
 show git commit -q -m "first report"
 show git tag v1
-show onenb push
+show onenb push $create
 
 say "The notebook changes; this time the hooks do the bookkeeping"
 run_all 2

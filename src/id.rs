@@ -223,6 +223,12 @@ macro_rules! ulid_type {
                 Self(Ulid::from_bytes(bytes))
             }
 
+            /// Returns when it was made, in milliseconds since 1970.
+            #[must_use]
+            pub const fn time_ms(self) -> u64 {
+                self.0.timestamp_ms()
+            }
+
             /// Returns the 16 big-endian bytes.
             #[must_use]
             pub const fn to_bytes(self) -> [u8; 16] {

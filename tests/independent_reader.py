@@ -21,6 +21,7 @@ import zstandard
 from blake3 import blake3
 
 RAW, ZSTD = 0, 1
+NO_FILTER, SHUFFLE = 0, 1
 CHUNKS, OBJECT, MARKER = 1, 2, 3
 DATA, META = 1, 2
 INLINE, FLAT, TREE, NODE = 1, 2, 3, 4
@@ -45,6 +46,15 @@ def checksum(data):
 
 def derived(context, data):
     return blake3(data, derive_key_context=context).digest()
+
+
+def unshuffle(data, size):
+    """Puts elements together again that are stored lane by lane."""
+    count = len(data) // size
+    plain = bytearray(data)
+    for lane in range(size):
+        plain[lane : count * size : size] = data[lane * count : (lane + 1) * count]
+    return bytes(plain)
 
 
 def ulid_text(data):
@@ -97,7 +107,8 @@ class Frame:
 
     def _check_codec(self):
         must(self.codec in (RAW, ZSTD), f"no codec has the number {self.codec}")
-        must((self.filter, self.element, self.dictionary) == (0, 0, 0), "filters and dictionaries are not used yet")
+        must(self.filter in (NO_FILTER, SHUFFLE) and self.dictionary == 0, "an unknown filter or dictionary")
+        must((self.element > 0) == (self.filter == SHUFFLE), "filter and element size disagree")
         fits = self.stored_len == self.raw_len if self.codec == RAW else self.stored_len < self.raw_len
         must(fits, "a payload's length does not suit its codec")
         must(self.depth <= MAX_DEPTH, "a delta is too deep")
@@ -269,8 +280,10 @@ class Store:
     def _decode_uncached(self, frame):
         stored = frame.payload()
         self.deepest = max(self.deepest, frame.depth)
-        if frame.codec == RAW:
-            return stored
+        plain = stored if frame.codec == RAW else self._decompress(frame, stored)
+        return unshuffle(plain, frame.element) if frame.filter == SHUFFLE else plain
+
+    def _decompress(self, frame, stored):
         prefix = b"".join(self.span(base, frame.depth) for base in frame.bases)
         dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if prefix else None
         try:
@@ -291,7 +304,7 @@ class Store:
         return plain[offset : offset + length]
 
     def chunk(self, key, below=MAX_DEPTH + 1):
-        """A chunk's bytes, verified, out of the shallowest frame that holds them; a damaged frame may have a healed twin."""
+        """A chunk's bytes, verified, out of the shallowest sound frame that holds them."""
         places = [place for place in self.chunks.get(key, []) if place[0].depth < below]
         damage = Damaged(f"chunk {key.hex()} is in no pack")
         for frame, start, length in sorted(places, key=lambda place: place[0].depth):
@@ -427,6 +440,7 @@ def check_all(store):
         "chunks": len(store.chunks),
         "frames": len(frames),
         "raw frames": sum(frame.codec == RAW for frame in frames),
+        "shuffled frames": sum(frame.filter == SHUFFLE for frame in frames),
         "delta frames": sum(frame.depth > 0 for frame in frames),
         "deepest": store.deepest,
         "sealed packs": sum(pack.sealed for pack in packs),

@@ -14,6 +14,7 @@ from . import _native
 
 # What the native side reads of the environment; another value needs another workspace.
 _VARIABLES = ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "ONENB_REMOTE", "GIT_DIR")
+_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_")
 
 
 class _Process:
@@ -109,7 +110,8 @@ def workspace():
 
 
 def _workspace_of(directory):
-    key = (str(directory), *map(os.environ.get, _VARIABLES))
+    clouds = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_CLOUDS)))
+    key = (str(directory), *map(os.environ.get, _VARIABLES), clouds)
     process = _process
     with process.lock:
         found = process.workspaces.get(key)

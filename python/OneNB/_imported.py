@@ -67,7 +67,9 @@ class Imported:
         found = json.loads(native.json())
         self._record = found.pop("record")
         self._place = found
-        moved = native.moved()
+        self._warn_of_move(native.moved())
+
+    def _warn_of_move(self, moved):
         if moved is not None:
             tag, local, remote = moved
             _context.warn(
@@ -96,6 +98,7 @@ class Imported:
         if self.is_directory:
             raise Error(f"{self.name} is a directory", "use `path()`, or `member(path)` for one file of it")
         native = self._native.open()
+        self._warn_of_move(self._native.noticed())
         _context.record_input(self._native)
         return io.BufferedReader(_RawReader(native, self.name + self._record["suffix"]), _BUFFER)
 
@@ -120,6 +123,7 @@ class Imported:
         For a directory it is a folder.
         """
         path = self._native.path()
+        self._warn_of_move(self._native.noticed())
         _context.record_input(self._native)
         return path
 

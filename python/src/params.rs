@@ -35,6 +35,17 @@ impl NativeParams {
         params.map_or_else(|| Ok(Params::empty()), |params| set_from_python(params, variable)).map(Self)
     }
 
+    /// Reads `k=v&k2=v2`, as it stands in specifications.
+    #[staticmethod]
+    fn from_query(py: Python<'_>, query: &str) -> PyResult<Self> {
+        check(py, Params::from_query(query).map_err(Into::into)).map(Self)
+    }
+
+    /// The one spelling of the set as a query.
+    fn to_query(&self) -> String {
+        self.0.to_query()
+    }
+
     /// 64 hex digits.
     fn hash_hex(&self) -> String {
         self.0.hash().to_string()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use onenb::format::name::{ExportName, Suffix};
 use onenb::format::record::Input;
-use onenb::{ExportBatch, ExportOptions, ResolvedExport, Spec, Workspace};
+use onenb::{ExportBatch, ExportOptions, MovedTag, ResolvedExport, Spec, Workspace};
 use pyo3::prelude::*;
 
 use crate::errors::check;
@@ -115,6 +115,19 @@ impl NativeWorkspace {
         Ok(names)
     }
 
+    /// The exports of a revision as JSON: name, query of the parameters, digest, size, suffix, media type.
+    fn exports_json(&self, py: Python<'_>, repo: Option<&str>, rev: &str) -> PyResult<String> {
+        let listed = check(py, py.detach(|| self.0.list(repo, rev)))?;
+        let row = |export: &onenb::BoundExport| {
+            let record = &export.record;
+            serde_json::json!({
+                "name": record.name, "query": record.params.to_query(), "digest": record.digest, "size": record.size,
+                "suffix": record.suffix, "media_type": record.media_type,
+            })
+        };
+        Ok(serde_json::Value::Array(listed.iter().map(row).collect()).to_string())
+    }
+
     /// Registered repositories, ours first.
     fn repos(&self, py: Python<'_>) -> Vec<String> {
         py.detach(|| self.0.repos())
@@ -211,8 +224,12 @@ impl NativeExport {
 
     /// The tag with its local and its remote commit, if they differ.
     fn moved(&self) -> Option<(String, String, String)> {
-        let moved = self.resolved.moved.as_ref()?;
-        Some((moved.tag.clone(), moved.local.to_string(), moved.remote.to_string()))
+        self.resolved.moved.as_ref().map(moved_tuple)
+    }
+
+    /// The same, if a read has found it out since.
+    fn noticed(&self) -> Option<(String, String, String)> {
+        self.resolved.noticed().map(moved_tuple)
     }
 
     /// Starts reading.
@@ -235,4 +252,8 @@ impl NativeExport {
     fn path(&self, py: Python<'_>) -> PyResult<PathBuf> {
         check(py, py.detach(|| self.workspace.materialise(&self.resolved)))
     }
+}
+
+fn moved_tuple(moved: &MovedTag) -> (String, String, String) {
+    (moved.tag.clone(), moved.local.to_string(), moved.remote.to_string())
 }

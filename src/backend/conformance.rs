@@ -12,6 +12,7 @@ pub(crate) fn run(backend: &dyn Backend) {
     whole_objects_and_ranges_come_back(backend);
     one_creator_wins(backend);
     listings_are_ordered_and_paged(backend);
+    odd_characters_stay_what_they_are(backend);
     deleting_is_idempotent(backend);
     racing_creators_have_one_winner(backend);
 }
@@ -48,9 +49,19 @@ fn one_creator_wins(backend: &dyn Backend) {
     assert_eq!(backend.get(&object, 10).expect("gets"), b"first");
 }
 
+fn odd_characters_stay_what_they_are(backend: &dyn Backend) {
+    for (name, other) in
+        [("odd/a%2Fb", "odd/a/b"), ("odd/%41", "odd/A"), ("odd/~x", "odd/%7Ex"), ("odd/a.b", "odd/a_b")]
+    {
+        backend.put(&key(name), name.as_bytes()).expect("puts");
+        assert_eq!(backend.head(&key(other)).expect("answers"), None, "{name} is not {other}");
+        assert_eq!(backend.get(&key(name), 99).expect("gets"), name.as_bytes());
+    }
+}
+
 fn listings_are_ordered_and_paged(backend: &dyn Backend) {
     // `-` sorts before `/`, so a walk by folders alone would give the wrong order.
-    let names = ["list/a-b", "list/a/x", "list/a/y", "list/b", "list/c/d/e"];
+    let names = ["list/%41", "list/a-b", "list/a/x", "list/a/y", "list/b", "list/c/d/e", "list/~f"];
     for name in names.iter().rev() {
         backend.put(&key(name), name.as_bytes()).expect("puts");
     }
@@ -66,7 +77,7 @@ fn listings_are_ordered_and_paged(backend: &dyn Backend) {
         backend.list(&folder, Some(&key("list/a0")), 1).expect("lists").first().map(|e| e.key.clone()),
         Some(key("list/b"))
     );
-    assert_eq!(backend.list(&folder, Some(&key("list/z")), 9).expect("lists"), []);
+    assert_eq!(backend.list(&folder, Some(&key("list/~z")), 9).expect("lists"), []);
 }
 
 fn deleting_is_idempotent(backend: &dyn Backend) {

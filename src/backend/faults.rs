@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Backend, BackendError, Created, Entry, Key};
 
@@ -16,25 +17,40 @@ pub enum Fault {
     Retried,
 }
 
-/// Wraps a backend, counts requests and fails one of them.
-#[derive(Debug)]
+/// Something that happens elsewhere at one request.
+type Event = (u64, Box<dyn FnOnce() + Send>);
+
+/// Wraps a backend, counts requests, fails one of them or lets something else happen just before it.
 pub struct FaultBackend<B> {
     inner: B,
     requests: AtomicU64,
     planned: Option<(u64, Fault)>,
+    meanwhile: Mutex<Option<Event>>,
+}
+
+impl<B> std::fmt::Debug for FaultBackend<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FaultBackend").field("planned", &self.planned).finish_non_exhaustive()
+    }
 }
 
 impl<B: Backend> FaultBackend<B> {
     /// Only counts.
     #[must_use]
     pub fn counting(inner: B) -> Self {
-        Self { inner, requests: AtomicU64::new(0), planned: None }
+        Self { inner, requests: AtomicU64::new(0), planned: None, meanwhile: Mutex::new(None) }
     }
 
     /// Fails request number `request`, counted from 0, once.
     #[must_use]
     pub fn failing(inner: B, request: u64, fault: Fault) -> Self {
-        Self { inner, requests: AtomicU64::new(0), planned: Some((request, fault)) }
+        Self { planned: Some((request, fault)), ..Self::counting(inner) }
+    }
+
+    /// Calls `act` once, just before request number `request`.
+    #[must_use]
+    pub fn meanwhile(inner: B, request: u64, act: Box<dyn FnOnce() + Send>) -> Self {
+        Self { meanwhile: Mutex::new(Some((request, act))), ..Self::counting(inner) }
     }
 
     /// Returns how many requests were made.
@@ -46,6 +62,13 @@ impl<B: Backend> FaultBackend<B> {
     /// Counts a request and tells how it is to fail.
     fn next(&self) -> (u64, Option<Fault>) {
         let request = self.requests.fetch_add(1, Ordering::SeqCst);
+        let event = {
+            let mut slot = self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.take_if(|(number, _)| *number == request)
+        };
+        if let Some((_, act)) = event {
+            act();
+        }
         (request, self.planned.filter(|(number, _)| *number == request).map(|(_, fault)| fault))
     }
 

@@ -7,6 +7,7 @@
 //! - A [`Key`] cannot leave its root, whatever a remote wrote; symbolic links below a directory's root are not followed.
 //! - This module knows nothing of packs, tags or snapshots; `backend::conformance` is the contract as tests.
 
+mod cloud;
 #[cfg(test)]
 mod conformance;
 mod faults;
@@ -20,11 +21,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use cloud::{CloudContext, CloudOptions};
 pub use faults::{Fault, FaultBackend};
 pub use key::Key;
 pub use local::LocalBackend;
 pub use memory::MemoryBackend;
-pub use url::RemoteUrl;
+pub use url::{RemoteUrl, UrlPrefix};
 
 use crate::error::{Classify, ErrorKind, kind_of_io};
 
@@ -163,13 +165,33 @@ pub enum BackendError {
         /// The rule it breaks.
         reason: &'static str,
     },
-    /// A kind of remote that this build cannot open.
-    #[error("cannot open `{url}`: support for `{scheme}://` remotes comes with the cloud issue")]
-    NoDriver {
-        /// The remote.
-        url: String,
-        /// Its scheme.
-        scheme: &'static str,
+    /// The asked range starts behind the end of the object.
+    #[error("object `{key}` ends before the asked range")]
+    OutOfRange {
+        /// Its key.
+        key: Key,
+    },
+    /// The bucket or container is not there.
+    #[error("there is no bucket `{bucket}`, or these credentials may not see it")]
+    NoBucket {
+        /// The bucket with its scheme.
+        bucket: String,
+    },
+    /// The machine has no credentials for a provider.
+    #[error("{reason}")]
+    NoCredentials {
+        /// What was looked for.
+        reason: String,
+    },
+    /// A provider answered something else, also after all retries.
+    #[error("could not {doing} `{key}`: {reason}")]
+    Remote {
+        /// What was being done.
+        doing: &'static str,
+        /// The key.
+        key: Key,
+        /// The provider's words, shortened, without secrets.
+        reason: String,
     },
     /// Something below a directory's root is neither a plain file nor a plain directory.
     #[error("`{path}` is a symbolic link or a special file, which remotes do not follow")]
@@ -178,10 +200,12 @@ pub enum BackendError {
         path: String,
     },
     /// Credentials are missing or refused.
-    #[error("access to `{key}` was refused")]
+    #[error("access to `{key}` was refused: {reason}")]
     Auth {
         /// The key that was asked for.
         key: Key,
+        /// The provider's words, shortened, without secrets.
+        reason: String,
     },
     /// The operating system refused a read or write.
     #[error("could not {doing} `{key}`")]
@@ -206,11 +230,13 @@ pub enum BackendError {
 impl Classify for BackendError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::TooLong { .. } | Self::Truncated { .. } | Self::Special { .. } => ErrorKind::Damaged,
+            Self::NotFound { .. } | Self::NoBucket { .. } => ErrorKind::NotFound,
+            Self::TooLong { .. } | Self::Truncated { .. } | Self::OutOfRange { .. } | Self::Special { .. } => {
+                ErrorKind::Damaged
+            }
             Self::BadKey { .. } | Self::BadUrl { .. } => ErrorKind::Usage,
-            Self::NoDriver { .. } | Self::Injected { .. } => ErrorKind::Failed,
-            Self::Auth { .. } => ErrorKind::Auth,
+            Self::Remote { .. } | Self::Injected { .. } => ErrorKind::Failed,
+            Self::Auth { .. } | Self::NoCredentials { .. } => ErrorKind::Auth,
             Self::Io { source, .. } => kind_of_io(source),
         }
     }
@@ -220,7 +246,14 @@ impl Classify for BackendError {
             Self::BadUrl { .. } => {
                 Some("a remote is an absolute directory or a URL, as in `onenb remote set /srv/data`".to_owned())
             }
-            Self::NoDriver { .. } => Some("use a directory until then: `onenb remote set /srv/data`".to_owned()),
+            Self::NoBucket { .. } => Some("make the bucket with the provider's tools, then `onenb remote check`".to_owned()),
+            Self::NoCredentials { .. } => Some(
+                "sign in with the provider's tools (`aws sso login`, `gcloud auth application-default login`, `az login`), or \
+                 choose a profile with `onenb remote set URL --profile NAME`"
+                    .to_owned(),
+            ),
+            Self::Auth { .. } => Some("see what is allowed with `onenb remote check`".to_owned()),
+            Self::Remote { .. } => Some("repeat the command; what was sent is kept".to_owned()),
             Self::Io { source, .. } if kind_of_io(source) == ErrorKind::ReadOnly => {
                 Some("check who may write there with `onenb remote check`".to_owned())
             }

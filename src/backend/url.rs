@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::cloud::{CloudBackend, CloudOptions};
 use super::{Backend, BackendError, LocalBackend};
 
 /// A remote as users and configurations name it: parsed, not yet opened.
@@ -64,14 +65,14 @@ impl RemoteUrl {
         Ok(Self::Cloud { scheme, bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
     }
 
-    /// Opens the backend. A directory is not touched before its first request.
+    /// Opens the backend. Nothing is touched or asked before its first request.
     ///
     /// # Errors
-    /// [`BackendError::NoDriver`] for clouds.
-    pub fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
+    /// [`BackendError::BadUrl`] or [`BackendError::BadKey`] for an endpoint or a prefix that cannot be used.
+    pub fn open(&self, options: &CloudOptions) -> Result<Box<dyn Backend>, BackendError> {
         match self {
             Self::Directory(path) => Ok(Box::new(LocalBackend::new(path.clone()))),
-            Self::Cloud { scheme, .. } => Err(BackendError::NoDriver { url: self.to_string(), scheme }),
+            Self::Cloud { scheme, bucket, prefix } => Ok(Box::new(CloudBackend::new(scheme, bucket, prefix, options)?)),
         }
     }
 
@@ -79,6 +80,56 @@ impl RemoteUrl {
     #[must_use]
     pub fn is_directory(&self) -> bool {
         matches!(self, Self::Directory(_))
+    }
+}
+
+/// The beginning of remotes that a user trusts as a whole, as in `s3://acme/team` or `/srv/data`.
+///
+/// It ends where a part of the URL ends. Only inside the name of a bucket it may stop after a `-`: `s3://acme-` covers
+/// `s3://acme-data`. It covers no URL with `..`, `.` or empty parts, whatever those would lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlPrefix {
+    text: String,
+    /// Whether the name of a bucket goes on behind it.
+    open: bool,
+}
+
+impl UrlPrefix {
+    /// Checks a prefix.
+    ///
+    /// # Errors
+    /// [`BackendError::BadUrl`] for what is no remote, has odd parts, or would cover everything.
+    pub fn parse(text: &str) -> Result<Self, BackendError> {
+        let url = RemoteUrl::parse(text)?;
+        let refuse = |reason| Err(BackendError::BadUrl { text: text.chars().take(200).collect(), reason });
+        let Some(canonical) = url.plain_text() else {
+            return refuse("a prefix has no `.`, `..` or empty parts");
+        };
+        if canonical.is_empty() {
+            return refuse("a prefix that covers everything approves nothing in particular");
+        }
+        let open =
+            matches!(&url, RemoteUrl::Cloud { bucket, prefix, .. } if prefix.is_empty() && bucket.ends_with('-'));
+        Ok(Self { text: canonical, open })
+    }
+
+    /// Returns whether a remote lies below the prefix.
+    #[must_use]
+    pub fn covers(&self, url: &RemoteUrl) -> bool {
+        let text = url.plain_text();
+        let rest = text.as_deref().and_then(|text| text.strip_prefix(self.text.as_str()));
+        rest.is_some_and(|rest| self.open || rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl RemoteUrl {
+    /// Returns the one spelling of the remote without a slash at its end; `None` if a part of it is odd.
+    fn plain_text(&self) -> Option<String> {
+        let text = self.to_string();
+        let text = text.trim_end_matches('/');
+        let parts = text.split_once("://").map_or_else(|| text.strip_prefix('/').unwrap_or(text), |(_, rest)| rest);
+        let odd = |part: &str| part.is_empty() || part == "." || part == "..";
+        (parts.is_empty() || !parts.split(['/', std::path::MAIN_SEPARATOR]).any(odd)).then(|| text.to_owned())
     }
 }
 
@@ -120,13 +171,47 @@ mod tests {
         Ok(())
     }
 
+    #[cfg(unix)]
     #[test]
-    fn clouds_parse_and_say_that_they_come_later() -> Result<(), BackendError> {
+    fn a_prefix_ends_where_a_part_ends() -> Result<(), BackendError> {
+        let covers = |prefix: &str, url: &str| -> Result<bool, BackendError> {
+            Ok(UrlPrefix::parse(prefix)?.covers(&RemoteUrl::parse(url)?))
+        };
+        for (prefix, url) in [
+            ("s3://acme-", "s3://acme-data/x"),
+            ("s3://acme", "s3://acme/x"),
+            ("s3://acme/team/", "s3://acme/team"),
+            ("s3://acme/team-", "s3://acme/team-/x"),
+            ("/srv/data", "/srv/data/x"),
+            ("file:///srv/data", "/srv/data"),
+        ] {
+            assert!(covers(prefix, url)?, "{prefix} {url}");
+        }
+        for (prefix, url) in [
+            ("s3://acme", "s3://acme-evil/x"),
+            ("s3://acme-", "gs://acme-data"),
+            ("s3://acme/team", "s3://acme/team2"),
+            ("s3://acme/team", "s3://acme/team/../other"),
+            ("s3://acme/team-", "s3://acme/team-b"),
+            ("/srv/data", "/srv/database"),
+            ("/srv/data", "/srv/data/../../etc"),
+            ("/srv/data", "file:///srv/data/%2e%2e/x"),
+            ("/srv/data", "/srv/data//x"),
+        ] {
+            assert!(!covers(prefix, url)?, "{prefix} {url}");
+        }
+        for bad in ["s3://", "s3", "/", "/srv/../data", "s3://a/../b", "data"] {
+            assert!(UrlPrefix::parse(bad).is_err_and(|error| error.kind() == ErrorKind::Usage), "{bad}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn clouds_parse_and_open_without_a_request() -> Result<(), BackendError> {
         let url = RemoteUrl::parse("s3://acme-data/team/x/")?;
         assert_eq!(url.to_string(), "s3://acme-data/team/x");
-        let error = url.open().err().expect("no driver yet");
-        assert_eq!(error.kind(), ErrorKind::Failed);
-        assert!(error.to_string().contains("comes with the cloud issue"));
+        assert!(url.open(&CloudOptions::default()).is_ok());
+        assert!(RemoteUrl::parse("s3://acme/../x")?.open(&CloudOptions::default()).is_err());
         let secret = RemoteUrl::parse("s3://key:secret@bucket/x").expect_err("refused");
         assert!(!secret.to_string().contains("secret@"), "{secret}");
         Ok(())

@@ -34,9 +34,11 @@ pub struct LateRow {
 
 /// Rows that no later row of the same key overrules.
 macro_rules! newest_of {
-    ($table:literal, $columns:literal, $owner:literal) => {
+    ($table:literal, $columns:literal, $owner:literal, $more:literal) => {
         concat!(
-            "SELECT ", $columns, " FROM ", $table, " AS p WHERE p.", $owner, " = ?1 AND NOT EXISTS (SELECT 1 FROM ",
+            "SELECT ", $columns, " FROM ", $table, " AS p WHERE ",
+            $more,
+            " p.", $owner, " = ?1 AND NOT EXISTS (SELECT 1 FROM ",
             $table, " AS q WHERE q.", $owner, " = p.", $owner,
             " AND q.name = p.name AND q.params_hash = p.params_hash AND (q.time_us, q.object) > (p.time_us, p.object)) ",
             "ORDER BY p.name, p.params_hash"
@@ -45,20 +47,22 @@ macro_rules! newest_of {
 }
 
 impl ReadTransaction {
-    /// Returns what was exported in a worktree, sorted by key: the latest export of each key, bound by now or not.
+    /// Returns what was exported in a worktree and is not settled, sorted by key: the latest export of each key.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn pending_of(&self, worktree: &str) -> Result<Vec<Pending>, CatalogError> {
-        let sql = newest_of!("pending", "p.worktree, p.record, p.script, p.time_us", "worktree");
-        self.all(sql, [worktree], |row| {
-            Ok(Pending {
-                worktree: column(row, 0)?,
-                record: record_column(row, 1)?,
-                script: column::<Option<[u8; 32]>>(row, 2)?.map(CodeIdentity::from_bytes),
-                time_us: column(row, 3)?,
-            })
-        })
+        let sql = newest_of!("pending", "p.worktree, p.record, p.script, p.time_us", "worktree", "p.settled = 0 AND");
+        self.all(sql, [worktree], pending_columns)
+    }
+
+    /// Returns the latest export of each key in a worktree, settled or not, where a notebook or script made it.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn exported_by(&self, worktree: &str, producer: &str) -> Result<Vec<Pending>, CatalogError> {
+        let sql = newest_of!("pending", "p.worktree, p.record, p.script, p.time_us", "worktree", "p.producer = ?2 AND");
+        self.all(sql, [worktree, producer], pending_columns)
     }
 
     /// Returns the late bindings of a commit, sorted by key; of several for one key the latest.
@@ -69,7 +73,8 @@ impl ReadTransaction {
         let columns = newest_of!(
             "late_bindings",
             "p.name, p.params_hash, p.record, p.explicit, p.time_us, p.object",
-            "commit_id"
+            "commit_id",
+            ""
         );
         self.all(columns, [commit.as_slice()], |row| {
             let has_record = column::<Option<String>>(row, 2)?.is_some();
@@ -111,14 +116,23 @@ impl ReadTransaction {
         self.any("SELECT 1 FROM late_bindings LIMIT 1", [])
     }
 
-    /// Returns the pushes to a remote, oldest first, then by tag.
+    /// Returns the last word on every tag of a remote, by tag.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn pushes_of(&self, remote: &str) -> Result<Vec<PushLog>, CatalogError> {
-        let sql =
-            "SELECT tag, commit_id, remote, time_us FROM pushes WHERE remote = ?1 ORDER BY time_us, tag, commit_id";
+        let sql = "SELECT tag, commit_id, remote, time_us FROM pushes WHERE remote = ?1 ORDER BY time_us, tag";
         self.all(sql, [remote], push_columns)
+    }
+
+    /// Returns the latest push of one tag to a remote.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn last_push_of(&self, remote: &str, tag: &str) -> Result<Option<PushLog>, CatalogError> {
+        let sql = "SELECT tag, commit_id, remote, time_us FROM pushes WHERE remote = ?1 AND tag = ?2 \
+                   ORDER BY time_us DESC, commit_id DESC LIMIT 1";
+        self.one(sql, [remote, tag], push_columns)
     }
 
     /// Returns whether some worktree ever exported a content. Reads all pending exports: for the way to an error only.
@@ -129,7 +143,7 @@ impl ReadTransaction {
         self.any("SELECT 1 FROM pending WHERE instr(record, ?1) LIMIT 1", [digest.to_string()])
     }
 
-    /// Returns whether a remote confirmed that it has a tag at a commit.
+    /// Returns whether a remote, as last heard, has a tag at a commit.
     ///
     /// # Errors
     /// [`CatalogError`].
@@ -138,12 +152,12 @@ impl ReadTransaction {
         self.any(sql, params![remote, tag, commit.as_slice()])
     }
 
-    /// Returns the commits that tags named when a remote confirmed them.
+    /// Returns the commits that the tags of a remote name, as last heard.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn confirmed_commits(&self, remote: &str) -> Result<BTreeSet<CommitId>, CatalogError> {
-        let sql = "SELECT DISTINCT commit_id FROM pushes WHERE remote = ?1";
+        let sql = "SELECT DISTINCT commit_id FROM pushes WHERE remote = ?1 AND commit_id IS NOT NULL";
         Ok(self.all(sql, [remote], |row| commit_column(row, 0))?.into_iter().collect())
     }
 
@@ -182,8 +196,9 @@ impl WriteTransaction {
     /// [`CatalogError`].
     pub fn put_pending(&self, pending: &Pending, object: &ObjectId) -> Result<(), CatalogError> {
         let key = pending.record.key();
-        let sql = "INSERT OR REPLACE INTO pending (worktree, name, params_hash, record, script, time_us, object) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT OR REPLACE INTO pending \
+                   (worktree, name, params_hash, record, script, time_us, object, producer) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         self.change(
             sql,
             params![
@@ -194,9 +209,22 @@ impl WriteTransaction {
                 pending.script.as_ref().map(CodeIdentity::as_bytes),
                 pending.time_us,
                 object.as_bytes(),
+                pending.record.producer.path,
             ],
         )
         .map(drop)
+    }
+
+    /// Remembers that commits have what was exported of some keys in a worktree, so that it is not looked at again.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn settle_pending(&self, worktree: &str, keys: &[ExportKey]) -> Result<(), CatalogError> {
+        for key in keys {
+            let sql = "UPDATE pending SET settled = 1 WHERE worktree = ?1 AND name = ?2 AND params_hash = ?3";
+            self.change(sql, params![worktree, key.name.as_str(), key.params_hash.as_bytes()])?;
+        }
+        Ok(())
     }
 
     /// Puts a late binding; the same fact twice is one.
@@ -213,13 +241,17 @@ impl WriteTransaction {
         self.change(sql, values).map(drop)
     }
 
-    /// Puts one tag of a push that the remote confirmed; the same fact twice is one.
+    /// Puts what a remote has for a tag; of several words on one tag the latest counts.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn put_push(&self, push: &PushLog) -> Result<(), CatalogError> {
-        let sql = "INSERT OR REPLACE INTO pushes (tag, commit_id, remote, time_us) VALUES (?1, ?2, ?3, ?4)";
-        self.change(sql, params![push.tag, push.commit.as_slice(), push.remote, push.time_us]).map(drop)
+        let sql = "INSERT INTO pushes (tag, commit_id, remote, time_us) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (remote, tag) DO UPDATE SET commit_id = excluded.commit_id, time_us = excluded.time_us \
+                   WHERE (excluded.time_us, coalesce(excluded.commit_id, x'')) \
+                   >= (pushes.time_us, coalesce(pushes.commit_id, x''))";
+        let commit = push.commit.as_ref().map(CommitId::as_slice);
+        self.change(sql, params![push.tag, commit, push.remote, push.time_us]).map(drop)
     }
 
     /// Puts which branch a commit was made on; the same fact twice is one.
@@ -245,10 +277,19 @@ impl WriteTransaction {
     }
 }
 
+fn pending_columns(row: &Row<'_>) -> Result<Pending, CatalogError> {
+    Ok(Pending {
+        worktree: column(row, 0)?,
+        record: record_column(row, 1)?,
+        script: column::<Option<[u8; 32]>>(row, 2)?.map(CodeIdentity::from_bytes),
+        time_us: column(row, 3)?,
+    })
+}
+
 fn push_columns(row: &Row<'_>) -> Result<PushLog, CatalogError> {
     Ok(PushLog {
         tag: column(row, 0)?,
-        commit: commit_column(row, 1)?,
+        commit: column::<Option<Vec<u8>>>(row, 1)?.is_some().then(|| commit_column(row, 1)).transpose()?,
         remote: column(row, 2)?,
         time_us: column(row, 3)?,
     })

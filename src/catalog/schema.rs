@@ -87,8 +87,12 @@ CREATE TABLE pending (
   object      BLOB NOT NULL,
   record      TEXT NOT NULL,
   script      BLOB,
+  producer    TEXT,
+  settled     INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (worktree, name, params_hash, time_us, object)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_open ON pending (worktree) WHERE settled = 0;
+CREATE INDEX pending_by_producer ON pending (worktree, producer);
 
 CREATE TABLE late_bindings (
   commit_id   BLOB NOT NULL,
@@ -107,8 +111,8 @@ CREATE TABLE pushes (
   remote    TEXT NOT NULL,
   tag       TEXT NOT NULL,
   time_us   INTEGER NOT NULL,
-  commit_id BLOB NOT NULL,
-  PRIMARY KEY (remote, tag, time_us, commit_id)
+  commit_id BLOB,
+  PRIMARY KEY (remote, tag)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE commit_branches (

@@ -358,9 +358,15 @@ fn the_last_late_binding_of_a_key_counts() {
 }
 
 #[test]
-fn a_confirmed_push_stays_confirmed() {
+fn the_last_word_on_a_tag_of_a_remote_counts() {
     let catalog = Catalog::in_memory().expect("memory");
-    let push = |time_us: i64| PushLog { tag: "v1".to_owned(), commit: commit(1), remote: "/srv".to_owned(), time_us };
+    let word = |time_us: i64, commit: Option<CommitId>| PushLog {
+        tag: "v1".to_owned(),
+        commit,
+        remote: "/srv".to_owned(),
+        time_us,
+    };
+    let push = |time_us: i64| word(time_us, Some(commit(1)));
     let confirmed = |tag: &str, number: u32| read(&catalog, |view| view.is_confirmed(tag, &commit(number), "/srv"));
     assert!(!confirmed("v1", 1));
     write(&catalog, |tx| tx.put_push(&push(2)));
@@ -370,6 +376,13 @@ fn a_confirmed_push_stays_confirmed() {
     assert_eq!(read(&catalog, |view| view.pushes_of("/srv")), [push(2)]);
     assert_eq!(read(&catalog, |view| view.confirmed_commits("/srv")), BTreeSet::from([commit(1)]));
     assert_eq!(read(&catalog, |view| view.pushes_of("/else")), []);
+    write(&catalog, |tx| tx.put_push(&word(1, None)));
+    assert!(confirmed("v1", 1), "an older word heard later changes nothing");
+    write(&catalog, |tx| tx.put_push(&word(3, None)));
+    assert!(!confirmed("v1", 1), "the tag is gone");
+    assert_eq!(read(&catalog, |view| view.confirmed_commits("/srv")), BTreeSet::new());
+    write(&catalog, |tx| tx.put_push(&word(4, Some(commit(2)))));
+    assert!(confirmed("v1", 2) && !confirmed("v1", 1), "a moved tag is where it was last seen");
 }
 
 #[test]
@@ -474,7 +487,7 @@ fn damage_found_later_is_named_and_can_be_emptied() {
     std::fs::write(&path, bytes).expect("writes");
     let catalog = open(&path);
     let error = catalog.read(|view| view.entries(snapshot)).expect_err("the rows are gone");
-    assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     assert!(error.hint().is_some_and(|hint| hint.contains("`onenb reindex`")));
     drop(catalog);
     let catalog = Catalog::open_empty(&path, OpenOptions::default()).expect("opens");

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::config::StorageConfig;
 use crate::format::name::ExportName;
 use crate::format::params::Params;
-use crate::{ResolvedExport, Spec, Workspace};
+use crate::{MovedTag, ResolvedExport, Spec, Workspace};
 
 /// `-p NAME=VALUE`, as often as needed.
 #[derive(Debug, clap::Args)]
@@ -47,15 +47,20 @@ impl SpecArgs {
     /// Finds the export, and warns if its tag moved.
     pub(super) fn resolve(&self, workspace: &Workspace, ctx: &Context) -> Result<ResolvedExport> {
         let resolved = workspace.resolve(&self.parse(workspace)?)?;
-        if let Some(moved) = &resolved.moved {
-            ctx.talk.warn(&format!(
-                "tag `{}` is {} here and {} on the remote; read the one here",
-                moved.tag,
-                moved.local.short(),
-                moved.remote.short()
-            ));
-        }
+        warn_of_move(resolved.moved.as_ref(), ctx);
         Ok(resolved)
+    }
+}
+
+/// Says that a tag names another commit on the remote; what the local one names was read.
+pub(super) fn warn_of_move(moved: Option<&MovedTag>, ctx: &Context) {
+    if let Some(moved) = moved {
+        ctx.talk.warn(&format!(
+            "tag `{}` is {} here and {} on the remote; read the one here",
+            moved.tag,
+            moved.local.short(),
+            moved.remote.short()
+        ));
     }
 }
 
@@ -70,13 +75,25 @@ pub(super) struct StorageArgs {
     /// Region of the bucket
     #[arg(long)]
     region: Option<String>,
+    /// Credential profile, kept in your own configuration
+    #[arg(long)]
+    profile: Option<String>,
 }
 
 impl StorageArgs {
     pub(super) fn parse(&self) -> Result<StorageConfig> {
-        let url = if self.url.contains("://") { self.url.clone() } else { directory_url(&self.url)? };
-        Ok(StorageConfig { url, endpoint_url: self.endpoint_url.clone(), region: self.region.clone() })
+        storage_of(&self.url, (self.endpoint_url.as_ref(), self.region.as_ref()))
     }
+
+    pub(super) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+}
+
+/// Makes the storage of a URL or directory, an endpoint and a region.
+pub(super) fn storage_of(url: &str, (endpoint, region): (Option<&String>, Option<&String>)) -> Result<StorageConfig> {
+    let url = if url.contains("://") { url.to_owned() } else { directory_url(url)? };
+    Ok(StorageConfig { url, endpoint_url: endpoint.cloned(), region: region.cloned() })
 }
 
 /// Makes a directory absolute, because the tracked configuration is read from other directories.

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::str::FromStr;
 
-use super::args::SpecArgs;
+use super::args::{SpecArgs, warn_of_move};
 use super::command::usage;
 use super::errors::{Exit, Failure};
 use super::input;
@@ -56,6 +56,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
         }
         None => workspace.read(&resolved)?,
     };
+    warn_of_move(resolved.noticed(), ctx);
     args.range.write(reader, ctx)
 }
 

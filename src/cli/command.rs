@@ -11,9 +11,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::errors::{Exit, Failure};
 use super::output::{ColorWhen, Context, Talk};
 use super::{
-    addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, get, hash_object, hook, hooks, init,
-    is_ancestor, log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack, stats,
-    status, take, unbind, verify, verify_pack, write_object,
+    addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, gc, get, hash_object, hook, hooks,
+    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack,
+    stats, status, take, unbind, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -88,6 +88,7 @@ pub(super) enum Command {
     Unbind(unbind::Args),
     Take(take::Args),
     Verify(verify::Args),
+    Gc(gc::Args),
     Stats(stats::Args),
     Reindex(reindex::Args),
     Doctor(doctor::Args),
@@ -193,6 +194,7 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Unbind(args) => unbind::run(&args, ctx),
         Command::Take(args) => take::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
+        Command::Gc(args) => gc::run(&args, ctx),
         Command::Stats(args) => stats::run(&args, ctx),
         Command::Reindex(args) => reindex::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),

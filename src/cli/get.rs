@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::args::SpecArgs;
+use super::args::{SpecArgs, warn_of_move};
 use super::errors::{Exit, Failure};
 use super::json::{Files, WrittenFile, document};
 use super::output::{Context, finish, stdout};
@@ -47,9 +47,12 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let resolved = args.spec.resolve(&workspace, ctx)?;
     let name = crate::restored_name(&resolved.export.record).to_string_lossy().into_owned();
     if resolved.export.record.suffix.is_directory() {
-        return args.out.write_folder(&name, ctx, &workspace, &resolved);
+        args.out.write_folder(&name, ctx, &workspace, &resolved)?;
+    } else {
+        args.out.write(&name, ctx, || workspace.read(&resolved))?;
     }
-    args.out.write(&name, ctx, || workspace.read(&resolved))
+    warn_of_move(resolved.noticed(), ctx);
+    Ok(Exit::Success)
 }
 
 impl OutArgs {

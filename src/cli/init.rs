@@ -5,7 +5,7 @@ use super::command::usage;
 use super::errors::{Exit, Failure};
 use super::json::{Initialised, document};
 use super::output::Context;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::config::{StorageConfig, check_repo_name};
 use crate::{InitOptions, Repo, host};
 
@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   onenb init
   onenb init --name myrepo dir /srv/data
-  onenb init local --no-hooks";
+  onenb init cloud --bucket acme-data --key-prefix myrepo s3";
 
 /// Set this Git repository up: write and stage .1nb, install the hooks
 ///
@@ -71,7 +71,12 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     if let Some(name) = &args.name {
         check_repo_name(name).map_err(Error::from)?;
     }
-    let options = InitOptions { name: args.name.clone(), storage: storage(args)?, no_hooks: args.no_hooks };
+    let options = InitOptions {
+        name: args.name.clone(),
+        storage: storage(args)?,
+        profile: args.cloud.profile.clone(),
+        no_hooks: args.no_hooks,
+    };
     let report = Repo::init(ctx.dir(), &host::environment(), &options)?;
     let body =
         Initialised { name: &report.name, storage: &report.storage, staged: &report.staged, hooks: &report.hooks };
@@ -99,22 +104,24 @@ fn storage(args: &Args) -> Result<Option<StorageConfig>> {
         (Backend::Local, None) => Ok(None),
         (Backend::Local, Some(place)) => Err(usage(format!("`local` takes no place, found `{place}`"), "init")),
         (Backend::Dir, None) => Err(usage("`dir` needs the directory, as in `onenb init dir /srv/data`", "init")),
-        (Backend::Dir, Some(directory)) => {
-            Ok(Some(StorageConfig { url: directory_url(directory)?, endpoint_url: None, region: None }))
-        }
-        (Backend::Cloud, service) => Err(refuse_cloud(service, &args.cloud)),
+        (Backend::Dir, Some(directory)) => Ok(Some(StorageConfig::new(directory_url(directory)?))),
+        (Backend::Cloud, service) => cloud(service, &args.cloud).map(Some),
     }
 }
 
-fn refuse_cloud(service: Option<&str>, cloud: &CloudArgs) -> Error {
-    if !matches!(service, Some("s3" | "gcp" | "azure")) {
-        return usage("`cloud` needs a service: s3, gcp or azure", "init");
-    }
-    if cloud.bucket.is_none() {
-        return usage("managed storage comes with the hub; give --bucket", "init");
-    }
-    Error::new(ErrorKind::Failed, "this version cannot store data in the cloud yet")
-        .with_hint("a directory works, also on a network drive: `onenb init dir PATH`")
+fn cloud(service: Option<&str>, args: &CloudArgs) -> Result<StorageConfig> {
+    let scheme = match service {
+        Some("s3") => "s3",
+        Some("gcp") => "gs",
+        Some("azure") => "az",
+        _ => return Err(usage("`cloud` needs a service: s3, gcp or azure", "init")),
+    };
+    let Some(bucket) = &args.bucket else {
+        return Err(usage("managed storage comes with the hub; give --bucket", "init"));
+    };
+    let prefix = args.key_prefix.as_deref().unwrap_or_default().trim_matches('/');
+    let url = if prefix.is_empty() { format!("{scheme}://{bucket}") } else { format!("{scheme}://{bucket}/{prefix}") };
+    Ok(StorageConfig { url, endpoint_url: args.endpoint_url.clone(), region: args.region.clone() })
 }
 
 impl CloudArgs {

@@ -13,7 +13,7 @@ use crate::format::run::{RunExport, RunRecord};
 use crate::id::{ChunkId, CodeIdentity, CommitId, ContentDigest, PackId, ParamsHash};
 use crate::{
     BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MemberRow, MovedTag, PackReport,
-    PushOutcome, PushSummary, Stats, Status, VerifySummary,
+    PushOutcome, PushSummary, RemoteGcReport, Stats, Status, VerifySummary,
 };
 
 /// Version of all documents.
@@ -435,6 +435,23 @@ pub(super) struct Pulled {
     pub(super) exports: usize,
     pub(super) fetched: usize,
     pub(super) bytes_received: u64,
+}
+
+/// `gc --remote`.
+#[derive(Debug, Serialize)]
+pub(super) struct Collected {
+    pushes: u64,
+    packs: u64,
+    objects: u64,
+    bytes: u64,
+    dry_run: bool,
+}
+
+impl Collected {
+    pub(super) fn new(report: &RemoteGcReport, dry_run: bool) -> Self {
+        let RemoteGcReport { pushes, packs, objects, bytes } = *report;
+        Self { pushes, packs, objects, bytes, dry_run }
+    }
 }
 
 /// `get` and `nb get`.

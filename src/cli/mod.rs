@@ -19,6 +19,7 @@ mod doctor;
 mod errors;
 mod export;
 mod export_batch;
+mod gc;
 mod get;
 mod hash_object;
 mod hook;

@@ -1,6 +1,6 @@
 //! `onenb pull`: fetches data from the remote into the local store.
 
-use super::args::{ParamArgs, is_spec};
+use super::args::{ParamArgs, is_spec, warn_of_move};
 use super::errors::{Exit, Failure};
 use super::json::{Pulled, document};
 use super::output::Context;
@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   onenb pull
   onenb pull v1
+  onenb pull --all
   onenb pull 'v1:Report?year=2023'";
 
 /// Fetch data from the remote into the local store
@@ -22,13 +23,18 @@ pub(super) struct Args {
     /// A revision, for all of its exports, or one export as REV:NAME[?k=v]
     #[arg(value_name = "REV|SPEC", default_value = "HEAD")]
     target: String,
+    /// Everything that any tag names
+    #[arg(long, conflicts_with_all = ["target", "param"])]
+    all: bool,
     #[command(flatten)]
     params: ParamArgs,
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
-    let target = if is_spec(&args.target) || !args.params.is_empty() {
+    let target = if args.all {
+        PullTarget::All
+    } else if is_spec(&args.target) || !args.params.is_empty() {
         PullTarget::Export(workspace.parse_spec(&args.target, &args.params.parse()?)?)
     } else {
         PullTarget::Rev(args.target.clone())
@@ -36,18 +42,16 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let mut progress = ctx.progress();
     let summary = workspace.pull(&target, &mut |news| progress.update(news))?;
     drop(progress);
+    warn_of_move(summary.moved.as_ref(), ctx);
+    let what = if args.all { "every tag".to_owned() } else { format!("`{}`", args.target) };
     let body = Pulled { exports: summary.exports, fetched: summary.fetched, bytes_received: summary.bytes_received };
     ctx.conclude(&document(body), || {
         let exports = render::count(summary.exports as u64, "export");
         match summary.fetched {
-            0 => format!("{exports} of `{}` here already", args.target),
+            0 => format!("{exports} of {what} here already"),
             fetched => {
                 let contents = render::count(fetched as u64, "content");
-                format!(
-                    "{exports} of `{}` here now; fetched {contents}, {}",
-                    args.target,
-                    render::size(summary.bytes_received)
-                )
+                format!("{exports} of {what} here now; fetched {contents}, {}", render::size(summary.bytes_received))
             }
         }
     })?;

@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Delete a tag on the remote
     #[arg(long, value_name = "TAG")]
     delete: Option<String>,
+    /// Let `gc --remote` take what a tag named there before it was moved
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["revs", "all", "delete"])]
+    forget_history: Option<String>,
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
@@ -47,6 +50,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
         dry_run: args.dry_run,
         force: args.force,
         delete: args.delete.clone(),
+        forget_history: args.forget_history.clone(),
     };
     let workspace = ctx.workspace();
     let repo = workspace.repo()?;
@@ -68,6 +72,10 @@ fn note(summary: &PushSummary, args: &Args) -> String {
     if let Some(tag) = &args.delete {
         let verb = if args.dry_run { "would delete" } else { "deleted" };
         return format!("{verb} tag `{tag}` on {}; `onenb push {tag}` brings it back", summary.remote);
+    }
+    if let Some(tag) = &args.forget_history {
+        let verb = if args.dry_run { "would forget" } else { "forgot" };
+        return format!("{verb} what `{tag}` named before on {}; `onenb gc --remote` frees the room", summary.remote);
     }
     if summary.revs.is_empty() {
         return format!("every tag is on {} already", summary.remote);

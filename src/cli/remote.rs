@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::args::StorageArgs;
+use super::args::{StorageArgs, storage_of};
 use super::doctor;
 use super::errors::{Exit, Failure};
 use super::json::{Approved, Remote, Remotes, document};
@@ -46,25 +46,58 @@ enum Action {
     Show,
     /// Trust the remote of this repository, or URL, on this machine
     Approve {
-        /// A remote
-        url: Option<String>,
+        #[command(flatten)]
+        storage: ApproveArgs,
     },
     /// Ask the remote whether it can be read and written; exit code 1 if not
     Check,
+}
+
+#[derive(Debug, clap::Args)]
+struct ApproveArgs {
+    /// A remote
+    url: Option<String>,
+    /// Its endpoint, which is part of what you approve
+    #[arg(long, value_name = "URL", requires = "url")]
+    endpoint_url: Option<String>,
+    /// Its region
+    #[arg(long, requires = "url")]
+    region: Option<String>,
+    /// Trust everything below this URL that names no endpoint of its own, as in `s3://acme-`
+    #[arg(long, value_name = "URL", conflicts_with_all = ["url", "endpoint_url", "region"])]
+    prefix: Option<String>,
+}
+
+fn approve(args: &ApproveArgs, ctx: &Context) -> Result<(), Failure> {
+    let workspace = ctx.workspace();
+    if let Some(prefix) = &args.prefix {
+        workspace.remote_approve_prefix(prefix)?;
+        ctx.conclude(&document(Approved { approved: vec![prefix] }), || {
+            format!("approved everything below {prefix} on this machine")
+        })?;
+        return Ok(());
+    }
+    let options = (args.endpoint_url.as_ref(), args.region.as_ref());
+    let storage = args.url.as_deref().map(|url| storage_of(url, options)).transpose()?;
+    let approved = workspace.remote_approve(storage.as_ref())?;
+    ctx.conclude(&document(Approved { approved: vec![&approved.url] }), || {
+        format!("approved {} on this machine", approved.place())
+    })?;
+    Ok(())
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     match &args.action {
         Action::Add { name, storage } => {
-            let storage = storage.parse()?;
-            workspace.remote_add(name, &storage)?;
+            let (storage, profile) = (storage.parse()?, storage.profile());
+            workspace.remote_add(name, &storage, profile)?;
             let body = Remotes { remotes: vec![Remote::new(&storage, "user", true)] };
             ctx.conclude(&document(body), || format!("registered {} as `{name}`", storage.url))?;
         }
         Action::Set { storage, local } => {
-            let storage = storage.parse()?;
-            workspace.repo()?.remote_set(&storage, *local)?;
+            let (storage, profile) = (storage.parse()?, storage.profile());
+            workspace.repo()?.remote_set(&storage, profile, *local)?;
             let origin = if *local { "local" } else { "tracked" };
             let body = Remotes { remotes: vec![Remote::new(&storage, origin, true)] };
             ctx.conclude(&document(body), || match local {
@@ -73,12 +106,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
             })?;
         }
         Action::Show => show(ctx)?,
-        Action::Approve { url } => {
-            let approved = workspace.remote_approve(url.as_deref())?;
-            ctx.conclude(&document(Approved { approved: vec![&approved] }), || {
-                format!("approved {approved} on this machine")
-            })?;
-        }
+        Action::Approve { storage } => approve(storage, ctx)?,
         Action::Check => return doctor::report(&workspace.repo()?.remote_check()?, ctx),
     }
     Ok(Exit::Success)

@@ -38,7 +38,7 @@ fn every_example_of_every_command_parses() {
     for (name, command) in commands().into_iter().filter(|(name, _)| !name.contains(' ')) {
         let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
         let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  ")).collect();
-        assert!((1..=3).contains(&examples.len()), "{name} has {} examples", examples.len());
+        assert!((1..=5).contains(&examples.len()), "{name} has {} examples", examples.len());
         for example in examples {
             let words = words_of(example);
             let parsed = Cli::try_parse_from(&words);
@@ -149,5 +149,5 @@ fn the_hashes_on_the_page_are_those_of_the_parameters_beside_them() {
         let json = serde_json::from_str(text.split("```").next().unwrap_or_default()).expect("JSON");
         check(&json, &mut seen);
     }
-    assert_eq!(seen, 3);
+    assert!(seen >= 3);
 }

@@ -13,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   onenb verify
   onenb verify --remote v1
+  onenb verify --remote --sample 20
   onenb verify --json";
 
 /// Read all data back and report damage
@@ -21,23 +22,34 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Check instead that every export of REV can be read from the remote; exit code 3 if one cannot
-    #[arg(long, value_name = "REV")]
-    remote: Option<String>,
+    /// With `--remote`: only what this revision needs
+    #[arg(requires = "remote")]
+    rev: Option<String>,
+    /// Check instead that every export of REV, or of every tag, can be read from the remote; exit code 3 if one cannot
+    #[arg(long)]
+    remote: bool,
+    /// Read so many contents of the remote in full, picked at random; of the others ask whether they are there
+    #[arg(long, value_name = "N", requires = "remote")]
+    sample: Option<usize>,
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     let repo = workspace.repo()?;
-    if let Some(rev) = &args.remote {
+    if let (true, Some(rev), None) = (args.remote, &args.rev, args.sample) {
         let report = repo.verify_remote(rev)?;
         ctx.print(&document(RemoteVerified::new(rev, &report)), || remote_text(rev, &report))?;
         return Ok(if report.unreadable.is_empty() { Exit::Success } else { Exit::Missing });
     }
+    if args.remote {
+        let summary = repo.verify_remote_data(args.rev.as_deref(), args.sample)?;
+        ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Remote))?;
+        return Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Missing });
+    }
     let mut progress = ctx.progress();
     let summary = repo.verify(&mut |news| progress.update(news))?;
     drop(progress);
-    ctx.print(&document(Verified::from(&summary)), || text(&summary))?;
+    ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Store))?;
     Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Damage })
 }
 
@@ -53,7 +65,13 @@ fn remote_text(rev: &str, report: &RemoteVerification) -> String {
     out
 }
 
-fn text(summary: &VerifySummary) -> String {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Store,
+    Remote,
+}
+
+fn text(summary: &VerifySummary, place: Place) -> String {
     let mut out = String::new();
     for damaged in &summary.damaged {
         let _ = writeln!(out, "damaged: {}", render::one_line(&damaged.object));
@@ -71,6 +89,9 @@ fn text(summary: &VerifySummary) -> String {
         damaged => format!("{} damaged", render::count(damaged, "object")),
     };
     let contents = render::count(summary.contents, "content");
-    let _ = writeln!(out, "checked {contents} in {} of packs: {verdict}", render::size(summary.bytes));
+    let _ = match place {
+        Place::Store => writeln!(out, "checked {contents} in {} of packs: {verdict}", render::size(summary.bytes)),
+        Place::Remote => writeln!(out, "checked {contents} of the remote: {verdict}"),
+    };
     out
 }

@@ -54,14 +54,14 @@ pub struct Unbinding {
     pub time_us: i64,
 }
 
-/// A push of a tag that the remote confirmed.
+/// What a remote has for a tag: a push that it confirmed, a deletion, or a move that was noticed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PushLog {
     /// The tag.
     pub tag: String,
-    /// The commit it named.
-    pub commit: CommitId,
-    /// Where to.
+    /// The commit it names there; `None` if the remote does not have it any more.
+    pub commit: Option<CommitId>,
+    /// The remote.
     pub remote: String,
     /// Microseconds since 1970 UTC.
     pub time_us: i64,
@@ -181,7 +181,7 @@ mod tests {
     fn objects_come_back_and_do_not_pass_for_one_another() {
         let push = PushLog {
             tag: "v1".to_owned(),
-            commit: CommitId::from_slice(&[7; 20]).expect("20 bytes"),
+            commit: CommitId::from_slice(&[7; 20]),
             remote: "/srv/data".to_owned(),
             time_us: 1_700_000_000_000_001,
         };

@@ -71,6 +71,23 @@ pub struct StorageConfig {
     pub region: Option<String>,
 }
 
+impl StorageConfig {
+    /// Makes the storage of a URL or directory without options.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), endpoint_url: None, region: None }
+    }
+
+    /// Returns what tells this place from every other, for people and for caches: the URL, and the endpoint if there is one.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.endpoint_url {
+            Some(endpoint) => format!("{} at {endpoint}", self.url),
+            None => self.url.clone(),
+        }
+    }
+}
+
 /// What happens to branches when they are pushed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushConfig {
@@ -250,6 +267,12 @@ pub struct UserConfig {
     /// URL prefixes that this user approved as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved_prefixes: Vec<String>,
+    /// Credential profiles that this user chose, by place (see [`StorageConfig::place`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, String>,
+    /// Endpoints that this user allows without TLS although they are not on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
 }
 
 /// One repository that the user's machine knows by name.
@@ -314,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_written_configuration_reads_back() {
-        let storage = StorageConfig { url: "/srv/data".to_owned(), endpoint_url: None, region: None };
+        let storage = StorageConfig::new("/srv/data");
         let config = RepoConfig::new("myrepo".to_owned(), Some(storage));
         assert_eq!(RepoConfig::from_text(&config.to_text()), Ok((config, vec![])));
     }

@@ -12,7 +12,7 @@ use super::FormatError;
 use crate::id::{CommitId, ContentDigest, SessionId};
 
 /// Newest version of a remote that this program reads and the one that it writes.
-pub const REMOTE_FORMAT: u32 = 1;
+pub const REMOTE_FORMAT: u32 = 2;
 /// Longest sealed text in bytes.
 pub const MAX_SEALED_LEN: u64 = 64 * 1024 * 1024;
 
@@ -35,7 +35,7 @@ impl RemoteMarker {
     /// Makes the marker of a new remote.
     #[must_use]
     pub fn new(id: String) -> Self {
-        Self { format: REMOTE_FORMAT, min_reader: 1, min_writer: 1, id }
+        Self { format: REMOTE_FORMAT, min_reader: REMOTE_FORMAT, min_writer: REMOTE_FORMAT, id }
     }
 
     /// Encodes the marker.
@@ -56,6 +56,7 @@ impl RemoteMarker {
         if marker.min_reader > REMOTE_FORMAT {
             return Err(FormatError::TooNew { what: "the remote", found: marker.min_reader, known: REMOTE_FORMAT });
         }
+        refuse_older("the remote", marker.format)?;
         Ok(marker)
     }
 
@@ -68,6 +69,35 @@ impl RemoteMarker {
             return Err(FormatError::TooNew { what: "the remote", found: self.min_writer, known: REMOTE_FORMAT });
         }
         Ok(())
+    }
+}
+
+/// Which repository a remote belongs to. One remote serves one repository, because tags have no other name space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoIdentity {
+    /// Its name.
+    pub name: String,
+    /// The first commit of its history; `None` where history is cut off.
+    pub root: Option<CommitId>,
+}
+
+impl RepoIdentity {
+    /// Returns whether two identities are of one repository: by first commit where both know it, else by name.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.root, &other.root) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.name == other.name,
+        }
+    }
+}
+
+impl std::fmt::Display for RepoIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.root {
+            Some(root) => write!(f, "{} (first commit {})", self.name, root.short()),
+            None => f.write_str(&self.name),
+        }
     }
 }
 
@@ -106,6 +136,8 @@ pub enum LogOp {
     Commit {
         /// The push.
         session: SessionId,
+        /// The repository; a commit of another one than the first counts as empty.
+        repo: RepoIdentity,
         /// What is named from now on.
         tags: Vec<TagMove>,
         /// Keys of all packs that the snapshots use, also those of earlier pushes.
@@ -113,13 +145,20 @@ pub enum LogOp {
         /// Key of the index segment.
         index: String,
     },
-    /// A push is void, and what it wrote will be deleted.
+    /// Pushes, or some packs of pushes that go on for others, are void and will be deleted.
     Revoke {
-        /// The push.
-        session: SessionId,
+        /// The pushes.
+        sessions: Vec<SessionId>,
+        /// The packs.
+        packs: Vec<String>,
     },
-    /// A tag is hidden.
+    /// A tag is hidden, and what it named need not be kept.
     Delete {
+        /// The tag.
+        tag: String,
+    },
+    /// What a tag named before it was moved need not be kept.
+    Forget {
         /// The tag.
         tag: String,
     },
@@ -132,6 +171,8 @@ pub struct LogEntry {
     pub format: u32,
     /// Random; tells the author of an entry that it is his own.
     pub nonce: String,
+    /// The nonce of the entry before; `None` for the first. So a log that was replaced or restored shows.
+    pub prev: Option<String>,
     /// Number of the newest entry that a checkpoint covers, if there is one.
     pub checkpoint: Option<u64>,
     /// What it does.
@@ -179,7 +220,16 @@ pub fn unseal<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
     if version.format > REMOTE_FORMAT {
         return Err(FormatError::TooNew { what, found: version.format, known: REMOTE_FORMAT });
     }
+    refuse_older(what, version.format)?;
     serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))
+}
+
+fn refuse_older(what: &'static str, format: u32) -> Result<(), FormatError> {
+    if format < REMOTE_FORMAT {
+        let reason = format!("it has format {format} of before the first release; push to a new place");
+        return Err(FormatError::malformed(what, reason));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -204,30 +254,51 @@ mod tests {
         assert_eq!(String::from_utf8(marker.to_bytes()).expect("text"), example("## The marker"));
     }
 
+    fn repo(name: &str, root: Option<u8>) -> RepoIdentity {
+        RepoIdentity { name: name.to_owned(), root: root.and_then(|byte| CommitId::from_slice(&[byte; 20])) }
+    }
+
+    #[test]
+    fn a_repository_is_known_by_its_first_commit_else_by_its_name() {
+        assert!(repo("a", Some(1)).is_same(&repo("renamed", Some(1))));
+        assert!(!repo("a", Some(1)).is_same(&repo("a", Some(2))));
+        assert!(repo("a", None).is_same(&repo("a", Some(2))), "a shallow clone knows only the name");
+        assert!(!repo("a", None).is_same(&repo("b", None)));
+    }
+
     #[test]
     fn every_kind_of_entry_comes_back() {
         let session = SessionId::from_bytes([1; 16]);
         let index = "index/x".to_owned();
         let ops = [
             LogOp::Begin { session },
-            LogOp::Commit { session, tags: vec![], packs: vec!["packs/x".to_owned()], index },
-            LogOp::Revoke { session },
+            LogOp::Commit { session, repo: repo("demo", None), tags: vec![], packs: vec!["packs/x".to_owned()], index },
+            LogOp::Revoke { sessions: vec![session], packs: vec!["packs/x".to_owned()] },
             LogOp::Delete { tag: "größe/1".to_owned() },
+            LogOp::Forget { tag: "v1".to_owned() },
         ];
         for op in ops {
-            let entry = LogEntry { format: REMOTE_FORMAT, nonce: "n".to_owned(), checkpoint: Some(u64::MAX), op };
+            let entry = LogEntry {
+                format: REMOTE_FORMAT,
+                nonce: "n".to_owned(),
+                prev: Some("m".to_owned()),
+                checkpoint: None,
+                op,
+            };
             assert_eq!(unseal("log entry", &seal(&entry)), Ok(entry));
         }
     }
 
     #[test]
     fn newer_and_unsealed_texts_are_refused() {
-        let newer = seal(&serde_json::json!({"format": 2, "op": {"unheard": 1}}));
-        assert!(matches!(unseal::<LogEntry>("log entry", &newer), Err(FormatError::TooNew { found: 2, .. })));
+        let newer = seal(&serde_json::json!({"format": 3, "op": {"unheard": 1}}));
+        assert!(matches!(unseal::<LogEntry>("log entry", &newer), Err(FormatError::TooNew { found: 3, .. })));
+        let older = seal(&serde_json::json!({"format": 1}));
+        assert!(unseal::<LogEntry>("log entry", &older).is_err_and(|error| error.to_string().contains("format 1")));
         for bad in [&b""[..], b"{}", b"onenb ", b"onenb 00\n{}"] {
             assert!(matches!(unseal::<LogEntry>("log entry", bad), Err(FormatError::Malformed { .. })));
         }
-        let marker = br#"{"format": 2, "min_reader": 2, "min_writer": 2, "id": "x"}"#;
-        assert!(matches!(RemoteMarker::from_bytes(marker), Err(FormatError::TooNew { found: 2, .. })));
+        let marker = br#"{"format": 3, "min_reader": 3, "min_writer": 3, "id": "x"}"#;
+        assert!(matches!(RemoteMarker::from_bytes(marker), Err(FormatError::TooNew { found: 3, .. })));
     }
 }

@@ -118,6 +118,14 @@ impl GitRepo {
         self.references("refs/heads/")
     }
 
+    /// Returns every branch of a remote that was fetched, by its name below `refs/remotes/`, with its commit.
+    ///
+    /// # Errors
+    /// [`GitError::Damaged`] if the references cannot be listed; a single broken branch is skipped.
+    pub fn remote_branches(&self) -> Result<Vec<(String, CommitId)>, GitError> {
+        self.references("refs/remotes/")
+    }
+
     /// Returns the commit a tag leads to; `None` if there is no such tag or it leads to no commit.
     ///
     /// # Errors

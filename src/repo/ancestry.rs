@@ -55,7 +55,7 @@ impl Repo {
         let mut report = RemoteVerification { checked: exports.len(), unreadable: Vec::new() };
         for export in exports {
             let digest = &export.record.digest;
-            let fault = match remote_data_with(&remote, digest, export.commit, rev)? {
+            let fault = match remote_data_with(&remote, digest, export.commit, rev)?.data {
                 None => Some("its data was never pushed".to_owned()),
                 Some(data) => presence.fault(&data, digest)?,
             };

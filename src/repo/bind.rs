@@ -153,8 +153,9 @@ impl Repo {
     /// Refuses to change what a pushed tag already says.
     fn check_not_pushed(&self, commit: CommitId, force: bool) -> Result<()> {
         let Some(storage) = self.storage()?.filter(|_| !force) else { return Ok(()) };
-        for push in self.facts(|view| view.pushes_of(&storage.url))? {
-            if push.commit == commit || self.git().is_ancestor(commit, push.commit)? {
+        for push in self.facts(|view| view.pushes_of(&storage.place()))? {
+            let Some(pushed) = push.commit else { continue };
+            if pushed == commit || self.git().is_ancestor(commit, pushed)? {
                 let message = format!("the pushed tag `{}` inherits from {}", push.tag, commit.short());
                 return Err(
                     Error::new(ErrorKind::Conflict, message).with_hint("add `--force` if that is what you want")

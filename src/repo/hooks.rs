@@ -13,7 +13,7 @@ use crate::catalog::{BindingsOf, ReadTransaction};
 use crate::error::Result;
 use crate::format::binding::{LateBinding, Pending};
 use crate::format::config::BranchPolicy;
-use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
+use crate::format::record::{ExportRecord, MAX_RECORD_LEN};
 use crate::git::Operation;
 use crate::id::CommitId;
 use crate::notebook;
@@ -23,6 +23,8 @@ use crate::store::ObjectKind;
 const POLICY_KEY: &str = "onenb.prePush";
 /// Bytes that pre-push uploads by itself; more is left to a command that shows progress.
 const DEFAULT_PUSH_LIMIT: u64 = 64 * 1024 * 1024;
+/// Commits that pre-push looks at for exports that were not sent.
+const MAX_UNSENT_COMMITS: usize = 100;
 /// Longest standard input of a hook that is read.
 const MAX_HOOK_INPUT: u64 = 16 * 1024 * 1024;
 
@@ -91,25 +93,24 @@ impl Repo {
         Ok(self.record_notebook(path, &bytes, None, Newest::WorkTree)?.staged)
     }
 
-    /// Returns the records of the work tree that one of these paths produced and HEAD's tree does not have.
+    /// Returns the records of the work tree that one of these paths produced here and HEAD's tree does not have.
     fn uncommitted_of(&self, producers: &BTreeSet<&str>) -> Result<Vec<ExportRecord>> {
-        if producers.is_empty() {
-            return Ok(vec![]);
-        }
-        let made = |record: &ExportRecord| record.producer.path.as_deref().is_some_and(|path| producers.contains(path));
-        let working = self.working()?.exports;
-        if !working.iter().any(|export| made(&export.record)) {
-            return Ok(vec![]);
-        }
+        let worktree = self.git().worktree_id();
         let head = self.git().head()?;
+        // Not all records of the work tree: there may be many, and this runs before every commit.
+        let rows = self.facts(|view| {
+            let rows: Result<Vec<_>, _> = producers.iter().map(|path| view.exported_by(&worktree, path)).collect();
+            Ok(rows?.concat())
+        })?;
         let mut found = Vec::new();
-        for export in working.into_iter().filter(|export| made(&export.record)) {
+        for row in rows {
+            let Some(record) = self.working_record(&row.record.key())? else { continue };
             let tracked = match head {
-                Some(head) => self.git().read_file_at(head, &export.record.key().record_path(), MAX_RECORD_LEN)?,
+                Some(head) => self.git().read_file_at(head, &record.key().record_path(), MAX_RECORD_LEN)?,
                 None => None,
             };
-            if tracked.as_deref() != Some(export.record.to_bytes().as_slice()) {
-                found.push(export.record);
+            if tracked.as_deref() != Some(record.to_bytes().as_slice()) {
+                found.push(record);
             }
         }
         Ok(found)
@@ -154,25 +155,42 @@ impl Repo {
             return Ok(vec![]);
         }
         let info = self.git().commit_info(head)?;
-        // Not the snapshot of HEAD itself: once that is indexed, a late binding would make all history be read again.
-        let mut have: BTreeMap<ExportKey, _> = BTreeMap::new();
-        for parent in &info.parents {
-            have.extend(self.bound_at(*parent)?.into_iter().map(|bound| (bound.record.key(), bound.record.digest)));
-        }
         let changed: BTreeSet<String> =
-            changed_against_all(self.git(), head, &info, "")?.into_iter().map(|(path, _)| path).collect();
-        let mut found = Vec::new();
+            changed_against_all(self.git(), head, &info)?.into_iter().map(|(path, _)| path).collect();
+        let (mut found, mut settled) = (Vec::new(), Vec::new());
         for row in pending {
             let key = row.record.key();
-            let newest = self.working_record(&key)?.is_some_and(|now| now.digest == row.record.digest);
-            let tracked = self.git().read_file_at(head, &key.record_path(), MAX_RECORD_LEN)?.is_some();
-            let bound =
-                have.get(&key) == Some(&row.record.digest) || self.facts(|view| view.is_late_bound(&row.record))?;
-            if newest && !tracked && !bound && self.belongs(&row, &changed) {
+            if self.working_record(&key)?.is_none_or(|now| now.digest != row.record.digest) {
+                continue;
+            }
+            let tracked = self.git().read_file_at(head, &key.record_path(), MAX_RECORD_LEN)?;
+            // Not the snapshot of HEAD itself: once that is indexed, a late binding would make it be read again.
+            if tracked.is_some() || self.was_bound(&info.parents, &row.record)? {
+                let tracked = tracked.and_then(|bytes| ExportRecord::from_bytes(&bytes).ok());
+                if tracked.is_none_or(|tracked| tracked.digest == row.record.digest) {
+                    settled.push(key);
+                }
+            } else if self.belongs(&row, &changed) {
+                settled.push(key);
                 found.push(row.record);
             }
         }
+        if !settled.is_empty() {
+            self.catalog()?.write(|tx| tx.settle_pending(&worktree, &settled))?;
+        }
         Ok(found)
+    }
+
+    /// Returns whether a parent has an export as it is, or any commit was bound this very record late.
+    fn was_bound(&self, parents: &[CommitId], record: &ExportRecord) -> Result<bool> {
+        let key = record.key();
+        for parent in parents {
+            let bound = self.at_commit(*parent, |view, snapshot| view.entry(snapshot, &key))?;
+            if bound.is_some_and(|bound| bound.record.digest == record.digest) {
+                return Ok(true);
+            }
+        }
+        self.facts(|view| view.is_late_bound(record))
     }
 
     /// A notebook's export belongs to the commit that has the notebook; another's only while its script is unchanged.
@@ -213,20 +231,21 @@ impl Repo {
         let mut outcome = HookOutcome::default();
         let policy = PushPolicy::from_config(self.git().config_string(POLICY_KEY).as_deref(), &mut outcome);
         let Some(storage) = self.storage()?.filter(|_| policy != PushPolicy::Off) else { return Ok(outcome) };
+        let place = storage.place();
         let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
         let mut tags = Vec::new();
         for update in updates.iter().filter(|update| !update.local.is_null()) {
             let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
             // A tag on a blob or tree, or an object we do not have, is nothing of ours.
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            let is_confirmed = self.facts(|view| view.is_confirmed(tag, &commit, &storage.url))?;
+            let is_confirmed = self.facts(|view| view.is_confirmed(tag, &commit, &place))?;
             if !is_confirmed && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
                 tags.push((tag.to_owned(), commit));
             }
         }
         self.push_tags(&tags, policy, &mut outcome)?;
         if !outcome.refuse {
-            self.check_branches(&updates, &storage.url, policy, &mut outcome)?;
+            self.check_branches(&updates, &place, policy, &mut outcome)?;
         }
         Ok(outcome)
     }
@@ -302,7 +321,7 @@ impl Repo {
         for update in updates.iter().filter(|update| !update.local.is_null()) {
             let Some(branch) = update.remote_ref.strip_prefix("refs/heads/") else { continue };
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            let fresh = self.unsent_exports(commit, remote)?;
+            let fresh = self.unsent_exports(commit, remote, &self.sent_before(update, policy)?)?;
             if fresh == 0 {
                 continue;
             }
@@ -327,11 +346,25 @@ impl Repo {
         Ok(())
     }
 
-    /// Counts the exports that a branch still has, that no confirmed push reaches, and whose data is in this store.
-    fn unsent_exports(&self, tip: CommitId, remote: &str) -> Result<usize> {
+    /// Returns what Git pushed before, for a warning that is given once: what the remote's branch has, else its other
+    /// branches. Who wants to be sure is told of everything whose data was not sent.
+    fn sent_before(&self, update: &RefUpdate, policy: BranchPolicy) -> Result<Vec<CommitId>> {
+        if policy != BranchPolicy::Warn {
+            return Ok(vec![]);
+        }
+        if !update.remote.is_null() {
+            return Ok(vec![update.remote]);
+        }
+        Ok(self.git().remote_branches()?.into_iter().map(|(_, commit)| commit).collect())
+    }
+
+    /// Counts the exports that a branch still has, that no confirmed push reaches, and whose data is in this store; it
+    /// looks at the newest commits that bound something.
+    fn unsent_exports(&self, tip: CommitId, remote: &str, sent: &[CommitId]) -> Result<usize> {
         let bound = self.indexed(&[tip], |view| {
-            let confirmed: Vec<CommitId> = view.confirmed_commits(remote)?.into_iter().collect();
-            let commits = view.bound_beyond(&view.reach(&[tip])?, &view.reach(&confirmed)?, usize::MAX)?;
+            let known: Vec<CommitId> =
+                view.confirmed_commits(remote)?.into_iter().chain(sent.iter().copied()).collect();
+            let commits = view.bound_beyond(&view.reach(&[tip])?, &view.reach(&known)?, MAX_UNSENT_COMMITS)?;
             let mut bound = Vec::new();
             for commit in &commits {
                 bound.extend(view.bindings(BindingsOf::Commit(commit))?.into_iter().map(|binding| binding.bound));
@@ -398,14 +431,16 @@ fn replays_history(operation: Operation) -> bool {
 struct RefUpdate {
     local: CommitId,
     remote_ref: String,
+    /// What the remote has under that name; null for nothing.
+    remote: CommitId,
 }
 
 impl RefUpdate {
     fn parse(line: &str) -> Option<Self> {
         // `<local ref> <local id> <remote ref> <remote id>`; the local ref may be an expression with spaces.
         let mut words = line.rsplitn(4, ' ');
-        let (_remote, remote_ref, local) = (words.next()?, words.next()?, words.next()?);
-        Some(Self { local: local.parse().ok()?, remote_ref: remote_ref.to_owned() })
+        let (remote, remote_ref, local) = (words.next()?, words.next()?, words.next()?);
+        Some(Self { local: local.parse().ok()?, remote_ref: remote_ref.to_owned(), remote: remote.parse().ok()? })
     }
 }
 

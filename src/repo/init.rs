@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::remote::describe;
+use super::remote::{check_usable, describe};
 use super::types::{Environment, HookReport, InitOptions, InitReport};
 use super::{Repo, read_config_text, registry::Registry, store_dir};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +24,9 @@ impl Repo {
         let existing = read_config_text(&git)?;
         let config = new_config(existing.as_deref(), &root, options)?;
         let registry = Registry::new(environment);
+        if let Some(storage) = &options.storage {
+            check_usable(storage, &registry, environment)?;
+        }
         let path = root.canonicalize()?.display().to_string();
         let root_commit = git.root_commit()?.map(|commit| commit.to_string());
         let clone = RegisteredRepo { paths: vec![path], root_commit, remote: config.storage.clone() };
@@ -31,6 +34,9 @@ impl Repo {
             registry.register(&config.name, &clone, &root_of)?;
             if let Some(storage) = &options.storage {
                 registry.approve(storage)?;
+                if options.profile.is_some() {
+                    registry.set_profile(storage, options.profile.as_deref())?;
+                }
             }
         }
         Store::open(&store_dir(&git), &StoreOptions::default())?;

@@ -11,6 +11,7 @@ mod batch;
 mod bind;
 mod branches;
 mod carry;
+mod collect;
 mod conflicts;
 mod diff;
 mod directory;
@@ -35,6 +36,7 @@ mod stat_cache;
 mod status;
 mod types;
 mod verify;
+mod verify_remote;
 mod working;
 mod workspace;
 
@@ -42,6 +44,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use batch::{BatchOutcome, ExportBatch};
+pub use collect::{RemoteGcOptions, RemoteGcReport};
 pub use directory::{DirectoryOutcome, MemberRow, restored_name};
 pub use export::ExportWriter;
 pub use inspect::{hash_reader, inspect_pack};

@@ -25,7 +25,11 @@ impl Workspace {
     /// # Errors
     /// `NotFound`, Auth, Damaged; what was fetched before stays and need not be fetched again.
     pub fn pull(&self, target: &PullTarget, progress: ProgressFn<'_>) -> Result<PullSummary> {
+        if let PullTarget::All = target {
+            return self.pull_all(progress);
+        }
         let (repo, rev) = match target {
+            PullTarget::All => (None, String::new()),
             PullTarget::Rev(text) => self.parse_rev(text),
             PullTarget::Export(spec) => (spec.repo.clone(), spec.rev.clone()),
         };
@@ -34,10 +38,24 @@ impl Workspace {
                 .with_hint("read it directly with `onenb get`, or clone the repository first"));
         };
         let exports = match target {
-            PullTarget::Rev(_) => self.list(repo.as_deref(), &rev)?,
             PullTarget::Export(spec) => vec![self.resolve(spec)?.export],
+            _ => self.list(repo.as_deref(), &rev)?,
         };
         clone.pull_exports(&exports, &rev, progress)
+    }
+
+    /// Fetches what every tag of Git names. What was fetched for one tag is not fetched again for the next.
+    fn pull_all(&self, progress: ProgressFn<'_>) -> Result<PullSummary> {
+        let repo = self.repo()?;
+        let mut all = PullSummary::default();
+        for (tag, _) in repo.git().tags()? {
+            let one = repo.pull_exports(&self.list(None, &tag)?, &tag, progress)?;
+            all.exports += one.exports;
+            all.fetched += one.fetched;
+            all.bytes_received += one.bytes_received;
+            all.moved = all.moved.or(one.moved);
+        }
+        Ok(all)
     }
 }
 
@@ -90,8 +108,10 @@ impl Repo {
             if !left.contains(&export.record.digest) {
                 continue;
             }
-            let data = remote_data_with(&remote, &export.record.digest, export.commit, rev)?.ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("`{}` is not at `{}`", export.record.label(), storage.url))
+            let answer = remote_data_with(&remote, &export.record.digest, export.commit, rev)?;
+            summary.moved = self.notice_move(rev, answer.tag_commit, &storage.place())?.or(summary.moved.take());
+            let data = answer.data.ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("`{}` is not at `{}`", export.record.label(), storage.place()))
                     .with_hint(format!("push it from the clone that has it: `onenb push {rev}`"))
             })?;
             let here: Vec<ContentDigest> =

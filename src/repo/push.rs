@@ -12,10 +12,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::PushLog;
 use crate::format::recipe::{RecipeBody, RecipeNode};
 use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
+use crate::format::remote_log::RepoIdentity;
 use crate::format::run::{RUNS_DIR, RunExport, RunRecord};
 use crate::id::{ChunkId, CommitId, ContentDigest};
 use crate::store::{ObjectKind, Store};
-use crate::sync::{self, ChunkSource, LocalContent, PushRequest, TagOutcome, TagToPush};
+use crate::sync::{self, ChunkSource, LocalContent, PushReport, PushRequest, Remote, SyncError, TagOutcome, TagToPush};
 
 /// Confirmed pushes whose contents are looked at to estimate what another one sends.
 const MAX_PUSHES_READ: usize = 16;
@@ -33,18 +34,73 @@ impl Repo {
         if let Some(tag) = &options.delete {
             return self.delete_remote_tag(tag, options.dry_run);
         }
+        if let Some(tag) = &options.forget_history {
+            return self.forget_remote_history(tag, options.dry_run);
+        }
         self.check_writable()?;
         let commits = self.commits_to_push(options)?;
         self.push_commits(&commits, options, progress)
     }
 
     fn commits_to_push(&self, options: &PushOptions) -> Result<BTreeMap<String, CommitId>> {
-        if options.revs.is_empty() {
-            let wanted = if options.all { None } else { Some(self.unpushed()?) };
-            let tags = self.git().tags()?.into_iter();
-            return Ok(tags.filter(|(tag, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(tag))).collect());
+        if !options.revs.is_empty() {
+            return options.revs.iter().map(|rev| Ok((rev.clone(), self.commit_of(rev)?))).collect();
         }
-        options.revs.iter().map(|rev| Ok((rev.clone(), self.commit_of(rev)?))).collect()
+        let tags = self.git().tags()?;
+        if options.all {
+            return Ok(tags.into_iter().collect());
+        }
+        let Some((remote, storage)) = self.remote()? else { return Ok(BTreeMap::new()) };
+        let there = match remote.named_tags() {
+            Err(SyncError::NotCreated) => BTreeMap::new(),
+            other => other?,
+        };
+        self.correct_push_log(&tags, &there, &storage.place())?;
+        let mut wanted = BTreeMap::new();
+        for (tag, commit) in tags {
+            let known = there.get(&tag) == Some(&commit)
+                && self.facts(|view| view.is_confirmed(&tag, &commit, &storage.place()))?;
+            if !known && !self.bound_at(commit)?.is_empty() {
+                wanted.insert(tag, commit);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Writes down where the remote says something else than this machine last heard: tags deleted there, moved there, or
+    /// lost with the whole place.
+    fn correct_push_log(
+        &self,
+        tags: &[(String, CommitId)],
+        there: &BTreeMap<String, CommitId>,
+        place: &str,
+    ) -> Result<()> {
+        let heard: BTreeMap<String, Option<CommitId>> =
+            self.facts(|view| view.pushes_of(place))?.into_iter().map(|push| (push.tag, push.commit)).collect();
+        let mut news = BTreeMap::new();
+        for (tag, commit) in &heard {
+            let now = there.get(tag).copied();
+            if now != *commit {
+                news.insert(tag, now);
+            }
+        }
+        for (tag, local) in tags {
+            // What agrees with Git is written down once a push has seen to it that the tag is complete.
+            if let Some(now) = there.get(tag).filter(|now| *now != local && !heard.contains_key(tag)) {
+                news.insert(tag, Some(*now));
+            }
+        }
+        let objects: Vec<_> = news.into_iter().map(|(tag, now)| push_word(tag, now, place)).collect();
+        if objects.is_empty() { Ok(()) } else { self.remember(&objects) }
+    }
+
+    /// Writes down what a remote has for a tag, unless that is what was last heard.
+    pub(super) fn note_remote_tag(&self, tag: &str, commit: Option<CommitId>, place: &str) -> Result<()> {
+        let pushes = self.facts(|view| view.pushes_of(place))?;
+        if pushes.iter().find(|push| push.tag == tag).map_or(commit.is_none(), |push| push.commit == commit) {
+            return Ok(());
+        }
+        self.remember(&[push_word(tag, commit, place)])
     }
 
     /// Pushes revisions that are resolved already. Named tags become readable by name, other revisions by commit.
@@ -55,8 +111,9 @@ impl Repo {
         progress: ProgressFn<'_>,
     ) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
-        let mut summary = PushSummary { remote: storage.url.clone(), ..PushSummary::default() };
-        let confirmed = |tag: &str, commit: &CommitId| self.facts(|view| view.is_confirmed(tag, commit, &storage.url));
+        let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
+        let confirmed =
+            |tag: &str, commit: &CommitId| self.facts(|view| view.is_confirmed(tag, commit, &storage.place()));
         let named = !options.revs.is_empty();
         let (mut tags, mut refused) = (Vec::new(), Vec::new());
         for (rev, commit) in commits {
@@ -81,46 +138,59 @@ impl Repo {
             tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, members, force: options.force }));
         }
         if tags.is_empty() {
+            summary.requests = remote.requests();
             return settle(summary, refused, named);
         }
+        let request = PushRequest {
+            repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
+            tags: tags.iter().map(|(_, tag)| tag.clone()).collect(),
+            dry_run: options.dry_run,
+        };
         // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
         if !options.dry_run && (options.create || RemoteUrl::parse(&storage.url)?.is_directory()) {
             remote.create()?;
         }
-        let request = PushRequest {
-            repo_name: self.name().to_owned(),
-            tags: tags.iter().map(|(_, tag)| tag.clone()).collect(),
-            dry_run: options.dry_run,
-        };
+        let report = self.send(&remote, &request, progress)?;
+        summary.packs = report.packs;
+        summary.bytes_sent = report.bytes_sent;
+        // A dry run reports more than it made.
+        summary.requests = report.requests.max(remote.requests());
+        for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
+            let (outcome, there) = match outcome {
+                TagOutcome::Pushed => (PushOutcome::Pushed, tag.commit),
+                TagOutcome::AlreadyThere => (PushOutcome::AlreadyThere, tag.commit),
+                TagOutcome::MissingLocally(missing) if named => {
+                    refused.push((rev.clone(), missing_data(rev, &missing)));
+                    continue;
+                }
+                TagOutcome::MissingLocally(missing) => {
+                    summary.revs.push((rev.clone(), PushOutcome::Skipped(missing)));
+                    continue;
+                }
+                TagOutcome::Conflict { remote_commit } => {
+                    refused.push((rev.clone(), conflict(rev, tag.commit, remote_commit)));
+                    if let Some(name) = tag.tag.as_ref().filter(|_| !options.dry_run) {
+                        self.note_remote_tag(name, Some(remote_commit), &storage.place())?;
+                    }
+                    continue;
+                }
+            };
+            if let Some(name) = tag.tag.as_ref().filter(|_| !options.dry_run) {
+                self.note_remote_tag(name, Some(there), &storage.place())?;
+            }
+            summary.revs.push((rev.clone(), outcome));
+        }
+        // The others are on the remote by now, and written down.
+        settle(summary, refused, named)
+    }
+
+    fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {
         let source = StoreSource { store: self.store()?, interrupted: Cell::new(false) };
         let mut report_progress = |at: sync::Progress| {
             let at = Progress { doing: "pushing", done: at.done_bytes, total: Some(at.total_bytes) };
             source.interrupted.set(source.interrupted.get() || !progress(at));
         };
-        let report = sync::push(&remote, &request, &source, &mut report_progress)?;
-        summary.packs = report.packs;
-        summary.bytes_sent = report.bytes_sent;
-        summary.requests = report.requests;
-        for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
-            let outcome = match outcome {
-                TagOutcome::Pushed => PushOutcome::Pushed,
-                TagOutcome::AlreadyThere => PushOutcome::AlreadyThere,
-                TagOutcome::MissingLocally(missing) if named => {
-                    refused.push((rev.clone(), missing_data(rev, &missing)));
-                    continue;
-                }
-                TagOutcome::MissingLocally(missing) => PushOutcome::Skipped(missing),
-                TagOutcome::Conflict { remote_commit } => {
-                    refused.push((rev.clone(), conflict(rev, tag.commit, remote_commit)));
-                    continue;
-                }
-            };
-            if !options.dry_run && !matches!(outcome, PushOutcome::Skipped(_)) {
-                self.log_push(tag, &storage.url)?;
-            }
-            summary.revs.push((rev.clone(), outcome));
-        }
-        settle(summary, refused, named)
+        sync::push(remote, request, &source, &mut report_progress)
     }
 
     /// Returns the tag that a revision names, without `refs/tags/`; `None` for branches and commits.
@@ -129,28 +199,27 @@ impl Repo {
         Ok(self.git().tag_commit(name)?.map(|_| name.to_owned()))
     }
 
-    fn log_push(&self, tag: &TagToPush, remote: &str) -> Result<()> {
-        let Some(name) = &tag.tag else { return Ok(()) };
-        if self.facts(|view| view.is_confirmed(name, &tag.commit, remote))? {
-            return Ok(());
-        }
-        let (tag, commit, remote) = (name.clone(), tag.commit, remote.to_owned());
-        let log = PushLog { tag, commit, remote, time_us: now_us() };
-        self.remember(&[(ObjectKind::PUSH_LOG, log.to_bytes())])
-    }
-
     fn delete_remote_tag(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
         if dry_run {
             let warnings = vec![format!("would delete `{tag}` on the remote")];
-            return Ok(PushSummary { remote: storage.url, warnings, ..PushSummary::default() });
+            return Ok(PushSummary { remote: storage.place(), warnings, ..PushSummary::default() });
         }
         remote.delete_tag(tag)?;
+        self.note_remote_tag(tag, None, &storage.place())?;
         Ok(PushSummary {
-            remote: storage.url,
+            remote: storage.place(),
             warnings: vec![format!("deleted `{tag}` on the remote")],
             ..PushSummary::default()
         })
+    }
+
+    fn forget_remote_history(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
+        let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
+        if !dry_run {
+            remote.forget_history(tag)?;
+        }
+        Ok(PushSummary { remote: storage.place(), ..PushSummary::default() })
     }
 
     /// Returns the runs that made what a commit has: the run records of its tree whose exports it has as they say.
@@ -207,9 +276,9 @@ impl Repo {
     pub(super) fn pushed_contents(&self) -> Result<BTreeSet<ContentDigest>> {
         let Some(storage) = self.storage()? else { return Ok(BTreeSet::new()) };
         let mut contents = BTreeSet::new();
+        let pushes = self.facts(|view| view.pushes_of(&storage.place()))?;
         let mut seen = BTreeSet::new();
-        let pushes = self.facts(|view| view.pushes_of(&storage.url))?;
-        let commits = pushes.into_iter().rev().map(|push| push.commit).filter(|commit| seen.insert(*commit));
+        let commits = pushes.into_iter().rev().filter_map(|push| push.commit).filter(|commit| seen.insert(*commit));
         for commit in commits.take(MAX_PUSHES_READ) {
             // A confirmed commit may be gone from Git since.
             if let Ok(bound) = self.bound_at(commit) {
@@ -274,6 +343,11 @@ fn check_declared(rev: &str, runs: &[RunRecord]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn push_word(tag: &str, commit: Option<CommitId>, place: &str) -> (ObjectKind, Vec<u8>) {
+    let word = PushLog { tag: tag.to_owned(), commit, remote: place.to_owned(), time_us: now_us() };
+    (ObjectKind::PUSH_LOG, word.to_bytes())
 }
 
 fn missing_data(rev: &str, missing: &[String]) -> Error {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::resolve::not_found;
 use super::types::{BoundExport, Dependency, MovedTag, ResolvedExport};
@@ -23,8 +23,8 @@ const MAX_DEPENDENCY_DEPTH: usize = 64;
 /// Where the content of a resolved export is to be found.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
-    /// In a clone's store, or on that clone's remote.
-    Clone(Repo),
+    /// In a clone's store, or on that clone's remote, which may turn out to have another commit for the tag.
+    Clone { repo: Repo, noticed: Arc<OnceLock<MovedTag>> },
     /// On a remote alone.
     Remote { remote: Arc<Remote>, data: Arc<DataTables> },
 }
@@ -38,6 +38,8 @@ pub struct ExportReader {
     len: u64,
     position: u64,
     whole: Option<Whole>,
+    /// Set if the remote, asked for the data, named another commit for the tag.
+    moved: Option<MovedTag>,
     /// What a failure interrupts, in words; an error in the middle names the export too.
     doing: Option<String>,
 }
@@ -70,14 +72,36 @@ enum Content {
     Remote(RemoteContent),
 }
 
+impl Content {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Local(reader) => reader.len(),
+            Self::Remote(reader) => reader.len(),
+        }
+    }
+}
+
+impl ResolvedExport {
+    /// Returns the tag if a read found that the remote has it for another commit, which nobody knew when it was resolved.
+    #[must_use]
+    pub fn noticed(&self) -> Option<&MovedTag> {
+        match &self.place {
+            Place::Clone { noticed, .. } if self.moved.is_none() => noticed.get(),
+            _ => None,
+        }
+    }
+}
+
 impl ExportReader {
     pub(super) fn local(reader: ContentReader) -> Self {
-        Self { len: reader.len(), source: Content::Local(reader), position: 0, whole: None, doing: None }
+        let source = Content::Local(reader);
+        Self { len: source.len(), source, position: 0, whole: None, moved: None, doing: None }
     }
 
     pub(super) fn remote(reader: RemoteContent, expected: ContentDigest) -> Self {
         let whole = Some(Whole { expected, hasher: blake3::Hasher::new(), hashed: 0 });
-        Self { len: reader.len(), source: Content::Remote(reader), position: 0, whole, doing: None }
+        let source = Content::Remote(reader);
+        Self { len: source.len(), source, position: 0, whole, moved: None, doing: None }
     }
 
     /// Returns the length of the content in bytes.
@@ -148,7 +172,13 @@ impl Workspace {
         let record = &export.export.record;
         let doing = format!("could not read `{}` at `{}`", record.label(), export.rev);
         let opened = match &export.place {
-            Place::Clone(clone) => clone.read_content(record, export.export.commit, &export.rev),
+            Place::Clone { repo, noticed } => {
+                let opened = repo.read_content(record, export.export.commit, &export.rev);
+                if let Some(moved) = opened.as_ref().ok().and_then(|reader| reader.moved.clone()) {
+                    let _ = noticed.set(moved);
+                }
+                opened
+            }
             Place::Remote { remote, data } => {
                 let opened = remote.open_content(data, &record.digest).map_err(Error::from);
                 opened.map(|reader| ExportReader::remote(reader, record.digest))
@@ -208,7 +238,7 @@ impl Repo {
             rev: spec.rev.clone(),
             export,
             moved,
-            place: Place::Clone(self.clone()),
+            place: Place::Clone { repo: self.clone(), noticed: Arc::default() },
         };
         if spec.rev != WORKING && self.commit_of(&spec.rev).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // A revision that Git does not know here is looked up as a tag on the approved remote.
@@ -229,17 +259,24 @@ impl Repo {
         }
     }
 
-    /// Returns whether this tag was pushed for another commit than it names now.
+    /// Returns whether the remote, as last heard, has this tag for another commit than Git.
     fn moved_tag(&self, rev: &str) -> Result<Option<MovedTag>> {
         let Some(local) = self.git().tag_commit(rev)? else { return Ok(None) };
         let Some(storage) = self.storage()? else { return Ok(None) };
-        let pushes = self.facts(|view| view.pushes_of(&storage.url))?;
-        let last = pushes.into_iter().rfind(|push| push.tag == rev);
-        Ok(last.filter(|push| push.commit != local).map(|push| MovedTag {
-            tag: rev.to_owned(),
-            local,
-            remote: push.commit,
-        }))
+        let last = self.facts(|view| view.last_push_of(&storage.place(), rev))?;
+        let there = last.and_then(|push| push.commit);
+        Ok(moved_to(rev, local, there))
+    }
+
+    /// Compares what the remote just said of a tag with Git, and writes a difference down for `status`.
+    pub(super) fn notice_move(&self, rev: &str, there: Option<CommitId>, place: &str) -> Result<Option<MovedTag>> {
+        let Some(local) = self.git().tag_commit(rev)? else { return Ok(None) };
+        let moved = moved_to(rev, local, there);
+        if moved.is_some() {
+            // Reading must work where nothing can be written; the warning is given all the same.
+            let _ = self.note_remote_tag(rev, there, place);
+        }
+        Ok(moved)
     }
 
     /// Opens a record's content from the store, else from the remote.
@@ -261,14 +298,19 @@ impl Repo {
         let Some((remote, storage)) = self.remote()? else {
             return Err(absent("storage is local, so another clone must have it; list all damage with `onenb verify`"));
         };
-        match remote_data_with(&remote, &record.digest, commit, rev)? {
-            Some(data) => Ok(ExportReader::remote(remote.open_content(&data, &record.digest)?, record.digest)),
+        let answer = remote_data_with(&remote, &record.digest, commit, rev)?;
+        let moved = self.notice_move(rev, answer.tag_commit, &storage.place())?;
+        match answer.data {
+            Some(data) => {
+                let reader = remote.open_content(&data, &record.digest)?;
+                Ok(ExportReader { moved, ..ExportReader::remote(reader, record.digest) })
+            }
             None if self.was_exported_here(&record.digest) => {
                 Err(absent("it was exported here and never pushed; list all damage with `onenb verify`"))
             }
             None => Err(Error::new(
                 ErrorKind::NotFound,
-                format!("its data is neither in the local store nor at `{}`", storage.url),
+                format!("its data is neither in the local store nor at `{}`", storage.place()),
             )
             .with_hint(format!("push it from the clone that has it: `onenb push {rev}`"))),
         }
@@ -351,26 +393,39 @@ impl Repo {
     }
 }
 
+/// What a remote says about a content and the tag by which it was looked for.
+pub(super) struct RemoteAnswer {
+    /// Where the content is, if it is there.
+    pub(super) data: Option<DataTables>,
+    /// The commit that the tag names there, if it is a tag there.
+    pub(super) tag_commit: Option<CommitId>,
+}
+
 /// Finds where a remote has a content: by tag, by the commit that bound it, else by the index of contents.
 pub(super) fn remote_data_with(
     remote: &Remote,
     digest: &ContentDigest,
     commit: Option<CommitId>,
     rev: &str,
-) -> Result<Option<DataTables>> {
+) -> Result<RemoteAnswer> {
     let holds = |data: &DataTables| data.content_len(digest).is_some();
-    if let Some((_, snapshot)) = unless_never_pushed(remote.snapshot_of_tag(rev))?
-        && holds(&snapshot.data)
-    {
-        return Ok(Some(snapshot.data));
+    let tag = unless_never_pushed(remote.snapshot_of_tag(rev))?;
+    let tag_commit = tag.as_ref().map(|(tag, _)| tag.commit);
+    if let Some((_, snapshot)) = tag.filter(|(_, snapshot)| holds(&snapshot.data)) {
+        return Ok(RemoteAnswer { data: Some(snapshot.data), tag_commit });
     }
     if let Some(commit) = commit
         && let Some(snapshot) = unless_never_pushed(remote.snapshot_of_commit(&commit))?
         && holds(&snapshot.data)
     {
-        return Ok(Some(snapshot.data));
+        return Ok(RemoteAnswer { data: Some(snapshot.data), tag_commit });
     }
-    unless_never_pushed(remote.data_with(digest))
+    Ok(RemoteAnswer { data: unless_never_pushed(remote.data_with(digest))?, tag_commit })
+}
+
+fn moved_to(tag: &str, local: CommitId, there: Option<CommitId>) -> Option<MovedTag> {
+    let remote = there.filter(|there| *there != local)?;
+    Some(MovedTag { tag: tag.to_owned(), local, remote })
 }
 
 /// To who reads, a place that nobody has pushed to yet is a remote that holds nothing.

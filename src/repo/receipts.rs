@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::snapshot::{Change, changed_against_all};
+use super::snapshot::{Change, ChangedFile};
 use crate::error::Result;
 use crate::format::record::{ExportKey, ExportRecord, Producer};
 use crate::format::run::Receipt;
@@ -38,11 +38,12 @@ pub(super) fn bound_by_receipts(
     git: &GitRepo,
     commit: CommitId,
     info: &CommitInfo,
+    changed: &[ChangedFile],
     held: &mut HeldRuns,
 ) -> Result<ReceiptBindings> {
     let mut claims: BTreeMap<ExportKey, Vec<(String, ExportRecord)>> = BTreeMap::new();
-    for (path, blob) in changed_against_all(git, commit, info, "")? {
-        let Some(blob) = blob.filter(|_| is_notebook_path(&path)) else { continue };
+    for (path, blob) in changed {
+        let Some(blob) = blob.filter(|_| is_notebook_path(path)) else { continue };
         let Ok(bytes) = git.read_blob(blob, MAX_INDEXED_NOTEBOOK_LEN) else { continue };
         if !notebook::may_hold_receipts(&bytes) {
             continue;
@@ -50,7 +51,7 @@ pub(super) fn bound_by_receipts(
         let Ok(document) = Document::parse(&bytes) else { continue };
         let identity = notebook::code_identity(&document);
         for found in document.latest_receipts() {
-            let record = record_of(&found.receipt, &path, Some(identity));
+            let record = record_of(&found.receipt, path, Some(identity));
             let key = record.key();
             let tracked = git.tree_id_at(commit, &key.record_path())?.is_some();
             if !tracked && !held.is_old(git, info, &found.receipt)? {

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::types::Environment;
+use crate::backend::{CloudContext, CloudOptions, RemoteUrl, UrlPrefix};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{MAX_CONFIG_LEN, RegisteredRepo, StorageConfig, UserConfig};
 use crate::fs::{self, FileLock, Sharing};
@@ -110,6 +111,30 @@ impl Registry {
         })
     }
 
+    /// Chooses the credential profile for a place; `None` goes back to the usual one.
+    pub(crate) fn set_profile(&self, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
+        self.change(|config| {
+            match profile {
+                Some(profile) => drop(config.profiles.insert(storage.place(), profile.to_owned())),
+                None => drop(config.profiles.remove(&storage.place())),
+            }
+            Ok(())
+        })
+    }
+
+    /// Says how a place is opened: what its configuration names, and what this user chose for it.
+    pub(crate) fn cloud_options(&self, storage: &StorageConfig, context: &CloudContext) -> Result<CloudOptions> {
+        let config = self.load()?;
+        let allow_http = storage.endpoint_url.as_ref().is_some_and(|endpoint| config.allow_http.contains(endpoint));
+        Ok(CloudOptions {
+            endpoint_url: storage.endpoint_url.clone(),
+            region: storage.region.clone(),
+            profile: config.profiles.get(&storage.place()).cloned(),
+            allow_http,
+            context: context.clone(),
+        })
+    }
+
     /// Approves one remote for good.
     pub(crate) fn approve(&self, storage: &StorageConfig) -> Result<()> {
         self.change(|config| {
@@ -118,8 +143,9 @@ impl Registry {
         })
     }
 
-    /// Approves every URL that starts with a prefix.
+    /// Approves every URL below a prefix.
     pub(crate) fn approve_prefix(&self, prefix: &str) -> Result<()> {
+        UrlPrefix::parse(prefix)?;
         self.change(|config| {
             if !config.approved_prefixes.iter().any(|known| known == prefix) {
                 config.approved_prefixes.push(prefix.to_owned());
@@ -148,9 +174,13 @@ fn approve(config: &mut UserConfig, storage: &StorageConfig) {
 }
 
 fn allows(config: &UserConfig, storage: &StorageConfig) -> bool {
-    let by_prefix = storage.endpoint_url.is_none()
-        && config.approved_prefixes.iter().any(|prefix| storage.url.starts_with(prefix.as_str()));
-    by_prefix || config.approved.contains(storage)
+    // A prefix says nothing about where an endpoint of its own leads.
+    let by_prefix = || {
+        let url = RemoteUrl::parse(&storage.url).ok().filter(|_| storage.endpoint_url.is_none());
+        let prefixes = config.approved_prefixes.iter().filter_map(|prefix| UrlPrefix::parse(prefix).ok());
+        url.is_some_and(|url| prefixes.into_iter().any(|prefix| prefix.covers(&url)))
+    };
+    config.approved.contains(storage) || by_prefix()
 }
 
 fn taken(name: &str, known: &str, new: &str) -> Error {
@@ -179,7 +209,7 @@ mod tests {
     }
 
     fn storage(url: &str) -> StorageConfig {
-        StorageConfig { url: url.to_owned(), endpoint_url: None, region: None }
+        StorageConfig::new(url)
     }
 
     fn clone_at(path: &Path, root: &str) -> RegisteredRepo {
@@ -221,6 +251,8 @@ mod tests {
         registry.approve_prefix("s3://acme-")?;
         assert!(registry.is_approved(&storage("s3://acme-data/x"))?);
         assert!(!registry.is_approved(&storage("s3://other"))?);
+        assert!(!registry.is_approved(&storage("s3://acme-data/../../x"))?);
+        assert!(registry.approve_prefix("s3://").is_err());
         let elsewhere =
             StorageConfig { endpoint_url: Some("https://evil.example".to_owned()), ..storage("s3://acme-data") };
         assert!(!registry.is_approved(&elsewhere)?);

@@ -1,9 +1,9 @@
 //! Remotes as the facade sees them: which one is in force, whether the user approved it, and how it is opened.
 
-use std::path::Path;
+use std::fmt::Write as _;
 
 use super::registry::Registry;
-use super::types::Check;
+use super::types::{Check, Environment};
 use super::{Repo, Workspace};
 use crate::backend::RemoteUrl;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,38 +12,84 @@ use crate::fs;
 use crate::id::ContentDigest;
 use crate::sync::{Remote, RemoteOptions};
 
-/// Git configuration key (never part of a clone) that overrides the tracked remote on one machine.
+/// Git configuration keys (never part of a clone) that override the tracked remote on one machine.
 const LOCAL_KEY: &str = "onenb.remote";
+const LOCAL_ENDPOINT_KEY: &str = "onenb.remoteEndpoint";
+const LOCAL_REGION_KEY: &str = "onenb.remoteRegion";
 
 /// Shows where data goes, for people.
 pub(super) fn describe(storage: Option<&StorageConfig>) -> String {
-    storage.map_or_else(|| "local only".to_owned(), |storage| storage.url.clone())
+    storage.map_or_else(|| "local only".to_owned(), StorageConfig::place)
 }
 
 /// Opens a remote that the user approved.
 ///
 /// # Errors
 /// Auth for one that is not approved: no request is sent.
-pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, cache_dir: Option<&Path>) -> Result<Remote> {
+pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
     if !registry.is_approved(storage)? {
         return Err(not_approved(storage));
     }
-    open(storage, cache_dir)
+    open(registry, storage, environment)
 }
 
 /// Opens a remote without asking whether it is approved: the caller knows, or the user typed its URL.
-pub(super) fn open(storage: &StorageConfig, cache_dir: Option<&Path>) -> Result<Remote> {
-    let backend = RemoteUrl::parse(&storage.url)?.open()?;
-    let cache_dir = cache_dir.map(|dir| dir.join("remotes").join(ContentDigest::of(storage.url.as_bytes()).short()));
-    Ok(Remote::open(backend, RemoteOptions { cache_dir }))
+pub(super) fn open(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
+    let options = registry.cloud_options(storage, &environment.cloud)?;
+    let backend = RemoteUrl::parse(&storage.url)?.open(&options)?;
+    let name = ContentDigest::of(storage.place().as_bytes()).short();
+    let cache_dir = environment.cache_dir.as_ref().map(|dir| dir.join("remotes").join(name));
+    Ok(Remote::open(backend, RemoteOptions { cache_dir, ..RemoteOptions::default() }))
+}
+
+/// Refuses a place that could never be opened. Nothing is requested.
+///
+/// # Errors
+/// Usage with the rule that its URL or endpoint breaks.
+pub(super) fn check_usable(storage: &StorageConfig, registry: &Registry, environment: &Environment) -> Result<()> {
+    let options = registry.cloud_options(storage, &environment.cloud)?;
+    RemoteUrl::parse(&storage.url)?.open(&options)?;
+    Ok(())
 }
 
 fn not_approved(storage: &StorageConfig) -> Error {
     Error::new(
         ErrorKind::Auth,
-        format!("the remote `{}` is known only from this repository's configuration", storage.url),
+        format!("the remote {} is known only from this repository's configuration", described(storage)),
     )
-    .with_hint(format!("if you trust it, approve it once with `onenb remote approve {}`", storage.url))
+    .with_hint(format!("if you trust it, approve it once with `{}`", approve_command(storage)))
+}
+
+/// Names everything about a remote that an approval covers.
+fn described(storage: &StorageConfig) -> String {
+    let mut text = format!("`{}`", storage.url);
+    if let Some(endpoint) = &storage.endpoint_url {
+        let _ = write!(text, " at endpoint `{endpoint}`");
+    }
+    if let Some(region) = &storage.region {
+        let _ = write!(text, " in region `{region}`");
+    }
+    text
+}
+
+/// Writes the command that approves a remote, safe to paste: its words come from a file that strangers may have written.
+fn approve_command(storage: &StorageConfig) -> String {
+    let mut command = format!("onenb remote approve {}", shell_word(&storage.url));
+    for (option, value) in [("--endpoint-url", &storage.endpoint_url), ("--region", &storage.region)] {
+        if let Some(value) = value {
+            let _ = write!(command, " {option} {}", shell_word(value));
+        }
+    }
+    command
+}
+
+fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/:._-@%+=,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) && !text.starts_with('-') {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// Makes the storage that a URL or absolute directory names.
@@ -52,14 +98,18 @@ fn not_approved(storage: &StorageConfig) -> Error {
 /// Usage for anything else.
 pub(super) fn storage_of_url(url: &str) -> Result<StorageConfig> {
     RemoteUrl::parse(url)?;
-    Ok(StorageConfig { url: url.to_owned(), endpoint_url: None, region: None })
+    Ok(StorageConfig::new(url))
 }
 
 impl Repo {
     /// Returns the remote in force: this machine's override, else the tracked one.
     pub(super) fn storage(&self) -> Result<Option<StorageConfig>> {
         match self.git().config_string(LOCAL_KEY) {
-            Some(url) => storage_of_url(&url).map(Some),
+            Some(url) => {
+                let option = |key| self.git().config_string(key).filter(|value| !value.is_empty());
+                let (endpoint_url, region) = (option(LOCAL_ENDPOINT_KEY), option(LOCAL_REGION_KEY));
+                Ok(Some(StorageConfig { endpoint_url, region, ..storage_of_url(&url)? }))
+            }
             None => Ok(self.0.config.storage.clone()),
         }
     }
@@ -79,9 +129,15 @@ impl Repo {
     ///
     /// # Errors
     /// Usage for a malformed URL.
-    pub fn remote_set(&self, storage: &StorageConfig, local: bool) -> Result<()> {
-        RemoteUrl::parse(&storage.url)?;
+    pub fn remote_set(&self, storage: &StorageConfig, profile: Option<&str>, local: bool) -> Result<()> {
+        check_usable(storage, self.registry(), &self.0.environment)?;
+        if profile.is_some() {
+            self.registry().set_profile(storage, profile)?;
+        }
         if local {
+            let or_empty = |value: &Option<String>| value.clone().unwrap_or_default();
+            self.git().set_config(LOCAL_ENDPOINT_KEY, &or_empty(&storage.endpoint_url))?;
+            self.git().set_config(LOCAL_REGION_KEY, &or_empty(&storage.region))?;
             self.git().set_config(LOCAL_KEY, &storage.url)?;
             return Ok(());
         }
@@ -99,7 +155,7 @@ impl Repo {
     }
 
     fn open_storage(&self, storage: &StorageConfig) -> Result<Remote> {
-        open(storage, self.0.environment.cache_dir.as_deref())
+        open(self.registry(), storage, &self.0.environment)
     }
 
     /// Opens the remote in force; `None` when storage is local.
@@ -130,8 +186,8 @@ impl Repo {
                 Some("`onenb remote set URL`".to_owned()),
             )]);
         };
-        let approval = (!approved).then(|| format!("`onenb remote approve {}`", storage.url));
-        let mut checks = vec![check("approved", approved, format!("{} ({origin})", storage.url), approval)];
+        let approval = (!approved).then(|| format!("`{}`", approve_command(&storage)));
+        let mut checks = vec![check("approved", approved, format!("{} ({origin})", described(&storage)), approval)];
         if approved {
             checks.push(match self.open_storage(&storage).and_then(|remote| Ok(remote.tags()?.len())) {
                 Ok(tags) => check("reachable", true, format!("{tags} tags"), None),
@@ -147,39 +203,54 @@ impl Workspace {
     ///
     /// # Errors
     /// Usage for a bad name or URL, Conflict for a name that another repository has.
-    pub fn remote_add(&self, name: &str, storage: &StorageConfig) -> Result<()> {
-        RemoteUrl::parse(&storage.url)?;
-        self.registry().add_remote(name, storage)
+    pub fn remote_add(&self, name: &str, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
+        check_usable(storage, self.registry(), self.environment())?;
+        self.registry().add_remote(name, storage)?;
+        if profile.is_some() {
+            self.registry().set_profile(storage, profile)?;
+        }
+        Ok(())
     }
 
-    /// Approves a URL, or the tracked remote of the repository we stand in. Returns what was approved.
+    /// Approves a remote, or without one the tracked remote of the repository we stand in. Returns what was approved.
     ///
     /// # Errors
     /// Usage for a malformed URL, `Failed` where there is no remote to approve.
-    pub fn remote_approve(&self, url: Option<&str>) -> Result<String> {
-        let tracked = self.repo().ok().and_then(|repo| repo.0.config.storage.clone());
-        let storage = match (url, tracked) {
-            (Some(url), Some(tracked)) if tracked.url == url => tracked,
-            (Some(url), _) => storage_of_url(url)?,
-            (None, Some(tracked)) => tracked,
-            (None, None) => {
-                return Err(Error::new(ErrorKind::Failed, "there is no tracked remote here to approve")
-                    .with_hint("name it: `onenb remote approve URL`"));
-            }
-        };
+    pub fn remote_approve(&self, storage: Option<&StorageConfig>) -> Result<StorageConfig> {
+        let tracked = || self.repo().ok().and_then(|repo| repo.0.config.storage.clone());
+        let storage = storage.cloned().or_else(tracked).ok_or_else(|| {
+            Error::new(ErrorKind::Failed, "there is no tracked remote here to approve")
+                .with_hint("name it: `onenb remote approve URL`")
+        })?;
+        RemoteUrl::parse(&storage.url)?;
         self.registry().approve(&storage)?;
-        Ok(storage.url)
+        Ok(storage)
     }
 
-    /// Approves every remote whose URL starts with a prefix.
+    /// Approves every remote below a prefix, as long as it names no endpoint of its own.
     ///
     /// # Errors
-    /// Usage for a prefix without a scheme or an absolute path.
+    /// Usage for a prefix that is no part of a URL or covers everything.
     pub fn remote_approve_prefix(&self, prefix: &str) -> Result<()> {
-        if !crate::format::spec::is_url(prefix) {
-            return Err(Error::new(ErrorKind::Usage, format!("`{prefix}` is no prefix of a URL"))
-                .with_hint("for example `s3://acme-`"));
-        }
         self.registry().approve_prefix(prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_endpoint_and_a_command_that_is_safe_to_paste() {
+        let storage = StorageConfig {
+            url: "s3://data/$(id)".to_owned(),
+            endpoint_url: Some("https://evil.example".to_owned()),
+            region: None,
+        };
+        let refusal = not_approved(&storage);
+        assert!(refusal.to_string().contains("https://evil.example"), "{refusal}");
+        let hint = refusal.hint().expect("a command");
+        assert!(hint.contains("approve 's3://data/$(id)' --endpoint-url https://evil.example`"), "{hint}");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
     }
 }

@@ -135,9 +135,11 @@ impl Indexer<'_> {
         let info = self.git.commit_info(commit)?;
         let parents = self.known_parents(tx, &info)?;
         let (base, mut changes) = self.inherit(tx, commit, &info, &parents)?;
-        let mut own = self.tree_changes(commit, &info)?;
+        // One comparison of trees for records, receipts and runs.
+        let files = changed_against_all(self.git, commit, &info)?;
+        let mut own = self.tree_changes(&files, &info)?;
         let tree_keys: BTreeSet<ExportKey> = own.iter().map(|(key, _)| key.clone()).collect();
-        let receipts = bound_by_receipts(self.git, commit, &info, self.held_runs)?;
+        let receipts = bound_by_receipts(self.git, commit, &info, &files, self.held_runs)?;
         own.extend(receipts.bound.into_iter().filter(|(key, _)| !tree_keys.contains(key)));
         let own_keys: BTreeSet<ExportKey> = own.iter().map(|(key, _)| key.clone()).collect();
         let late = Repo::late_changes(tx, commit)?;
@@ -155,7 +157,7 @@ impl Indexer<'_> {
         let generation = 1 + parents.iter().map(|parent| parent.generation).max().unwrap_or(0);
         let row = CommitRow { id: commit, time_unix: info.time_unix, generation, parents: info.parents.clone() };
         tx.put_commit(&row, snapshot)?;
-        let runs = self.runs_changed(commit, &info)?;
+        let runs = self.runs_changed(&files);
         if !runs.is_empty() {
             tx.put_runs(&commit, &runs)?;
         }
@@ -262,20 +264,20 @@ impl Indexer<'_> {
     }
 
     /// Returns the record files that the commit changed against every parent.
-    fn tree_changes(&self, commit: CommitId, info: &CommitInfo) -> Result<Vec<Change>> {
+    fn tree_changes(&self, changed: &[ChangedFile], info: &CommitInfo) -> Result<Vec<Change>> {
         let mut found = Vec::new();
-        for (path, blob) in changed_against_all(self.git, commit, info, EXPORTS_DIR)? {
+        for (path, blob) in changed.iter().filter(|(path, _)| is_below(path, EXPORTS_DIR)) {
             let Some(blob) = blob else {
                 // The key of a deleted record is in its old content.
-                if let Some(record) = self.old_record(info, &path)? {
+                if let Some(record) = self.old_record(info, path)? {
                     found.push((record.key(), None));
                 }
                 continue;
             };
             // A damaged record is named by `status`; the others still work.
-            if let Ok(bytes) = self.git.read_blob(blob, MAX_RECORD_LEN)
+            if let Ok(bytes) = self.git.read_blob(*blob, MAX_RECORD_LEN)
                 && let Ok(record) = ExportRecord::from_bytes(&bytes)
-                && record.key().record_path() == path
+                && record.key().record_path() == *path
             {
                 found.push((record.key(), Some(record)));
             }
@@ -295,43 +297,30 @@ impl Indexer<'_> {
         Ok(None)
     }
 
-    fn runs_changed(&self, commit: CommitId, info: &CommitInfo) -> Result<Vec<RunRecord>> {
-        let mut runs = Vec::new();
-        for (_, blob) in changed_against_all(self.git, commit, info, RUNS_DIR)? {
-            if let Some(blob) = blob
-                && let Ok(bytes) = self.git.read_blob(blob, MAX_RECORD_LEN)
-                && let Ok(run) = RunRecord::from_bytes(&bytes)
-            {
-                runs.push(run);
-            }
-        }
-        Ok(runs)
+    fn runs_changed(&self, changed: &[ChangedFile]) -> Vec<RunRecord> {
+        let blobs = changed.iter().filter(|(path, _)| is_below(path, RUNS_DIR)).filter_map(|(_, blob)| *blob);
+        let read = |blob| RunRecord::from_bytes(&self.git.read_blob(blob, MAX_RECORD_LEN).ok()?).ok();
+        blobs.filter_map(read).collect()
     }
 }
 
-/// Returns the files below a folder (empty for all) that a commit has otherwise than every parent; `None` where it lost one.
-pub(super) fn changed_against_all(
-    git: &GitRepo,
-    commit: CommitId,
-    info: &CommitInfo,
-    folder: &str,
-) -> Result<Vec<(String, Option<CommitId>)>> {
-    let wanted = |path: &str| folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-    let unchanged = |parent: &CommitId| -> Result<bool> {
-        Ok(!folder.is_empty() && git.tree_id_at(commit, folder)? == git.tree_id_at(*parent, folder)?)
+/// A file that a commit has otherwise than every parent: its path, and its content unless it is gone.
+pub(super) type ChangedFile = (String, Option<CommitId>);
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Returns the files that a commit has otherwise than every parent.
+pub(super) fn changed_against_all(git: &GitRepo, commit: CommitId, info: &CommitInfo) -> Result<Vec<ChangedFile>> {
+    let against = |parent: Option<CommitId>| -> Result<BTreeMap<String, Option<CommitId>>> {
+        let changes = git.changes(parent, commit, &|_| true)?;
+        Ok(changes.into_iter().map(|change| (change.path, change.new)).collect())
     };
-    let Some((first, others)) = info.parents.split_first() else {
-        return Ok(git.changes(None, commit, &wanted)?.into_iter().map(|change| (change.path, change.new)).collect());
-    };
-    if unchanged(first)? {
-        return Ok(vec![]);
-    }
-    let mut changed: BTreeMap<String, Option<CommitId>> =
-        git.changes(Some(*first), commit, &wanted)?.into_iter().map(|change| (change.path, change.new)).collect();
-    for parent in others {
-        let against: BTreeSet<String> =
-            git.changes(Some(*parent), commit, &wanted)?.into_iter().map(|change| change.path).collect();
-        changed.retain(|path, _| against.contains(path));
+    let mut changed = against(info.parents.first().copied())?;
+    for parent in info.parents.iter().skip(1) {
+        let others = against(Some(*parent))?;
+        changed.retain(|path, _| others.contains_key(path));
     }
     Ok(changed.into_iter().collect())
 }

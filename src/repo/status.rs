@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Repo;
 use super::receipts::{HeldRuns, bound_by_receipts};
+use super::snapshot::changed_against_all;
 use super::types::{MovedTag, StaleExport, Status, UncommittedExport};
 use crate::catalog::{Bound, SnapshotNo};
 use crate::error::Result;
@@ -22,7 +23,9 @@ impl Repo {
         let mut problems = self.working()?.problems;
         if let Some(head) = self.git().head()? {
             let info = self.git().commit_info(head)?;
-            for (key, paths) in bound_by_receipts(self.git(), head, &info, &mut HeldRuns::default())?.disputed {
+            let changed = changed_against_all(self.git(), head, &info)?;
+            let receipts = bound_by_receipts(self.git(), head, &info, &changed, &mut HeldRuns::default())?;
+            for (key, paths) in receipts.disputed {
                 problems
                     .push((paths.join(", "), format!("both have a new receipt for `{}`: neither is bound", key.name)));
             }
@@ -98,7 +101,7 @@ impl Repo {
             let mut has_exports: BTreeMap<Option<SnapshotNo>, bool> = BTreeMap::new();
             let mut unpushed = Vec::new();
             for (tag, commit) in &tags {
-                if view.is_confirmed(tag, commit, &storage.url)? {
+                if view.is_confirmed(tag, commit, &storage.place())? {
                     continue;
                 }
                 // Many tags share a snapshot.
@@ -117,16 +120,15 @@ impl Repo {
         })
     }
 
-    /// Returns the tags that name another commit here than they did when they were pushed.
+    /// Returns the tags that name another commit here than on the remote, as last heard from it.
     fn moved(&self) -> Result<Vec<MovedTag>> {
         let Some(storage) = self.storage()? else { return Ok(vec![]) };
-        let mut latest: BTreeMap<String, CommitId> = BTreeMap::new();
-        for push in self.facts(|view| view.pushes_of(&storage.url))? {
-            latest.insert(push.tag, push.commit);
-        }
+        let pushes = self.facts(|view| view.pushes_of(&storage.place()))?;
+        let there: BTreeMap<String, CommitId> =
+            pushes.into_iter().filter_map(|push| Some((push.tag, push.commit?))).collect();
         let tags = self.git().tags()?;
         let moved = tags.into_iter().filter_map(|(tag, local)| {
-            let remote = *latest.get(&tag)?;
+            let remote = *there.get(&tag)?;
             (remote != local).then_some(MovedTag { tag, local, remote })
         });
         Ok(moved.collect())

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::backend::CloudContext;
 use crate::format::config::StorageConfig;
 use crate::format::name::{ExportName, Suffix};
 use crate::format::params::Params;
@@ -24,6 +25,8 @@ pub struct Environment {
     pub approved_remote: Option<String>,
     /// The running `onenb` program, which hooks will call.
     pub program: Option<PathBuf>,
+    /// What the machine and its user say about clouds.
+    pub cloud: CloudContext,
     /// Whether Git runs us inside a hook, so that its environment names the repository.
     pub in_hook: bool,
 }
@@ -49,6 +52,8 @@ pub struct InitOptions {
     pub name: Option<String>,
     /// Where data is pushed; `None` keeps it local.
     pub storage: Option<StorageConfig>,
+    /// Credential profile for that place, kept in the user's configuration.
+    pub profile: Option<String>,
     /// Do not install hooks.
     pub no_hooks: bool,
 }
@@ -159,6 +164,8 @@ pub struct PushOptions {
     pub force: bool,
     /// Tag to delete on the remote.
     pub delete: Option<String>,
+    /// Tag whose earlier commits the remote need not keep.
+    pub forget_history: Option<String>,
 }
 
 /// What became of one revision of a push.
@@ -207,6 +214,8 @@ pub struct PullSummary {
     pub fetched: usize,
     /// Bytes received.
     pub bytes_received: u64,
+    /// Set if the remote has the tag for another commit: what the local one names was fetched.
+    pub moved: Option<MovedTag>,
 }
 
 /// One row of `log`.
@@ -497,4 +506,6 @@ pub enum PullTarget {
     Rev(String),
     /// One export.
     Export(Spec),
+    /// All exports of every tag.
+    All,
 }

@@ -146,9 +146,9 @@ impl Workspace {
     /// Opens a remote that was named by URL (which approves it) or registered.
     pub(super) fn open_remote(&self, name: &str, storage: &StorageConfig) -> Result<Remote> {
         if is_url(name) {
-            return open(storage, self.environment.cache_dir.as_deref());
+            return open(&self.registry, storage, &self.environment);
         }
-        open_approved(&self.registry, storage, self.environment.cache_dir.as_deref())
+        open_approved(&self.registry, storage, &self.environment)
     }
 
     /// Lists the exports of a revision, sorted by name, then parameters. `rev` may be `working`.

@@ -44,9 +44,32 @@ pub(super) struct Found {
     pub(super) contents: HashMap<ContentDigest, RemoteBody>,
 }
 
+impl Found {
+    /// Forgets whatever lies in packs that are gone or too short, so that it is sent again.
+    pub(super) fn forget_lost(&mut self, remote: &Remote) -> Result<(), SyncError> {
+        let of_contents = self.contents.values().flat_map(|body| match body {
+            RemoteBody::Inline(_) => &[],
+            RemoteBody::Chunks { chunks, .. } => chunks.as_slice(),
+        });
+        let chunks = self.chunks.values().chain(of_contents.map(|(chunk, _)| chunk)).cloned();
+        let bad = remote.bad_packs(chunks)?;
+        self.chunks.retain(|_, chunk| !bad.contains_key(&chunk.pack));
+        self.contents.retain(|_, body| match body {
+            RemoteBody::Inline(_) => true,
+            RemoteBody::Chunks { chunks, .. } => chunks.iter().all(|(chunk, _)| !bad.contains_key(&chunk.pack)),
+        });
+        Ok(())
+    }
+}
+
 /// Returns the push that wrote a pack.
 pub(super) fn session_of_pack(key: &str) -> Option<SessionId> {
     key.strip_prefix("packs/")?.split_once('/')?.0.parse().ok()
+}
+
+/// Returns the push that a snapshot or segment is of; its name starts with it.
+pub(super) fn session_of_name(name: &str) -> Option<SessionId> {
+    name.split('.').next()?.parse().ok()
 }
 
 impl Remote {
@@ -68,11 +91,9 @@ impl Remote {
         let state = self.refresh()?;
         for (session, key) in state.committed.iter().rev() {
             let data = self.segment(*session, key)?.data;
-            let complete =
-                |pack: &str| session_of_pack(pack).is_some_and(|session| state.committed.contains_key(&session));
             let whole = match data.content(digest) {
                 Some(TableContent::Inline(_)) => true,
-                Some(TableContent::Chunks { chunks, .. }) => chunks.iter().all(|(chunk, _)| complete(&chunk.pack)),
+                Some(TableContent::Chunks { chunks, .. }) => chunks.iter().all(|(chunk, _)| state.is_live(&chunk.pack)),
                 None => false,
             };
             if whole {
@@ -103,9 +124,8 @@ impl Remote {
 
 fn collect(segment: &Segment, state: &LogState, wanted: &Wanted, found: &mut Found) {
     let data = &segment.data;
-    let complete = |pack: &str| session_of_pack(pack).is_some_and(|session| state.committed.contains_key(&session));
     // Packs are few and chunks are many, so the question is asked once for each pack.
-    let live: HashSet<&str> = data.packs().iter().map(AsRef::as_ref).filter(|pack| complete(pack)).collect();
+    let live: HashSet<&str> = data.packs().iter().map(AsRef::as_ref).filter(|pack| state.is_live(pack)).collect();
     for chunk in data.chunks() {
         if wanted.chunks.contains(&chunk.id) && live.contains(&*chunk.pack) {
             found.chunks.entry(chunk.id).or_insert(chunk);

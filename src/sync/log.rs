@@ -10,10 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::index::session_of_pack;
 use super::remote::Remote;
 use super::{SyncError, cache};
 use crate::backend::{Created, Key};
-use crate::format::remote_log::{LogEntry, LogOp, MAX_SEALED_LEN, REMOTE_FORMAT, SnapshotRef, TagMove, seal, unseal};
+use crate::format::remote_log::{
+    LogEntry, LogOp, MAX_SEALED_LEN, REMOTE_FORMAT, RepoIdentity, SnapshotRef, TagMove, seal, unseal,
+};
 use crate::id::{CommitId, SessionId, fresh_ulid};
 
 /// Entries after which the next writer leaves a checkpoint.
@@ -30,6 +33,8 @@ pub(super) struct TagState {
     pub(super) number: u64,
     /// What it names; `None` if the tag was deleted.
     pub(super) snapshot: Option<SnapshotRef>,
+    /// What it named before it was moved, oldest first.
+    pub(super) history: Vec<SnapshotRef>,
 }
 
 /// What all entries up to one add up to.
@@ -40,6 +45,10 @@ pub(super) struct LogState {
     remote: String,
     /// Number of the next entry.
     pub(super) next: u64,
+    /// Nonce of the newest entry.
+    last: Option<String>,
+    /// The repository of the first commit.
+    pub(super) repo: Option<RepoIdentity>,
     /// Number of the newest entry that a checkpoint covers.
     checkpoint: Option<u64>,
     /// Tags ever pushed.
@@ -52,6 +61,8 @@ pub(super) struct LogState {
     pub(super) committed: BTreeMap<SessionId, String>,
     /// Void pushes.
     pub(super) revoked: BTreeSet<SessionId>,
+    /// Void packs of pushes that are not void.
+    pub(super) dropped: BTreeSet<String>,
 }
 
 impl LogState {
@@ -60,12 +71,15 @@ impl LogState {
             format: REMOTE_FORMAT,
             remote,
             next: 0,
+            last: None,
+            repo: None,
             checkpoint: None,
             tags: BTreeMap::new(),
             uploads: BTreeMap::new(),
             open: BTreeSet::new(),
             committed: BTreeMap::new(),
             revoked: BTreeSet::new(),
+            dropped: BTreeSet::new(),
         }
     }
 
@@ -78,6 +92,7 @@ impl LogState {
     pub(super) fn apply(&mut self, entry: &LogEntry) {
         let number = self.next;
         self.next += 1;
+        self.last = Some(entry.nonce.clone());
         // A number at or above the entry's own is a lie that would make readers skip entries.
         self.checkpoint = self.checkpoint.max(entry.checkpoint.filter(|covered| *covered < number));
         match &entry.op {
@@ -86,25 +101,50 @@ impl LogState {
                     self.open.insert(*session);
                 }
             }
-            LogOp::Commit { session, tags, index, .. } => {
-                if self.open.remove(session) {
+            LogOp::Commit { session, repo, tags, index, .. } => {
+                if self.open.remove(session) && self.is_of(repo) {
+                    self.repo.get_or_insert_with(|| repo.clone());
                     self.committed.insert(*session, index.clone());
                     for tag_move in tags {
                         self.apply_move(number, tag_move);
                     }
                 }
             }
-            LogOp::Revoke { session } => {
-                self.open.remove(session);
-                self.committed.remove(session);
-                self.revoked.insert(*session);
-            }
+            LogOp::Revoke { sessions, packs } => self.void(sessions.iter().copied(), packs.iter().cloned()),
             LogOp::Delete { tag } => {
                 if let Some(state) = self.tags.get_mut(tag) {
-                    *state = TagState { number, snapshot: None };
+                    *state = TagState { number, snapshot: None, history: vec![] };
+                }
+            }
+            LogOp::Forget { tag } => {
+                if let Some(state) = self.tags.get_mut(tag) {
+                    state.history.clear();
                 }
             }
         }
+    }
+
+    /// Voids pushes, and packs of pushes that stay.
+    pub(super) fn void(&mut self, sessions: impl Iterator<Item = SessionId>, packs: impl Iterator<Item = String>) {
+        self.dropped.extend(packs);
+        for session in sessions {
+            self.open.remove(&session);
+            self.committed.remove(&session);
+            self.revoked.insert(session);
+            let below = format!("packs/{session}/");
+            self.dropped.retain(|pack| !pack.starts_with(&below));
+        }
+    }
+
+    /// Returns whether new snapshots may use a pack: its push is complete, and neither is void.
+    pub(super) fn is_live(&self, pack: &str) -> bool {
+        session_of_pack(pack).is_some_and(|session| self.committed.contains_key(&session))
+            && !self.dropped.contains(pack)
+    }
+
+    /// Returns whether a repository may push here.
+    pub(super) fn is_of(&self, repo: &RepoIdentity) -> bool {
+        self.repo.as_ref().is_none_or(|first| first.is_same(repo))
     }
 
     fn apply_move(&mut self, number: u64, tag_move: &TagMove) {
@@ -112,13 +152,31 @@ impl LogState {
         match &tag_move.tag {
             None => drop(self.uploads.insert(snapshot.commit, snapshot.clone())),
             Some(tag) => {
-                let kept = self.tag(tag).is_some_and(|old| old.commit != snapshot.commit && !tag_move.force);
-                if !kept {
-                    self.tags.insert(tag.clone(), TagState { number, snapshot: Some(snapshot.clone()) });
-                }
+                let old = self.tags.remove(tag);
+                let mut history = old.as_ref().map(|old| old.history.clone()).unwrap_or_default();
+                let before = old.and_then(|old| Some((old.number, old.snapshot?)));
+                let state = match before {
+                    Some((number, before)) if before.commit != snapshot.commit && !tag_move.force => {
+                        TagState { number, snapshot: Some(before), history }
+                    }
+                    before => {
+                        history.extend(before.map(|(_, before)| before).filter(|old| old.commit != snapshot.commit));
+                        TagState { number, snapshot: Some(snapshot.clone()), history }
+                    }
+                };
+                self.tags.insert(tag.clone(), state);
             }
         }
     }
+}
+
+/// How a state came to this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It was compared with the log before.
+    SeenByUs,
+    /// Another process left it in the cache.
+    OnlyCached,
 }
 
 /// Returns the key of something numbered, newest first in a listing.
@@ -133,29 +191,60 @@ pub(super) fn number_of(key: &Key) -> Option<u64> {
 }
 
 impl Remote {
-    /// Brings the state up to date and returns a copy of it.
+    /// Brings the state up to date and returns a copy of it. Two requests if nothing happened since this machine's cache.
     pub(super) fn refresh(&self) -> Result<LogState, SyncError> {
-        let marker = self.marker()?;
         let newest = self.newest_entry()?;
-        let known = self.state().take().or_else(|| self.cached_state());
-        // A remote that was replaced, or a log shorter than remembered, makes what we know worthless.
-        let known =
-            known.filter(|state| state.remote == marker.id && newest.is_some_and(|newest| state.next <= newest + 1));
-        let (mut state, from_cache) = match (known, newest) {
-            (Some(state), _) => (state, true),
-            (None, None) => (LogState::empty(marker.id), true),
-            (None, Some(newest)) => (self.state_from_checkpoint(newest, marker.id)?, false),
+        let seen = self.state().take();
+        let (known, trust) = match seen {
+            Some(state) => (Some(state), Trust::SeenByUs),
+            None => (self.cached_state(), Trust::OnlyCached),
         };
-        let before = state.next;
-        while newest.is_some_and(|newest| state.next <= newest) {
-            let entry = self.get_entry(state.next)?;
-            state.apply(&entry);
-        }
-        if !from_cache || state.next != before {
-            cache::write(self.cache_dir.as_ref(), CACHED_STATE, &seal(&state));
-        }
+        let advanced = known.map(|state| self.advance(state, newest, trust)).transpose()?.flatten();
+        let state = match advanced {
+            Some(state) => state,
+            None => self.read_from_start(newest)?,
+        };
         *self.state() = Some(state.clone());
         Ok(state)
+    }
+
+    fn read_from_start(&self, newest: Option<u64>) -> Result<LogState, SyncError> {
+        let remote = self.marker()?.id;
+        let state = match newest {
+            None => LogState::empty(remote),
+            Some(newest) => self.state_from_checkpoint(newest, remote)?,
+        };
+        let broken =
+            || SyncError::WrongObject { key: "log".to_owned(), reason: "an entry does not follow the one before it" };
+        let state = self.advance(state, newest, Trust::SeenByUs)?.ok_or_else(broken)?;
+        cache::write(self.cache_dir.as_ref(), CACHED_STATE, &seal(&state));
+        Ok(state)
+    }
+
+    /// Applies the entries since a state; `None` if the log is not the one that the state is of: the place was emptied,
+    /// replaced, or restored from a backup.
+    fn advance(&self, mut state: LogState, newest: Option<u64>, trust: Trust) -> Result<Option<LogState>, SyncError> {
+        let count = newest.map_or(0, |newest| newest + 1);
+        if state.next > count {
+            return Ok(None);
+        }
+        if state.next == count {
+            let same = match (trust, newest) {
+                (Trust::SeenByUs, _) => true,
+                (Trust::OnlyCached, None) => false,
+                (Trust::OnlyCached, Some(newest)) => Some(self.get_entry(newest)?.nonce) == state.last,
+            };
+            return Ok(same.then_some(state));
+        }
+        while state.next < count {
+            let entry = self.get_entry(state.next)?;
+            if entry.prev != state.last {
+                return Ok(None);
+            }
+            state.apply(&entry);
+        }
+        cache::write(self.cache_dir.as_ref(), CACHED_STATE, &seal(&state));
+        Ok(Some(state))
     }
 
     fn newest_entry(&self) -> Result<Option<u64>, SyncError> {
@@ -204,7 +293,8 @@ impl Remote {
             let Some(op) = decide(&state)? else { return Ok(state) };
             self.leave_checkpoint(&mut state)?;
             let nonce = fresh_ulid().to_string();
-            let entry = LogEntry { format: REMOTE_FORMAT, nonce, checkpoint: state.checkpoint, op };
+            let prev = state.last.clone();
+            let entry = LogEntry { format: REMOTE_FORMAT, nonce, prev, checkpoint: state.checkpoint, op };
             let key = numbered_key("log", state.next)?;
             // "Already exists" may be our own entry after a lost answer; only the nonce tells.
             let ours = match self.backend().create(&key, &seal(&entry))? {

@@ -11,6 +11,7 @@
 mod cache;
 mod content;
 mod fetch;
+mod gc;
 mod index;
 mod log;
 mod packer;
@@ -18,21 +19,24 @@ mod plan;
 mod presence;
 mod push;
 mod remote;
+mod resume;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod verify;
 
 use thiserror::Error;
 
 pub use content::RemoteContent;
 pub use fetch::{ChunkSink, FetchReport, fetch};
+pub use gc::{GcOptions, GcReport, gc};
 pub use plan::{ChunkSource, LocalContent};
 pub use presence::Presence;
 pub use push::{PushReport, PushRequest, TagOutcome, TagToPush, push};
 pub use remote::{Remote, RemoteOptions};
 pub use tags::RemoteTag;
-pub use verify::{Finding, Problem, VerifyDepth, verify_tag};
+pub use verify::{Finding, Problem, VerifyDepth, verify_contents, verify_tag};
 
 use crate::backend::BackendError;
 use crate::error::{Classify, ErrorKind};
@@ -113,6 +117,14 @@ pub enum SyncError {
         /// The push.
         session: SessionId,
     },
+    /// The place belongs to another repository.
+    #[error("this remote belongs to the repository {there}, and this one is {here}")]
+    OtherRepo {
+        /// The repository of the first push.
+        there: String,
+        /// The one that pushes now.
+        here: String,
+    },
     /// A read position that is before the start.
     #[error("a seek led to before the first byte")]
     BadSeek,
@@ -130,6 +142,7 @@ impl Classify for SyncError {
             Self::Absent { .. } | Self::WrongObject { .. } | Self::NoFrame { .. } => ErrorKind::Damaged,
             Self::NotCreated | Self::NoContent { .. } | Self::NoTag { .. } => ErrorKind::NotFound,
             Self::Busy { .. } | Self::Revoked { .. } => ErrorKind::Failed,
+            Self::OtherRepo { .. } => ErrorKind::Conflict,
             Self::BadSeek => ErrorKind::Usage,
         }
     }
@@ -144,6 +157,9 @@ impl Classify for SyncError {
             Self::Absent { .. } | Self::WrongObject { .. } => Some(
                 "list what is readable with `onenb verify --remote REV`, and send it again with `onenb push --force REV`"
                     .to_owned(),
+            ),
+            Self::OtherRepo { .. } => Some(
+                "give each repository a directory or key prefix of its own: `onenb remote set URL/NAME`".to_owned(),
             ),
             Self::NoFrame { .. } => Some("look for damage with `onenb verify`".to_owned()),
             Self::Busy { .. } | Self::Revoked { .. } => Some("repeat `onenb push`".to_owned()),

@@ -7,9 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::plan::ChunkSource;
-use super::remote::Remote;
+use super::upload::Uploads;
 use super::{Progress, SyncError};
-use crate::backend::Key;
 use crate::error::Result;
 use crate::format::FormatError;
 use crate::format::pack::{
@@ -19,14 +18,13 @@ use crate::format::recipe::ChunkRef;
 use crate::format::tables::LocatedChunk;
 use crate::id::{ChunkId, PackId, SessionId};
 
-/// Length at which a pack is sent, in bytes. Half of what one request may carry, because a pack is built in memory.
-const PACK_TARGET_LEN: usize = 32 * 1024 * 1024;
 /// zstd level of frames that are made anew.
 const LEVEL: i32 = 3;
 
 /// Sends chunks in packs below one session.
 pub(super) struct Packer<'a> {
-    remote: &'a Remote,
+    uploads: &'a Uploads<'a>,
+    pack_len: usize,
     session: SessionId,
     progress: &'a mut dyn FnMut(Progress),
     state: Progress,
@@ -37,10 +35,6 @@ pub(super) struct Packer<'a> {
     open: Option<OpenPack>,
     loose_keys: Vec<FrameKey>,
     loose_bytes: Vec<u8>,
-    /// Packs sent.
-    pub(super) packs: u64,
-    /// Bytes of packs sent.
-    pub(super) bytes_sent: u64,
 }
 
 /// A pack in memory.
@@ -68,13 +62,15 @@ impl OpenPack {
 
 impl<'a> Packer<'a> {
     pub(super) fn new(
-        remote: &'a Remote,
+        uploads: &'a Uploads<'a>,
+        pack_len: usize,
         session: SessionId,
         places: HashMap<ChunkId, LocatedChunk>,
         progress: &'a mut dyn FnMut(Progress),
     ) -> Self {
         Self {
-            remote,
+            uploads,
+            pack_len,
             session,
             progress,
             state: Progress::default(),
@@ -83,17 +79,16 @@ impl<'a> Packer<'a> {
             open: None,
             loose_keys: vec![],
             loose_bytes: vec![],
-            packs: 0,
-            bytes_sent: 0,
         }
     }
 
-    /// Sends all chunks that have no place yet; on return their packs are on the remote.
+    /// Hands packs with all chunks that have no place yet to the uploads.
     pub(super) fn send(&mut self, chunks: &[ChunkRef], source: &dyn ChunkSource) -> Result<()> {
-        self.wanted = chunks.iter().map(|chunk| chunk.id).collect();
-        self.state.total_bytes = chunks.iter().map(|chunk| u64::from(chunk.len)).sum();
+        let missing: Vec<_> = chunks.iter().filter(|chunk| !self.places.contains_key(&chunk.id)).collect();
+        self.wanted = missing.iter().map(|chunk| chunk.id).collect();
+        self.state.total_bytes = missing.iter().map(|chunk| u64::from(chunk.len)).sum();
         (self.progress)(self.state);
-        for chunk in chunks {
+        for chunk in missing {
             if !self.wanted.contains(&chunk.id) {
                 continue;
             }
@@ -153,7 +148,7 @@ impl<'a> Packer<'a> {
 
     fn append(&mut self, frame: &Frame) -> Result<()> {
         let encoded = frame.to_bytes();
-        if self.open.as_ref().is_some_and(|pack| pack.bytes.len() + encoded.len() > PACK_TARGET_LEN) {
+        if self.open.as_ref().is_some_and(|pack| pack.bytes.len() + encoded.len() > self.pack_len) {
             self.flush_pack()?;
         }
         let pack = self.open.get_or_insert_with(|| OpenPack::start(self.session));
@@ -175,9 +170,7 @@ impl<'a> Packer<'a> {
     fn flush_pack(&mut self) -> Result<()> {
         let Some(pack) = self.open.take() else { return Ok(()) };
         let (key, bytes) = pack.seal();
-        self.remote.backend().put(&Key::parse(&key).map_err(SyncError::from)?, &bytes).map_err(SyncError::from)?;
-        self.packs += 1;
-        self.bytes_sent += bytes.len() as u64;
+        self.uploads.send(&key, bytes)?;
         (self.progress)(self.state);
         Ok(())
     }

@@ -95,7 +95,11 @@ pub(super) fn plan(
         wanted.local.insert(digest);
         local.insert(digest, content);
     }
-    let found = remote.look_up(state, &wanted)?;
+    let mut found = remote.look_up(state, &wanted)?;
+    if tags.iter().any(|tag| tag.force) {
+        // Who insists may know that something is broken there.
+        found.forget_lost(remote)?;
+    }
     let has = |digest: &ContentDigest| local.contains_key(digest) || found.contents.contains_key(digest);
     let missing_of = |tag: &&TagToPush| {
         let needs = tag.needs().filter(|(digest, _)| !has(digest));
@@ -130,7 +134,15 @@ fn assemble<'a>(
             }
         }
     }
-    let unlisted = contents.keys().filter(|digest| !found.listed.contains(*digest)).copied().collect();
+    // A content some of whose chunks are sent anew is listed anew: what older segments say of it no longer holds.
+    let sent: HashSet<ChunkId> = missing.iter().map(|chunk: &ChunkRef| chunk.id).collect();
+    let is_sent = |content: &Planned| match content {
+        Planned::Local(LocalContent::Chunks { chunks, .. }) => chunks.iter().any(|chunk| sent.contains(&chunk.id)),
+        _ => false,
+    };
+    let is_unlisted =
+        |(digest, content): &(&ContentDigest, &Planned)| !found.listed.contains(*digest) || is_sent(content);
+    let unlisted = contents.iter().filter(is_unlisted).map(|(digest, _)| *digest).collect();
     Plan { contents, unlisted, places: found.chunks, missing, reused_bytes }
 }
 

@@ -11,12 +11,14 @@ use super::log::LogState;
 use super::packer::Packer;
 use super::plan::{ChunkSource, LocalContent, Plan, Planned, place_of, plan};
 use super::remote::Remote;
+use super::resume::Session;
 use super::tags::tag_key;
+use super::upload::uploading;
 use super::{Progress, SyncError};
 use crate::backend::Key;
 use crate::error::Result;
 use crate::format::record::ExportRecord;
-use crate::format::remote_log::{LogOp, SnapshotRef, TagMove};
+use crate::format::remote_log::{LogOp, RepoIdentity, SnapshotRef, TagMove};
 use crate::format::run::RunRecord;
 use crate::format::snapshot::needs_of;
 use crate::format::snapshot::{Segment, Snapshot};
@@ -53,8 +55,8 @@ impl TagToPush {
 /// What to push.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PushRequest {
-    /// Name of the repository.
-    pub repo_name: String,
+    /// The repository.
+    pub repo: RepoIdentity,
     /// The tags, each at most once.
     pub tags: Vec<TagToPush>,
     /// Only plan: nothing is written.
@@ -80,13 +82,13 @@ pub enum TagOutcome {
 /// How a push went.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PushReport {
-    /// Packs sent.
+    /// Packs sent; in a dry run, how many there would be without compression.
     pub packs: u64,
     /// Bytes of packs sent; in a dry run, raw bytes that would be sent.
     pub bytes_sent: u64,
     /// Raw bytes of chunks that were there already.
     pub bytes_reused: u64,
-    /// Requests made.
+    /// Requests made; in a dry run, those that a push would make, without retries and lost races.
     pub requests: u64,
     /// How each tag ended, in the order of the request.
     pub outcomes: Vec<TagOutcome>,
@@ -115,10 +117,20 @@ pub fn push(
     for _ in 0..MAX_RESTARTS {
         if push_once(remote, request, source, progress, &mut report)? {
             report.requests = remote.requests() - before;
+            if request.dry_run {
+                report.requests += requests_to_write(&report);
+            }
             return Ok(report);
         }
     }
     Err(SyncError::Busy { attempts: MAX_RESTARTS }.into())
+}
+
+/// Returns how many requests a push makes after the plan: one a pack, the index, a snapshot and a record for each tag,
+/// and two log entries with a look at the newest before each.
+fn requests_to_write(planned: &PushReport) -> u64 {
+    let tags = planned.outcomes.iter().filter(|outcome| **outcome == TagOutcome::Pushed).count() as u64;
+    if tags == 0 { 0 } else { planned.packs + 1 + 2 * tags + 4 }
 }
 
 /// One attempt; `false` means that it has to start over.
@@ -130,6 +142,7 @@ fn push_once(
     report: &mut PushReport,
 ) -> Result<bool> {
     let state = remote.refresh()?;
+    check_repo(&state, &request.repo)?;
     let mut outcomes: Vec<_> = request.tags.iter().map(|tag| judge(&state, tag)).collect();
     if !request.dry_run {
         complete_records(remote, &state, request, &outcomes)?;
@@ -149,10 +162,11 @@ fn push_once(
     let tags: Vec<_> = numbers.iter().filter_map(tag_of).collect();
     if request.dry_run || tags.is_empty() {
         report.bytes_sent += plan.missing_bytes();
+        report.packs = report.bytes_sent.div_ceil(remote.pack_len as u64);
         report.outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(TagOutcome::Pushed)).collect();
         return Ok(true);
     }
-    let Some(ends) = send_and_commit(remote, &request.repo_name, &tags, plan, source, progress, report)? else {
+    let Some(ends) = send_and_commit(remote, (&state, &request.repo), &tags, plan, source, progress, report)? else {
         return Ok(false);
     };
     for (number, end) in numbers.into_iter().zip(ends) {
@@ -209,50 +223,80 @@ fn complete_records(
 /// Sends the data of a plan and names it. `None` means that the plan no longer holds.
 fn send_and_commit(
     remote: &Remote,
-    repo_name: &str,
+    (state, repo): (&LogState, &RepoIdentity),
     tags: &[&TagToPush],
     mut plan: Plan,
     source: &dyn ChunkSource,
     progress: &mut dyn FnMut(Progress),
     report: &mut PushReport,
 ) -> Result<Option<Vec<TagOutcome>>> {
-    let session = SessionId::generate();
-    remote.append(|_| Ok(Some(LogOp::Begin { session })))?;
-    let mut packer = Packer::new(remote, session, std::mem::take(&mut plan.places), progress);
-    packer.send(&plan.missing, source)?;
-    report.packs += packer.packs;
-    report.bytes_sent += packer.bytes_sent;
-    plan.places = packer.places;
-    let index = write_segment(remote, session, &plan)?;
-    let (snapshots, packs) = write_snapshots(remote, session, repo_name, tags, &plan)?;
-    commit(remote, session, tags, &snapshots, packs, &index)
+    let session = Session::start(remote, state)?;
+    let mut places = std::mem::take(&mut plan.places);
+    for (id, place) in &session.places {
+        places.entry(*id).or_insert_with(|| place.clone());
+    }
+    let sent = uploading(remote.backend(), |uploads| {
+        let mut packer = Packer::new(uploads, remote.pack_len, session.id, places, progress);
+        packer.send(&plan.missing, source)?;
+        plan.places = packer.places;
+        Ok(())
+    })?;
+    report.packs += sent.packs;
+    report.bytes_sent += sent.bytes;
+    let index = write_segment(remote, &session, &plan)?;
+    let (snapshots, packs) = write_snapshots(remote, &session, &repo.name, tags, &plan)?;
+    let written = Written { session: session.id, snapshots, packs, index };
+    let ends = commit(remote, repo, tags, &written)?;
+    if ends.is_some() {
+        session.end(remote);
+    }
+    Ok(ends)
+}
+
+/// What a push has put on the remote and not named yet.
+struct Written {
+    session: SessionId,
+    snapshots: BTreeMap<CommitId, SnapshotRef>,
+    packs: BTreeSet<String>,
+    index: String,
+}
+
+/// Refuses a remote that belongs to another repository: tags of both would hide each other.
+fn check_repo(state: &LogState, repo: &RepoIdentity) -> Result<(), SyncError> {
+    match &state.repo {
+        Some(there) if !there.is_same(repo) => {
+            Err(SyncError::OtherRepo { there: there.to_string(), here: repo.to_string() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Appends the commit entry and writes the tag records.
 fn commit(
     remote: &Remote,
-    session: SessionId,
+    repo: &RepoIdentity,
     tags: &[&TagToPush],
-    snapshots: &BTreeMap<CommitId, SnapshotRef>,
-    packs: BTreeSet<String>,
-    index: &str,
+    written: &Written,
 ) -> Result<Option<Vec<TagOutcome>>> {
-    let builds_on: BTreeSet<_> =
-        packs.iter().filter_map(|pack| session_of_pack(pack)).filter(|other| *other != session).collect();
-    let packs: Vec<_> = packs.into_iter().collect();
+    let Written { session, snapshots, packs, index } = written;
+    let session = *session;
+    let builds_on: Vec<_> = packs.iter().filter(|pack| session_of_pack(pack) != Some(session)).collect();
+    let packs: Vec<_> = packs.iter().cloned().collect();
     let (mut ends, mut holds) = (vec![], true);
     let state = remote.append(|state| {
         if state.revoked.contains(&session) {
             return Err(SyncError::Revoked { session });
         }
-        holds = builds_on.iter().all(|other| state.committed.contains_key(other));
+        check_repo(state, repo)?;
+        holds = builds_on.iter().all(|pack| state.is_live(pack));
         // Others may have pushed the same tags meanwhile; whoever is first in the log wins.
         ends = tags.iter().map(|tag| judge(state, tag).unwrap_or(TagOutcome::Pushed)).collect();
         let moves = tags.iter().zip(&ends).filter(|(_, end)| **end == TagOutcome::Pushed).filter_map(|(tag, _)| {
             let snapshot = snapshots.get(&tag.commit)?.clone();
             Some(TagMove { tag: tag.tag.clone(), snapshot, force: tag.force })
         });
-        let op = LogOp::Commit { session, tags: moves.collect(), packs: packs.clone(), index: index.to_owned() };
+        let (tags, packs) = (moves.collect(), packs.clone());
+        let op = LogOp::Commit { session, repo: repo.clone(), tags, packs, index: index.clone() };
         Ok(holds.then_some(op))
     })?;
     if !holds {
@@ -267,7 +311,7 @@ fn commit(
 }
 
 /// Writes what is new in this push for later pushes to find.
-fn write_segment(remote: &Remote, session: SessionId, plan: &Plan) -> Result<String, SyncError> {
+fn write_segment(remote: &Remote, session: &Session, plan: &Plan) -> Result<String, SyncError> {
     let mut tables = TablesBuilder::new();
     for digest in plan.contents.keys().filter(|digest| plan.unlisted.contains(*digest)) {
         add_content(&mut tables, plan, *digest)?;
@@ -276,8 +320,8 @@ fn write_segment(remote: &Remote, session: SessionId, plan: &Plan) -> Result<Str
     for chunk in &plan.missing {
         tables.add_chunk(place_of(&plan.places, &chunk.id)?);
     }
-    let key = format!("index/{session}.seg");
-    let segment = Segment { session, data: tables.finish() };
+    let key = format!("index/{}.seg", session.name);
+    let segment = Segment { session: session.id, data: tables.finish() };
     remote.backend().put(&Key::parse(&key)?, &segment.to_bytes())?;
     Ok(key)
 }
@@ -285,7 +329,7 @@ fn write_segment(remote: &Remote, session: SessionId, plan: &Plan) -> Result<Str
 /// Writes one snapshot for each commit and returns where they are and which packs they use.
 fn write_snapshots(
     remote: &Remote,
-    session: SessionId,
+    session: &Session,
     repo_name: &str,
     tags: &[&TagToPush],
     plan: &Plan,
@@ -298,7 +342,7 @@ fn write_snapshots(
         let snapshot = make_snapshot(repo_name, tag, plan)?;
         packs.extend(snapshot.data.packs().iter().map(ToString::to_string));
         let bytes = snapshot.to_bytes();
-        let key = format!("snapshots/{}/{session}", tag.commit);
+        let key = format!("snapshots/{}/{}", tag.commit, session.name);
         remote.backend().put(&Key::parse(&key)?, &bytes)?;
         places.insert(tag.commit, SnapshotRef { commit: tag.commit, key, digest: ContentDigest::of(&bytes) });
     }

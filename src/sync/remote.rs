@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::SyncError;
+use super::index::session_of_name;
 use super::log::LogState;
 use crate::backend::{Backend, BackendError, Created, FaultBackend, Key};
 use crate::format::remote_log::{MAX_SEALED_LEN, RemoteMarker, SnapshotRef, TagRecord, unseal};
@@ -14,16 +15,25 @@ const MARKER_KEY: &str = "onenb.json";
 const MAX_MARKER_LEN: u64 = 64 * 1024;
 
 /// How a remote is used.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RemoteOptions {
     /// A directory of this remote alone for what need not be fetched twice; may be deleted at any time.
     pub cache_dir: Option<PathBuf>,
+    /// Length at which a pack is sent, in bytes. Packs are built in memory, and several are under way at once.
+    pub pack_len: usize,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> Self {
+        Self { cache_dir: None, pack_len: 16 * 1024 * 1024 }
+    }
 }
 
 /// A place that others read from.
 pub struct Remote {
     backend: Arc<FaultBackend<Arc<dyn Backend>>>,
     pub(super) cache_dir: Option<PathBuf>,
+    pub(super) pack_len: usize,
     marker: Mutex<Option<RemoteMarker>>,
     state: Mutex<Option<LogState>>,
 }
@@ -40,7 +50,8 @@ impl Remote {
     pub fn open(backend: Box<dyn Backend>, options: RemoteOptions) -> Self {
         // The wrapper only counts here; reports and tests name the number of requests.
         let backend = Arc::new(FaultBackend::counting(Arc::from(backend)));
-        Self { backend, cache_dir: options.cache_dir, marker: Mutex::new(None), state: Mutex::new(None) }
+        let RemoteOptions { cache_dir, pack_len } = options;
+        Self { backend, cache_dir, pack_len, marker: Mutex::new(None), state: Mutex::new(None) }
     }
 
     /// Makes the place a remote; one that is a remote already stays as it is.
@@ -81,10 +92,17 @@ impl Remote {
     /// [`SyncError::Backend`], or [`SyncError::Damaged`] and its like if the remote is.
     pub fn snapshot_of_commit(&self, commit: &CommitId) -> Result<Option<Snapshot>, SyncError> {
         let folder = Key::parse(&format!("snapshots/{commit}"))?;
-        // Session ids grow with time, so the last one is the newest.
-        let Some(entry) = self.list_all(&folder)?.pop() else { return Ok(None) };
-        let bytes = self.get_named(&entry, MAX_SNAPSHOT_LEN)?;
-        decode_snapshot(&entry, &bytes, commit).map(Some)
+        let found = self.list_all(&folder)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        // What an unfinished push names may never be complete. Session ids grow with time, so the last one is the newest.
+        let state = self.refresh()?;
+        let complete =
+            |key: &&Key| session_of_name(key.file_name()).is_some_and(|id| state.committed.contains_key(&id));
+        let Some(entry) = found.iter().rfind(complete) else { return Ok(None) };
+        let bytes = self.get_named(entry, MAX_SNAPSHOT_LEN)?;
+        decode_snapshot(entry, &bytes, commit).map(Some)
     }
 
     pub(super) fn snapshot(&self, place: &SnapshotRef) -> Result<Snapshot, SyncError> {

@@ -3,7 +3,7 @@
 //! `tags/<tag>/<16 hex digits of !n>` repeats what log entry `n` says about one tag, so readers need no log. It is written
 //! after the entry; a tag without its record is not found yet, and the next push of it writes the record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::SyncError;
@@ -62,6 +62,17 @@ impl Remote {
         Ok(tags.collect())
     }
 
+    /// Returns what the log says that every tag names, also of a tag whose record an interrupted push has yet to write.
+    /// Two requests if nothing happened since this machine's last one.
+    ///
+    /// # Errors
+    /// As [`Remote::tags`].
+    pub fn named_tags(&self) -> Result<BTreeMap<String, CommitId>, SyncError> {
+        let state = self.refresh()?;
+        let named = |(tag, named): (String, super::log::TagState)| Some((tag, named.snapshot?.commit));
+        Ok(state.tags.into_iter().filter_map(named).collect())
+    }
+
     /// Returns what a tag names; `None` if the remote does not have it. Three requests.
     ///
     /// # Errors
@@ -95,6 +106,18 @@ impl Remote {
             Some(named) => Ok(named.snapshot.is_some().then(|| LogOp::Delete { tag: tag.to_owned() })),
         })?;
         self.write_tag_record(&state, tag)
+    }
+
+    /// Lets garbage collection take what a tag named before it was moved.
+    ///
+    /// # Errors
+    /// As [`Remote::delete_tag`].
+    pub fn forget_history(&self, tag: &str) -> Result<(), SyncError> {
+        self.append(|state| match state.tags.get(tag) {
+            None => Err(SyncError::NoTag { tag: tag.to_owned() }),
+            Some(named) => Ok((!named.history.is_empty()).then(|| LogOp::Forget { tag: tag.to_owned() })),
+        })?;
+        Ok(())
     }
 
     /// Finds the newest record of a tag.

@@ -1,7 +1,9 @@
 //! What holds for remotes, shown with a store in memory on both sides.
 
+mod collecting;
 mod faults;
 mod reading;
+mod resuming;
 mod support;
 
 use super::*;
@@ -43,6 +45,51 @@ fn a_repeated_push_takes_two_requests() {
 }
 
 #[test]
+fn another_repository_is_refused_by_name() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", b"x".to_vec())]);
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
+    let before = names(place.as_ref());
+    let request = PushRequest { repo: repo(9), tags: vec![store.retag(&tag, "v2", 2)], dry_run: false };
+    let refused = push(&open(&place), &request, &store, &mut |_| ()).expect_err("tags would mix");
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(refused.to_string().contains("0101010") && refused.to_string().contains("0909090"), "{refused}");
+    assert_eq!(names(place.as_ref()), before, "nothing was written");
+}
+
+#[test]
+fn a_remote_that_was_emptied_or_restored_is_noticed_despite_the_cache() {
+    let cache = tempfile::tempdir().expect("a temporary directory");
+    let cached = |place: &Arc<MemoryBackend>| {
+        let options = RemoteOptions { cache_dir: Some(cache.path().to_path_buf()), ..RemoteOptions::default() };
+        Remote::open(Box::new(Arc::clone(place)), options)
+    };
+    let tags_of = |remote: &Remote| remote.named_tags().expect("reads").into_keys().collect::<Vec<_>>();
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tags = [
+        store.tag("v1", 1, &[("Sales", b"one".to_vec())]),
+        store.tag("v2", 2, &[("Sales", b"two".to_vec())]),
+        store.tag("v3", 3, &[("Sales", b"three".to_vec())]),
+    ];
+    push_tags(&open(&place), &store, &tags[..1]).expect("pushes");
+    let backup = copy_of(&place);
+    let remote = cached(&place);
+    push_tags(&remote, &store, &tags[1..2]).expect("pushes");
+    let again = cached(&place);
+    assert_eq!((tags_of(&again), again.requests()), (vec!["v1".to_owned(), "v2".to_owned()], 2));
+    // The backup goes on with as many entries as the cache knows, and then with more.
+    push_tags(&open(&backup), &store, &tags[2..]).expect("pushes");
+    assert_eq!(tags_of(&cached(&backup)), ["v1", "v3"]);
+    assert_eq!(tags_of(&cached(&place)), ["v1", "v2"]);
+    push_tags(&open(&backup), &store, &[store.retag(&tags[0], "v4", 4)]).expect("pushes");
+    assert_eq!(tags_of(&cached(&backup)), ["v1", "v3", "v4"]);
+    let emptied = Arc::new(MemoryBackend::new());
+    assert!(matches!(cached(&emptied).named_tags(), Err(SyncError::NotCreated)));
+}
+
+#[test]
 fn only_what_changed_is_sent_even_out_of_big_frames() {
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
@@ -66,7 +113,7 @@ fn a_dry_run_plans_and_writes_nothing() {
     let mut store = Store::default();
     let tag = store.tag("v1", 1, &[("Sales", noise(1, 100_000))]);
     let remote = open(&place);
-    let request = PushRequest { repo_name: "demo".to_owned(), tags: vec![tag], dry_run: true };
+    let request = PushRequest { repo: repo(1), tags: vec![tag], dry_run: true };
     let report = push(&remote, &request, &store, &mut |_| ()).expect("plans");
     assert_eq!((report.bytes_sent, report.outcomes), (103_000, vec![TagOutcome::Pushed]));
     assert_eq!(names(place.as_ref()), ["onenb.json"]);
@@ -88,6 +135,25 @@ fn moving_a_tag_is_refused_without_force_and_stays_in_the_log_with_it() {
     assert_same(&open(&place), &store, &[second]);
     let log: Vec<_> = names(place.as_ref()).into_iter().filter(|name| name.starts_with("log/")).collect();
     assert_eq!(log.len(), 4, "two pushes, each with its begin and commit");
+}
+
+#[test]
+fn a_forced_push_sends_again_what_the_remote_lost() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let mut tag = store.tag("v1", 1, &[("Sales", noise(1, 60_000))]);
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
+    let pack = names(place.as_ref()).into_iter().find(|name| name.starts_with("packs/")).expect("a pack");
+    place.delete(&Key::parse(&pack).expect("a key")).expect("deletes");
+    tag.force = true;
+    let report = push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
+    assert_eq!((report.outcomes, report.packs), (vec![TagOutcome::Pushed], 1));
+    assert_same(&open(&place), &store, std::slice::from_ref(&tag));
+    let digest = tag.exports[0].digest;
+    let data = open(&place).data_with(&digest).expect("reads").expect("is listed");
+    let sound =
+        data.packs().iter().all(|pack| place.head(&Key::parse(pack).expect("a key")).expect("answers").is_some());
+    assert!(sound, "the index leads to the new pack");
 }
 
 #[test]
@@ -155,7 +221,7 @@ fn a_place_that_is_no_remote_says_so_and_newer_remotes_are_not_written() {
     let before = place.get(&marker, 1000).expect("is there");
     open_uncreated(&place).create().expect("creates again");
     assert_eq!(place.get(&marker, 1000).expect("is there"), before);
-    let newer = String::from_utf8(before).expect("text").replace("\"min_writer\": 1", "\"min_writer\": 2");
+    let newer = String::from_utf8(before).expect("text").replace("\"min_writer\": 2", "\"min_writer\": 3");
     place.put(&marker, newer.as_bytes()).expect("puts");
     let error = push_tags(&open_uncreated(&place), &store, &[tag]).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::TooNew);
@@ -240,7 +306,7 @@ fn a_checkpoint_spares_cold_machines_the_old_entries() {
 fn a_cache_spares_requests_and_survives_damage_and_a_replaced_remote() {
     let place = Arc::new(MemoryBackend::new());
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let options = || RemoteOptions { cache_dir: Some(dir.path().to_path_buf()) };
+    let options = || RemoteOptions { cache_dir: Some(dir.path().to_path_buf()), ..RemoteOptions::default() };
     let cached = |place: &Arc<MemoryBackend>| Remote::open(Box::new(Arc::clone(place)), options());
     let mut store = Store::default();
     let tags: Vec<_> = (0..10)
@@ -278,7 +344,8 @@ fn a_push_builds_on_nothing_that_was_revoked_meanwhile() {
     // Garbage collection revokes the first push while the second one is sending.
     let revoke = || {
         let op = |state: &super::log::LogState| {
-            Ok((!state.revoked.contains(&first)).then_some(LogOp::Revoke { session: first }))
+            let op = LogOp::Revoke { sessions: vec![first], packs: vec![] };
+            Ok((!state.revoked.contains(&first)).then_some(op))
         };
         collector.append(op).expect("appends");
     };
@@ -301,8 +368,10 @@ fn a_revoked_push_cannot_be_committed() {
     let tag = store.tag("v1", 1, &[("Sales", noise(1, 40_000))]);
     let collector = open(&place);
     let revoke = || {
-        let all =
-            |state: &super::log::LogState| Ok(state.open.first().map(|session| LogOp::Revoke { session: *session }));
+        let all = |state: &super::log::LogState| {
+            let op = |session: &SessionId| LogOp::Revoke { sessions: vec![*session], packs: vec![] };
+            Ok(state.open.first().map(op))
+        };
         collector.append(all).expect("appends");
     };
     let error = push_tags(&open(&place), &Meddling { store: &store, act: &revoke }, std::slice::from_ref(&tag))

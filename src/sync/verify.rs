@@ -8,8 +8,7 @@ use super::SyncError;
 use super::remote::Remote;
 use crate::backend::Key;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::snapshot::Snapshot;
-use crate::format::tables::TableContent;
+use crate::format::tables::{DataTables, LocatedChunk, TableContent};
 use crate::id::ContentDigest;
 
 /// How closely a tag is looked at.
@@ -55,46 +54,71 @@ pub fn verify_tag(remote: &Remote, tag: &str, depth: VerifyDepth) -> Result<Vec<
     for digest in snapshot.data.digests() {
         labels.entry(*digest).or_insert_with(|| vec![format!("a directory's member {}", digest.short())]);
     }
-    let bad_packs = bad_packs(remote, &snapshot)?;
+    verify_contents(remote, &snapshot.data, &labels, &|_| depth == VerifyDepth::Everything)
+}
+
+/// Returns what of some contents cannot be read. Of those that are not read in full only the presence of packs is asked.
+///
+/// # Errors
+/// A backend that fails.
+pub fn verify_contents(
+    remote: &Remote,
+    data: &DataTables,
+    labels: &BTreeMap<ContentDigest, Vec<String>>,
+    is_read: &dyn Fn(&ContentDigest) -> bool,
+) -> Result<Vec<Finding>> {
+    let bad_packs = remote.bad_packs(data.chunks())?;
     let mut findings = vec![];
     for (digest, labels) in labels {
-        let shallow = shallow_problem(&snapshot, &digest, &bad_packs);
-        let problem = match (shallow, depth) {
-            (None, VerifyDepth::Everything) => deep_problem(remote, &snapshot, &digest)?,
-            (shallow, _) => shallow,
+        let problem = match shallow_problem(data, digest, &bad_packs) {
+            None if is_read(digest) => deep_problem(remote, data, digest)?,
+            shallow => shallow,
         };
         if let Some((problem, object)) = problem {
-            findings.push(Finding { digest, labels, problem, object });
+            findings.push(Finding { digest: *digest, labels: labels.clone(), problem, object });
         }
     }
     Ok(findings)
 }
 
-/// Returns the packs that are missing or too short.
-fn bad_packs(remote: &Remote, snapshot: &Snapshot) -> Result<BTreeMap<Arc<str>, Problem>, SyncError> {
-    let mut ends: BTreeMap<Arc<str>, u64> = BTreeMap::new();
-    for chunk in snapshot.data.chunks() {
-        let end = chunk.offset + u64::from(chunk.stored_len);
-        let known = ends.entry(chunk.pack).or_default();
-        *known = end.max(*known);
+impl Finding {
+    /// Makes the finding for a content that no snapshot or segment of the remote has.
+    #[must_use]
+    pub fn missing(digest: ContentDigest, labels: Vec<String>) -> Self {
+        Self { digest, labels, problem: Problem::Missing, object: format!("content {}", digest.short()) }
     }
-    let mut bad = BTreeMap::new();
-    for (pack, end) in ends {
-        match remote.backend().head(&Key::parse(&pack)?)? {
-            None => drop(bad.insert(pack, Problem::Missing)),
-            Some(len) if len < end => drop(bad.insert(pack, Problem::Damaged)),
-            Some(_) => {}
+}
+
+impl Remote {
+    /// Returns which packs of some chunks are missing or too short. One request a pack.
+    pub(super) fn bad_packs(
+        &self,
+        chunks: impl Iterator<Item = LocatedChunk>,
+    ) -> Result<BTreeMap<Arc<str>, Problem>, SyncError> {
+        let mut ends: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for chunk in chunks {
+            let end = chunk.offset + u64::from(chunk.stored_len);
+            let known = ends.entry(chunk.pack).or_default();
+            *known = end.max(*known);
         }
+        let mut bad = BTreeMap::new();
+        for (pack, end) in ends {
+            match self.backend().head(&Key::parse(&pack)?)? {
+                None => drop(bad.insert(pack, Problem::Missing)),
+                Some(len) if len < end => drop(bad.insert(pack, Problem::Damaged)),
+                Some(_) => {}
+            }
+        }
+        Ok(bad)
     }
-    Ok(bad)
 }
 
 fn shallow_problem(
-    snapshot: &Snapshot,
+    data: &DataTables,
     digest: &ContentDigest,
     bad_packs: &BTreeMap<Arc<str>, Problem>,
 ) -> Option<(Problem, String)> {
-    match snapshot.data.content(digest) {
+    match data.content(digest) {
         None => Some((Problem::Missing, digest.to_string())),
         Some(TableContent::Inline(_)) => None,
         Some(TableContent::Chunks { chunks, .. }) => {
@@ -105,8 +129,8 @@ fn shallow_problem(
 }
 
 /// Reads a whole content.
-fn deep_problem(remote: &Remote, snapshot: &Snapshot, digest: &ContentDigest) -> Result<Option<(Problem, String)>> {
-    let mut content = remote.open_content(&snapshot.data, digest)?;
+fn deep_problem(remote: &Remote, data: &DataTables, digest: &ContentDigest) -> Result<Option<(Problem, String)>> {
+    let mut content = remote.open_content(data, digest)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1024 * 1024];
     loop {

@@ -31,6 +31,7 @@ fn the_help_is_this() {
       unbind       Take an export away from a commit afterwards
       take         End a merge conflict of an export by taking one side's version
       verify       Read all data back and report damage
+      gc           Delete from the remote what no tag names any more
       stats        Show how much is stored, and what deduplication and compression saved
       reindex      Rebuild the catalog from Git and the packs
       doctor       Check repository, store, hooks and configuration

@@ -76,10 +76,25 @@ fn cloud_without_a_bucket_waits_for_the_hub() {
 }
 
 #[test]
-fn cloud_with_a_bucket_says_what_works_today() {
-    for words in [&["init", "cloud", "--bucket", "b", "gcp"][..], &["init", "--bucket", "b", "cloud", "azure"]] {
-        Sandbox::git_only().onenb(words).fails(1, &["cloud", "hint: ", "`onenb init dir PATH`"]);
+fn cloud_writes_url_endpoint_and_region_and_asks_nobody() {
+    for (words, url) in [
+        (
+            &["init", "cloud", "--bucket", "b", "--key-prefix", "/p/q/", "--region", "eu-west-1", "gcp"][..],
+            "gs://b/p/q",
+        ),
+        (&["init", "--bucket", "b", "--endpoint-url", "https://acme.blob.example", "cloud", "azure"], "az://b"),
+        (&["init", "cloud", "--bucket", "b", "--profile", "team", "s3"], "s3://b"),
+    ] {
+        let sandbox = Sandbox::git_only();
+        sandbox.onenb(words).ok();
+        let shown = sandbox.onenb(&["remote", "show", "--json"]).ok().json();
+        assert_eq!(shown["remotes"][0]["url"], url);
+        assert_eq!(shown["remotes"][0]["approved"], true);
+        let tracked = std::fs::read_to_string(sandbox.in_repo(".1nb/config.toml")).expect("is written");
+        assert!(!tracked.contains("team"), "profiles are the user's own: {tracked}");
     }
+    let insecure = ["init", "cloud", "--bucket", "b", "--endpoint-url", "http://minio.example", "s3"];
+    Sandbox::git_only().onenb(&insecure).fails(2, &["in the clear", "allow_http"]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod ls;
 mod params_hash;
 mod push;
 mod reindex;
+mod remotes;
 mod resolve;
 mod rm;
 mod status;

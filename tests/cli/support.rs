@@ -214,7 +214,7 @@ pub(crate) fn finish(mut command: Command, stdin: &[u8]) -> Run {
     }
 }
 
-fn collect(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+pub(crate) fn collect(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {

@@ -5,28 +5,39 @@
 //!   array that starts anywhere in an element is as good.
 //! - Text is told by its bytes and costs nothing.
 
+use std::cmp::Reverse;
+
 /// Element sizes that are tried, in bytes.
 const ELEMENT_SIZES: [u8; 3] = [8, 4, 2];
-/// How much is tried, in bytes.
+/// How much is tried first, in bytes.
 const SAMPLE_LEN: usize = 16 * 1024;
+/// How much is tried of what looked promising: rows that repeat only show in a longer stretch, and are better left alone.
+const LONG_SAMPLE_LEN: usize = 128 * 1024;
 
 /// Returns the element size with which bytes should be shuffled; `None` where that would gain less than a tenth.
 pub(super) fn choose(raw: &[u8]) -> Option<u8> {
-    let start = raw.len().saturating_sub(SAMPLE_LEN) / 2;
-    let sample = raw.get(start..raw.len().min(start + SAMPLE_LEN)).filter(|sample| sample.len() >= SAMPLE_LEN / 4)?;
+    let sample = middle(raw, SAMPLE_LEN);
     // Arrays of numbers are full of bytes that no text has.
     let binary = sample.iter().filter(|byte| **byte == 0 || **byte >= 0x80).count();
-    if binary * 10 < sample.len() {
+    if sample.len() < SAMPLE_LEN / 4 || binary * 10 < sample.len() {
         return None;
     }
     let mut compressor = zstd::bulk::Compressor::new(1).ok()?;
-    let plain = compressor.compress(sample).ok()?.len();
-    let mut tried = ELEMENT_SIZES.iter().filter_map(|size| {
-        let len = compressor.compress(&shuffle(sample, *size)).ok()?.len();
-        Some((len, *size))
-    });
-    let best = tried.by_ref().min()?;
-    (best.0 * 10 < plain.min(sample.len()) * 9).then_some(best.1)
+    let mut gain = |sample: &[u8], size: u8| {
+        let plain = compressor.compress(sample).ok()?.len().min(sample.len());
+        let shuffled = compressor.compress(&shuffle(sample, size)).ok()?.len();
+        (shuffled * 10 < plain * 9).then_some(Reverse(shuffled))
+    };
+    let best = ELEMENT_SIZES.into_iter().filter_map(|size| Some((gain(sample, size)?, size))).max()?.1;
+    if raw.len() > SAMPLE_LEN {
+        gain(middle(raw, LONG_SAMPLE_LEN), best)?;
+    }
+    Some(best)
+}
+
+fn middle(raw: &[u8], len: usize) -> &[u8] {
+    let start = raw.len().saturating_sub(len) / 2;
+    raw.get(start..raw.len().min(start + len)).unwrap_or_default()
 }
 
 /// Returns the bytes lane by lane. What is left behind the last whole element stays at the end.
@@ -64,15 +75,17 @@ mod tests {
 
     #[test]
     fn arrays_are_told_from_text_and_noise() {
-        let doubles: Vec<u8> = (0..8000).flat_map(|step| (20.0 + f64::from(step % 977) / 64.0).to_le_bytes()).collect();
-        let counts: Vec<u8> = (0..16_000_u32).flat_map(|step| (70_000 + step * step % 50_000).to_le_bytes()).collect();
-        let text = b"2023-01-01,north,12.5\n".repeat(3000);
         let mut noise = vec![0; 64_000];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let numbers = || noise.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        let doubles: Vec<u8> = numbers().flat_map(|number| (20.0 + f64::from(number) / 7.0).to_le_bytes()).collect();
+        let counts: Vec<u8> = numbers().flat_map(|number| (70_000 + u32::from(number)).to_le_bytes()).collect();
+        let text = b"2023-01-01,north,12.5\n".repeat(3000);
+        let rows = noise[..6000].repeat(12);
         assert_eq!(choose(&doubles), Some(8));
         assert_eq!(choose(&doubles[3..]), Some(8));
         assert_eq!(choose(&counts), Some(4));
-        assert_eq!([choose(&text), choose(&noise), choose(&doubles[..100])], [None; 3]);
+        assert_eq!([choose(&text), choose(&noise), choose(&rows), choose(&doubles[..100])], [None; 4]);
     }
 
     #[test]

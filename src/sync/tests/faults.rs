@@ -39,22 +39,9 @@ fn nothing_named_is_absent(place: &MemoryBackend) {
             _ => {}
         }
     }
-    let remote = open_uncreated(&Arc::new(CopyOf(place)).into_memory());
+    let remote = open_uncreated(&copy_of(place));
     for tag in remote.tags().expect("lists") {
         assert_eq!(verify_tag(&remote, &tag.tag, VerifyDepth::Everything).expect("reads"), []);
-    }
-}
-
-struct CopyOf<'a>(&'a MemoryBackend);
-
-impl CopyOf<'_> {
-    fn into_memory(self: Arc<Self>) -> Arc<MemoryBackend> {
-        let copy = MemoryBackend::new();
-        for name in names(self.0) {
-            let key = Key::parse(&name).expect("a key");
-            copy.put(&key, &self.0.get(&key, u64::MAX).expect("is there")).expect("puts");
-        }
-        Arc::new(copy)
     }
 }
 

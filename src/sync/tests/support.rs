@@ -6,13 +6,14 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::super::*;
-use crate::backend::{Backend, Key};
+use crate::backend::{Backend, Key, MemoryBackend};
 use crate::error::Result;
 use crate::format::name::{ExportName, Suffix};
 use crate::format::pack::{Check, Frame};
 use crate::format::params::Params;
 use crate::format::recipe::{ChunkRef, Cut};
 use crate::format::record::{ExportRecord, Producer};
+use crate::format::remote_log::RepoIdentity;
 use crate::format::run::RunRecord;
 use crate::format::snapshot::Snapshot;
 use crate::id::{CodeIdentity, CommitId};
@@ -22,7 +23,7 @@ pub(super) const CHUNK: usize = 10_000;
 /// Shorter contents are inline.
 const INLINE: usize = 1000;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Store {
     pub(super) contents: BTreeMap<ContentDigest, Vec<u8>>,
     pub(super) chunks: HashMap<ChunkId, Vec<u8>>,
@@ -31,6 +32,11 @@ pub(super) struct Store {
 
 pub(super) fn commit(number: u8) -> CommitId {
     CommitId::from_slice(&[number; 20]).expect("20 bytes")
+}
+
+/// A repository with its own first commit; all are called the same.
+pub(super) fn repo(root: u8) -> RepoIdentity {
+    RepoIdentity { name: "demo".to_owned(), root: Some(commit(root)) }
 }
 
 /// Bytes that do not compress, the same for the same seed.
@@ -182,7 +188,7 @@ pub(super) fn open_uncreated<B: Backend + 'static>(place: &Arc<B>) -> Remote {
 
 /// Pushes tags and checks that progress only grows.
 pub(super) fn push_tags(remote: &Remote, source: &dyn ChunkSource, tags: &[TagToPush]) -> Result<PushReport> {
-    let request = PushRequest { repo_name: "demo".to_owned(), tags: tags.to_vec(), dry_run: false };
+    let request = PushRequest { repo: repo(1), tags: tags.to_vec(), dry_run: false };
     let last = Cell::new(Progress::default());
     push(remote, &request, source, &mut |progress| {
         assert!(progress.done_bytes <= progress.total_bytes);
@@ -226,4 +232,14 @@ pub(super) fn names(place: &dyn Backend) -> Vec<String> {
         names.push("onenb.json".to_owned());
     }
     names
+}
+
+/// Copies every object, as a backup would.
+pub(super) fn copy_of(place: &MemoryBackend) -> Arc<MemoryBackend> {
+    let copy = MemoryBackend::new();
+    for name in names(place) {
+        let key = Key::parse(&name).expect("a key");
+        copy.put(&key, &place.get(&key, u64::MAX).expect("is there")).expect("puts");
+    }
+    Arc::new(copy)
 }

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Builds what is measured: folders `NAME/01`, `NAME/02`, ... of files, one folder a state, and `NAME/about.json`.
+
+    python corpora.py OUT_DIR [--real FOLDER] [--stride N] [--scale X] [--only NAME ..]
+
+Generated data comes from the seed below, so that every machine measures the same bytes. `--real` names the folder whose
+`versions/*` hold real states of files; without it that corpus is left out, which is said. `--stride` takes every n-th
+of these states, `--scale` makes generated data larger or smaller.
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import shutil
+import struct
+
+SEED = 20261121
+CITIES = ("Oslo", "Lagos", "Lima", "Quito", "Osaka", "Turin", "Accra", "Perth")
+
+
+def table_row(source, number):
+    day = f"2024-{1 + number // 2000 % 12:02}-{1 + number // 80 % 28:02}"
+    amount = f"{source.random() * 10 ** source.randrange(1, 5):.2f}"
+    return [
+        str(number),
+        day,
+        source.choice(CITIES),
+        amount,
+        str(source.randrange(10**6)),
+        f"{source.gauss(0, 1):.5f}",
+    ]
+
+
+def table(folder, source, scale):
+    """A table that lives through eight states: it grows, is edited here and there, gets rows in the middle, loses some,
+    gets another column, and is sorted anew."""
+    rows = [table_row(source, number) for number in range(int(600_000 * scale))]
+    header = ["id", "day", "city", "amount", "customer", "score"]
+
+    def write(state):
+        lines = [",".join(row) for row in [header, *rows]]
+        write_file(folder / state / "table.csv", ("\n".join(lines) + "\n").encode())
+
+    def grow(count):
+        rows.extend(table_row(source, len(rows) + number) for number in range(count))
+
+    def edit(count):
+        for _ in range(count):
+            rows[source.randrange(len(rows))][3] = f"{source.random() * 1000:.2f}"
+
+    few = len(rows) // 1000
+    write("01")
+    grow(20 * few)
+    write("02")
+    edit(few)
+    write("03")
+    for _ in range(40):
+        at = source.randrange(len(rows))
+        rows[at:at] = [table_row(source, 10**7 + number) for number in range(few // 20 + 1)]
+    write("04")
+    del rows[len(rows) // 3 : len(rows) // 3 + 5 * few]
+    edit(2 * few)
+    write("05")
+    header.append("region")
+    for row in rows:
+        row.append("north" if row[2] in ("Oslo", "Perth") else "south")
+    write("06")
+    rows.sort(key=lambda row: (row[2], row[1]))
+    write("07")
+    grow(10 * few)
+    edit(few)
+    write("08")
+
+
+def array(folder, source, scale):
+    """A numeric array (npy, float64) of a random walk; in each later state a part is computed anew."""
+    count = int(2_000_000 * scale)
+    values, value = [], 0.0
+    for _ in range(count):
+        value += source.gauss(0, 1)
+        values.append(round(value, 3))
+    for state in range(1, 4):
+        if state > 1:
+            start = source.randrange(count // 2)
+            for at in range(start, start + count // 50):
+                values[at] += 1.0
+        head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({count},), }}"
+        head += " " * (-(len(head) + 11) % 64) + "\n"
+        preamble = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode()
+        write_file(folder / f"{state:02}" / "walk.npy", preamble + struct.pack(f"<{count}d", *values))
+
+
+def small(folder, source, scale):
+    """Many small texts; in the second state one in twenty has changed."""
+    count = int(2_000 * scale)
+
+    def text():
+        lines = (
+            ",".join(table_row(source, source.randrange(10**6))) for _ in range(source.randrange(20, 900))
+        )
+        return ("\n".join(lines) + "\n").encode()
+
+    texts = [text() for _ in range(count)]
+    for state in ("01", "02"):
+        for number, content in enumerate(texts):
+            write_file(folder / state / f"part{number:05}.csv", content)
+        for number in range(0, count, 20):
+            texts[number] = texts[number].replace(b"Oslo", b"Bergen")
+
+
+def noise(folder, source, scale):
+    """Bytes that nothing makes smaller; one state."""
+    write_file(folder / "01" / "noise.bin", source.randbytes(int((200 << 20) * scale)))
+
+
+def versions(folder, real, stride):
+    """Real states of real tables, side by side; state k holds the k-th of each."""
+    tables = {
+        path.name: sorted(path.iterdir()) for path in sorted((real / "versions").iterdir()) if path.is_dir()
+    }
+    for number in range(0, max(map(len, tables.values())), stride):
+        for name, states in tables.items():
+            state = states[min(number, len(states) - 1)]
+            write_file(folder / f"{number + 1:02}" / (name + state.suffix), state.read_bytes())
+
+
+def write_file(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def describe(folder, what, **more):
+    states = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    sizes = {state: sum(file.stat().st_size for file in (folder / state).iterdir()) for state in states}
+    about = {"what": " ".join(what.split()), "states": states, "raw_bytes": sizes, **more}
+    about["files"] = len(list((folder / states[0]).iterdir()))
+    (folder / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+    print(f"{folder.name}: {len(states)} states, {sum(sizes.values()) / 1e6:.1f} MB")
+
+
+GENERATED = {"table": table, "array": array, "small": small, "noise": noise}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--only", nargs="*", default=["versions", *GENERATED])
+    parser.add_argument("--real", type=pathlib.Path)
+    parser.add_argument("--stride", type=int, default=1)
+    parser.add_argument("--scale", type=float, default=1.0)
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        folder = arguments.out / name
+        shutil.rmtree(folder, ignore_errors=True)
+        if name != "versions":
+            GENERATED[name](folder, random.Random(f"{SEED} {name}"), arguments.scale)
+            describe(folder, GENERATED[name].__doc__, seed=f"{SEED} {name}", scale=arguments.scale)
+        elif arguments.real and (arguments.real / "versions").is_dir():
+            versions(folder, arguments.real, arguments.stride)
+            describe(folder, versions.__doc__, stride=arguments.stride)
+        else:
+            print("versions: skipped, no real data (set ONENB_CORPUS)")
+
+
+if __name__ == "__main__":
+    main()

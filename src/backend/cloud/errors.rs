@@ -1,0 +1,93 @@
+//! What a provider answers, in our words: short, classified, without secrets.
+
+use crate::backend::{BackendError, Key};
+
+/// Longest text of a provider that is shown, in characters.
+const MAX_REASON_LEN: usize = 300;
+
+/// What was being done when a request failed.
+pub(super) struct Failed {
+    pub(super) doing: &'static str,
+    pub(super) key: Key,
+    /// The bucket as users write it.
+    pub(super) bucket: String,
+}
+
+impl Failed {
+    pub(super) fn into_error(self, error: &object_store::Error) -> BackendError {
+        let text = error.to_string();
+        let Self { doing, key, bucket } = self;
+        match error {
+            _ if names_no_bucket(&text) => BackendError::NoBucket { bucket },
+            object_store::Error::NotFound { .. } => BackendError::NotFound { key },
+            _ if names_no_credentials(&text) => BackendError::NoCredentials { reason: reason_of(&text) },
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                BackendError::Auth { key, reason: reason_of(&text) }
+            }
+            _ if text.contains("Range Not Satisfiable") => BackendError::OutOfRange { key },
+            _ => BackendError::Remote { doing, key, reason: reason_of(&text) },
+        }
+    }
+}
+
+/// Returns whether a failed create may have taken effect, now or at an earlier try.
+pub(super) fn leaves_effect_unknown(error: &object_store::Error) -> bool {
+    use object_store::Error;
+    matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. })
+        || matches!(error, Error::Generic { .. } if !names_no_credentials(&error.to_string()))
+}
+
+fn names_no_bucket(text: &str) -> bool {
+    ["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"].iter().any(|code| text.contains(code))
+}
+
+fn names_no_credentials(text: &str) -> bool {
+    ["169.254.169.254", "metadata.google.internal", "ExpiredToken", "InvalidAccessKeyId", "export-credentials"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// Shortens a provider's text to what says something: the message of its XML if there is one, and no query of any URL,
+/// where signatures stand.
+fn reason_of(text: &str) -> String {
+    let between = |start: &str, end: &str| Some(text.split_once(start)?.1.split_once(end)?.0);
+    let xml = between("<Code>", "</Code>").map(|code| match between("<Message>", "</Message>") {
+        Some(message) => format!("{code}: {message}"),
+        None => code.to_owned(),
+    });
+    let text = xml.unwrap_or_else(|| without_queries(text));
+    let shown = text.chars().take(MAX_REASON_LEN).map(|c| if c.is_control() { ' ' } else { c });
+    shown.collect::<String>().trim().to_owned()
+}
+
+fn without_queries(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('?') {
+        let (before, query) = rest.split_at(at);
+        shown.push_str(before);
+        let is_url = before.rsplit([' ', '(', '"', '\n']).next().is_some_and(|word| word.contains("://"));
+        let end = if is_url { query.find([' ', ')', '"', '\n']).unwrap_or(query.len()) } else { 1 };
+        if !is_url {
+            shown.push('?');
+        }
+        rest = query.get(end..).unwrap_or_default();
+    }
+    shown + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_short_and_without_signatures() {
+        let xml = "Server returned 403: <?xml?><Error><Code>AccessDenied</Code><Message>No.</Message></Error>";
+        assert_eq!(reason_of(xml), "AccessDenied: No.");
+        let url = "error sending request for url (https://a.blob.example/c/k?sv=1&sig=SECRET): timed out, really?";
+        let shown = reason_of(url);
+        assert_eq!(shown, "error sending request for url (https://a.blob.example/c/k): timed out, really?");
+        assert_eq!(reason_of(&"x".repeat(1000)).len(), MAX_REASON_LEN);
+        assert_eq!(reason_of("a\nb\u{1b}[31m"), "a b [31m");
+    }
+}

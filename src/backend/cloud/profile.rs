@@ -1,0 +1,275 @@
+//! Where credentials for S3 come from: the order and the files of Amazon's own tools.
+//!
+//! A profile with keys is read from the shared files. One that needs a sign-in, a role or a program of its own is
+//! left to Amazon's command line (`aws configure export-credentials`), asked again before what it gave expires.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+
+use super::CloudOptions;
+use crate::backend::BackendError;
+use crate::fs;
+
+/// Longest file of profiles that is read.
+const MAX_FILE_LEN: u64 = 1024 * 1024;
+/// For so long what the program gave is used; the shortest that Amazon hands out lives for 15 minutes.
+const KEEP: Duration = Duration::from_mins(5);
+
+/// Settings of one profile.
+type Section = BTreeMap<String, String>;
+
+/// Keys out of a file.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Keys {
+    pub(super) key_id: String,
+    pub(super) secret_key: String,
+    pub(super) token: Option<String>,
+}
+
+/// Where credentials come from.
+#[derive(PartialEq)]
+pub(super) enum Source {
+    /// Variables that the client itself understands: keys, web identity, containers.
+    Environment,
+    Keys(Keys),
+    Program(ProgramCredentials),
+    /// Nowhere but perhaps the machine's own role.
+    None,
+}
+
+/// What a profile says.
+pub(super) struct Profile {
+    pub(super) source: Source,
+    pub(super) region: Option<String>,
+    pub(super) endpoint_url: Option<String>,
+}
+
+/// Finds the credentials: the profile chosen for this remote, else variables, else the user's usual profile.
+pub(super) fn find(options: &CloudOptions) -> Result<Profile, BackendError> {
+    let vars = &options.context.vars;
+    let has = |name: &str| vars.contains_key(name);
+    let chosen = options.profile.as_deref();
+    let name = chosen.or_else(|| vars.get("AWS_PROFILE").map(String::as_str));
+    let keys_in_vars = has("AWS_ACCESS_KEY_ID") || has("AWS_WEB_IDENTITY_TOKEN_FILE") || has("AWS_SKIP_SIGNATURE");
+    if chosen.is_none() && keys_in_vars {
+        return Ok(Profile { source: Source::Environment, region: None, endpoint_url: None });
+    }
+    let section = read_section(options, name.unwrap_or("default"));
+    let Some(mut section) = section else {
+        if let Some(name) = name {
+            let reason = format!("there is no AWS profile `{}` on this machine", name.escape_debug());
+            return Err(BackendError::NoCredentials { reason });
+        }
+        let container = has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+        let source = if container { Source::Environment } else { Source::None };
+        return Ok(Profile { source, region: None, endpoint_url: None });
+    };
+    let region = section.remove("region");
+    let endpoint_url = section.remove("endpoint_url");
+    let keys = section.remove("aws_access_key_id").zip(section.remove("aws_secret_access_key"));
+    let needs_program = ["sso_session", "sso_start_url", "role_arn", "credential_process", "login_session"];
+    let source = match keys {
+        Some((key_id, secret_key)) => {
+            Source::Keys(Keys { key_id, secret_key, token: section.remove("aws_session_token") })
+        }
+        None if needs_program.iter().any(|key| section.contains_key(*key)) => {
+            Source::Program(ProgramCredentials::new(name.unwrap_or("default")))
+        }
+        None if name.is_some() => {
+            let reason = format!("the AWS profile `{}` has no credentials", name.unwrap_or_default().escape_debug());
+            return Err(BackendError::NoCredentials { reason });
+        }
+        None => Source::None,
+    };
+    Ok(Profile { source, region, endpoint_url })
+}
+
+/// Reads a profile out of both shared files; the one for credentials counts for more.
+fn read_section(options: &CloudOptions, name: &str) -> Option<Section> {
+    let context = &options.context;
+    let file = |variable: &str, default: &str| {
+        let chosen = context.vars.get(variable).map(PathBuf::from);
+        chosen.or_else(|| Some(context.home.as_ref()?.join(".aws").join(default)))
+    };
+    let read = |path: Option<PathBuf>, title: &str| {
+        let text = String::from_utf8(fs::read_bounded(&path?, MAX_FILE_LEN).ok()?).ok()?;
+        section_of(&text, title)
+    };
+    let title = if name == "default" { name.to_owned() } else { format!("profile {name}") };
+    let config = read(file("AWS_CONFIG_FILE", "config"), &title);
+    let credentials = read(file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), name);
+    match (config, credentials) {
+        (Some(mut config), Some(credentials)) => {
+            config.extend(credentials);
+            Some(config)
+        }
+        (config, credentials) => config.or(credentials),
+    }
+}
+
+/// Returns the settings under one title of a file of `[titles]` and `key = value` lines.
+fn section_of(text: &str, title: &str) -> Option<Section> {
+    let mut found: Option<Section> = None;
+    let mut inside = false;
+    for line in text.lines() {
+        // Indented lines belong to a nested setting, of which none matters here.
+        if line.starts_with([' ', '\t', '#', ';']) {
+            continue;
+        }
+        if let Some(header) = line.trim_end().strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            inside = header.0.split_whitespace().eq(title.split_whitespace());
+            if inside {
+                found.get_or_insert_default();
+            }
+        } else if let (true, Some(section), Some((key, value))) = (inside, found.as_mut(), line.split_once('=')) {
+            section.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
+        }
+    }
+    found
+}
+
+/// Credentials that Amazon's command line hands out.
+pub(super) struct ProgramCredentials {
+    profile: String,
+    kept: Mutex<Option<(Instant, Arc<AwsCredential>)>>,
+}
+
+impl std::fmt::Debug for ProgramCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProgramCredentials").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for ProgramCredentials {
+    fn eq(&self, other: &Self) -> bool {
+        self.profile == other.profile
+    }
+}
+
+impl ProgramCredentials {
+    fn new(profile: &str) -> Self {
+        Self { profile: profile.to_owned(), kept: Mutex::new(None) }
+    }
+
+    fn current(&self) -> Result<Arc<AwsCredential>, object_store::Error> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, credential)) = kept.as_ref()
+            && since.elapsed() < KEEP
+        {
+            return Ok(Arc::clone(credential));
+        }
+        let credential = Arc::new(ask_program(&self.profile)?);
+        *kept = Some((Instant::now(), Arc::clone(&credential)));
+        Ok(credential)
+    }
+}
+
+impl CredentialProvider for ProgramCredentials {
+    type Credential = AwsCredential;
+
+    fn get_credential<'a, 'b>(
+        &'a self,
+    ) -> Pin<Box<dyn Future<Output = object_store::Result<Arc<AwsCredential>>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        // Rare and short; a second thread of the runtime goes on meanwhile.
+        Box::pin(async move { self.current() })
+    }
+}
+
+fn ask_program(profile: &str) -> Result<AwsCredential, object_store::Error> {
+    let failed = |reason: &str| object_store::Error::Unauthenticated {
+        path: profile.to_owned(),
+        source: format!("`aws configure export-credentials --profile {profile}` {reason}").into(),
+    };
+    let output = Command::new("aws")
+        .args(["configure", "export-credentials", "--format", "process", "--profile", profile])
+        .output()
+        .map_err(|_| failed("could not be run; install the AWS command line"))?;
+    if !output.status.success() {
+        return Err(failed("failed; sign in with `aws sso login` first"));
+    }
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|_| failed("gave no JSON"))?;
+    let text = |key: &str| json.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let (Some(key_id), Some(secret_key)) = (text("AccessKeyId"), text("SecretAccessKey")) else {
+        return Err(failed("gave no keys"));
+    };
+    Ok(AwsCredential { key_id, secret_key, token: text("SessionToken") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::CloudContext;
+
+    fn options(
+        files: &[(&str, &str)],
+        vars: &[(&str, &str)],
+        profile: Option<&str>,
+    ) -> (tempfile::TempDir, CloudOptions) {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        for (name, text) in files {
+            fs::write_atomic(&home.path().join(".aws").join(name), text.as_bytes()).expect("writes");
+        }
+        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let context = CloudContext { vars, home: Some(home.path().to_path_buf()) };
+        (home, CloudOptions { profile: profile.map(str::to_owned), context, ..CloudOptions::default() })
+    }
+
+    fn key_of(found: Result<Profile, BackendError>) -> Option<String> {
+        match found.ok()?.source {
+            Source::Keys(keys) => Some(keys.key_id),
+            Source::Environment => Some("environment".to_owned()),
+            Source::Program(program) => Some(format!("program {}", program.profile)),
+            Source::None => Some("none".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_chosen_profile_beats_variables_and_variables_beat_the_usual_one() {
+        let files = [
+            (
+                "credentials",
+                "[default]\naws_access_key_id=D\naws_secret_access_key = x\n\n[team]\naws_access_key_id = T\naws_secret_access_key=y\n",
+            ),
+            (
+                "config",
+                "# ours\n[default]\nregion = eu-west-1\ns3 =\n  max_concurrent_requests = 1\n[profile sso]\nsso_session = s\n[profile empty]\n",
+            ),
+        ];
+        let keys = [("AWS_ACCESS_KEY_ID", "E"), ("AWS_SECRET_ACCESS_KEY", "z")];
+        let cases = [
+            (&[][..], None, Some("D")),
+            (&keys, None, Some("environment")),
+            (&keys, Some("team"), Some("T")),
+            (&[("AWS_PROFILE", "team")], None, Some("T")),
+            (&[], Some("sso"), Some("program sso")),
+            (&[], Some("empty"), None),
+            (&[], Some("nobody"), None),
+        ];
+        for (vars, profile, expected) in cases {
+            let (_home, options) = options(&files, vars, profile);
+            assert_eq!(key_of(find(&options)).as_deref(), expected, "{vars:?} {profile:?}");
+        }
+        let (_home, options) = options(&files, &[], None);
+        assert_eq!(find(&options).ok().and_then(|profile| profile.region).as_deref(), Some("eu-west-1"));
+    }
+
+    #[test]
+    fn a_machine_without_files_has_variables_or_nothing() {
+        let (_home, bare) = options(&[], &[], None);
+        assert_eq!(key_of(find(&bare)).as_deref(), Some("none"));
+        let (_home, container) = options(&[], &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://localhost/x")], None);
+        assert_eq!(key_of(find(&container)).as_deref(), Some("environment"));
+    }
+}

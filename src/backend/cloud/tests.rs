@@ -1,0 +1,146 @@
+//! The contract against a real S3 server, where the tests' set-up installed one, and against answers of our own making.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use super::super::conformance;
+use super::*;
+use crate::error::{Classify as _, ErrorKind};
+
+const BUCKET: &str = "onenb-tests";
+
+/// An S3 server of this test alone, gone with it.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// Starts the server that `make test` installs; `None`, with a line that says so, where it is not there.
+    fn start() -> Option<Self> {
+        let python = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/s3_server.py");
+        let spawned =
+            Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let Ok(mut child) = spawned else {
+            println!("skipped: there is no `.venv` with an S3 server");
+            return None;
+        };
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        let address = BufReader::new(stdout).lines().find_map(|line| {
+            let line = line.ok()?;
+            Some(line.split_once("Running on http://")?.1.trim().to_owned())
+        });
+        let Some(address) = address else {
+            println!("skipped: `.venv` has no S3 server (moto)");
+            return None;
+        };
+        let server = Self { child, address };
+        let mut stream = TcpStream::connect(&server.address).expect("connects");
+        let request = format!("PUT /{BUCKET} HTTP/1.1\r\nHost: s3\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("asks");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answers");
+        assert!(answer.contains(" 200 "), "{answer}");
+        Some(server)
+    }
+
+    fn backend(&self, bucket: &str, prefix: &str) -> CloudBackend {
+        CloudBackend::new("s3", bucket, prefix, &options(&self.address)).expect("a good place")
+    }
+}
+
+fn options(address: &str) -> CloudOptions {
+    let vars = [("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", "CANARY-SECRET")];
+    let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    CloudOptions {
+        endpoint_url: Some(format!("http://{address}")),
+        context: CloudContext { vars, home: None },
+        ..CloudOptions::default()
+    }
+}
+
+/// Answers every connection with the same bytes and then closes it.
+fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_bucket_and_a_prefix_inside_it_keep_the_contract() {
+    let Some(server) = Server::start() else { return };
+    conformance::run(&server.backend(BUCKET, ""));
+    conformance::run(&server.backend(BUCKET, "team/data"));
+    let above = server.backend(BUCKET, "").list(&Key::parse("team/data/list").expect("a key"), None, 9).expect("lists");
+    assert_eq!(above.len(), 7, "the prefix is where it should be");
+    let error = server.backend("no-such-bucket", "").list(&Key::parse("x").expect("a key"), None, 1).expect_err("none");
+    assert!(matches!(&error, BackendError::NoBucket { bucket } if bucket == "s3://no-such-bucket"), "{error}");
+}
+
+#[test]
+fn pages_of_a_listing_join_without_gaps() {
+    let Some(server) = Server::start() else { return };
+    let backend = server.backend(BUCKET, "p");
+    let key = |number: usize| Key::parse(&format!("many/{number:04}")).expect("a key");
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let backend = &backend;
+            scope.spawn(move || {
+                (0..1100)
+                    .filter(|number| number % 4 == part)
+                    .for_each(|number| backend.put(&key(number), b"").expect("puts"));
+            });
+        }
+    });
+    let all = backend.list(&Key::parse("many").expect("a key"), None, 5000).expect("lists");
+    assert_eq!(all.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), (0..1100).map(key).collect::<Vec<_>>());
+}
+
+#[test]
+fn refused_credentials_are_named_without_the_secret() {
+    let address = answering(
+        b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 75\r\nConnection: close\r\n\r\n\
+          <Error><Code>SignatureDoesNotMatch</Code><Message>Wrong.</Message></Error> ",
+    );
+    let options = options(&address);
+    let backend = CloudBackend::new("s3", BUCKET, "", &options).expect("a good place");
+    let error = backend.get(&Key::parse("a/b").expect("a key"), 10).expect_err("is refused");
+    assert_eq!(error.kind(), ErrorKind::Auth);
+    assert!(error.to_string().contains("SignatureDoesNotMatch: Wrong."), "{error}");
+    for shown in [format!("{error:?} {error}"), format!("{options:?}"), format!("{backend:?}")] {
+        assert!(!shown.contains("CANARY-SECRET"), "{shown}");
+    }
+}
+
+#[test]
+fn without_credentials_nothing_is_sent_and_the_next_step_is_named() {
+    let options = CloudOptions { context: CloudContext::default(), ..options("127.0.0.1:1") };
+    let backend = CloudBackend::new("s3", BUCKET, "", &options).expect("a good place");
+    let error = backend.get(&Key::parse("a/b").expect("a key"), 10).expect_err("has none");
+    assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("`onenb remote set URL --profile NAME`")));
+}
+
+#[test]
+fn endpoints_in_the_clear_are_refused_when_the_place_is_opened() {
+    let options = CloudOptions { endpoint_url: Some("http://minio.example".to_owned()), ..CloudOptions::default() };
+    let error = CloudBackend::new("s3", BUCKET, "", &options).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}

@@ -1,0 +1,203 @@
+//! Garbage collection of a remote, safe beside pushers by the log alone.
+//!
+//! - What tags name, what they named before they were moved, and commits uploaded without a tag is kept; everything else goes.
+//! - The plan is made from a state of the log and counts only if its `revoke` entry is the next one; whoever pushed
+//!   in between makes it be thought over again. From that entry on no push can build on what it voids, and a push
+//!   that it voids cannot be committed. Only then is anything deleted.
+//! - Names go before what they name: snapshots, index segments, packs. A collection that stops anywhere is completed by the next.
+
+use std::collections::BTreeSet;
+
+use super::SyncError;
+use super::index::{session_of_name, session_of_pack};
+use super::log::LogState;
+use super::remote::Remote;
+use super::tags::tag_key;
+use crate::backend::{Entry, Key};
+use crate::format::remote_log::{LogOp, SnapshotRef};
+use crate::id::SessionId;
+
+/// How often others may push while a plan is made.
+const MAX_PLANS: u32 = 16;
+const PAGE: usize = 1000;
+
+/// How a collection is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GcOptions {
+    /// Only plan: nothing is written or deleted.
+    pub dry_run: bool,
+    /// Unfinished pushes begun before this time are given up, in milliseconds since 1970. It is a courtesy to those who are
+    /// still sending and has no part in safety: a push that is given up fails and can be repeated.
+    pub give_up_before_ms: u64,
+}
+
+/// What a collection did, or in a dry run would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GcReport {
+    /// Pushes of which nothing is needed any more, and those given up.
+    pub pushes: u64,
+    /// Packs deleted.
+    pub packs: u64,
+    /// Objects deleted, packs among them.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What is void from a log entry on.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    sessions: BTreeSet<SessionId>,
+    /// Packs of pushes that go on for other packs of theirs.
+    packs: BTreeSet<String>,
+}
+
+/// Collects what nothing names any more.
+///
+/// # Errors
+/// [`SyncError::Busy`] if others keep pushing, [`SyncError::Backend`], or [`SyncError::Damaged`] and its like: a remote whose
+/// snapshots cannot be read keeps everything.
+pub fn gc(remote: &Remote, options: &GcOptions) -> Result<GcReport, SyncError> {
+    for _ in 0..MAX_PLANS {
+        let state = remote.refresh()?;
+        let plan = plan(remote, &state, options)?;
+        if options.dry_run {
+            let mut after = state;
+            after.void(plan.sessions.iter().copied(), plan.packs.iter().cloned());
+            return sweep(remote, &after, Sweep::Count).map(|report| with_pushes(report, &plan));
+        }
+        complete_tag_records(remote, &state)?;
+        let Some(after) = announce(remote, &state, &plan)? else { continue };
+        return sweep(remote, &after, Sweep::Delete).map(|report| with_pushes(report, &plan));
+    }
+    Err(SyncError::Busy { attempts: MAX_PLANS })
+}
+
+fn with_pushes(report: GcReport, plan: &Plan) -> GcReport {
+    GcReport { pushes: plan.sessions.len() as u64, ..report }
+}
+
+/// Finds out what is void: pushes and packs that no root uses.
+fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, SyncError> {
+    let (mut packs, mut sessions) = (BTreeSet::new(), BTreeSet::new());
+    for root in state.roots() {
+        sessions.extend(session_of_snapshot(&root.key));
+        for pack in remote.snapshot(root)?.data.packs() {
+            sessions.extend(session_of_pack(pack));
+            packs.insert(pack.to_string());
+        }
+    }
+    let unused = state.committed.keys().filter(|session| !sessions.contains(session));
+    let given_up = state.open.iter().filter(|session| session.time_ms() < options.give_up_before_ms);
+    let mut plan = Plan { sessions: unused.chain(given_up).copied().collect(), packs: BTreeSet::new() };
+    for entry in entries(remote, "packs")? {
+        let session = session_of_pack(entry.key.as_str()).filter(|session| state.committed.contains_key(session));
+        let void = session.is_some_and(|session| !plan.sessions.contains(&session));
+        if void && !packs.contains(entry.key.as_str()) && !state.dropped.contains(entry.key.as_str()) {
+            plan.packs.insert(entry.key.to_string());
+        }
+    }
+    Ok(plan)
+}
+
+/// Puts the plan into the log, unless somebody else was there since; `None` then.
+fn announce(remote: &Remote, planned: &LogState, plan: &Plan) -> Result<Option<LogState>, SyncError> {
+    if *plan == Plan::default() {
+        return Ok(Some(planned.clone()));
+    }
+    let mut holds = true;
+    let after = remote.append(|state| {
+        holds = state.next == planned.next;
+        let (sessions, packs) = (plan.sessions.iter().copied().collect(), plan.packs.iter().cloned().collect());
+        Ok(holds.then_some(LogOp::Revoke { sessions, packs }))
+    })?;
+    Ok(holds.then_some(after))
+}
+
+/// Writes tag records that interrupted pushes left out: readers would go on following the record before.
+fn complete_tag_records(remote: &Remote, state: &LogState) -> Result<(), SyncError> {
+    let there = remote.tag_record_keys()?;
+    for (tag, named) in &state.tags {
+        if !there.contains(&tag_key(tag, named.number)?) {
+            remote.write_tag_record(state, tag)?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sweep {
+    Count,
+    Delete,
+}
+
+/// Deletes what a state has no use for.
+fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, SyncError> {
+    let mut report = GcReport::default();
+    let mut take = |entry: &Entry| -> Result<(), SyncError> {
+        report.objects += 1;
+        report.bytes += entry.len;
+        report.packs += u64::from(session_of_pack(entry.key.as_str()).is_some());
+        if what == Sweep::Delete { Ok(remote.backend().delete(&entry.key)?) } else { Ok(()) }
+    };
+    let current: BTreeSet<Key> =
+        state.tags.iter().map(|(tag, named)| tag_key(tag, named.number)).collect::<Result<_, _>>()?;
+    // Only records behind the current one of their tag: what lies before it somebody is writing just now.
+    let mut passed: Option<String> = None;
+    for entry in entries(remote, "tags")? {
+        let folder = entry.key.as_str().rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
+        if current.contains(&entry.key) {
+            passed = Some(folder);
+        } else if passed.as_ref() == Some(&folder) {
+            take(&entry)?;
+        }
+    }
+    let roots: BTreeSet<&str> = state.roots().map(|root| root.key.as_str()).collect();
+    for entry in entries(remote, "snapshots")? {
+        let done = |session: &SessionId| state.committed.contains_key(session) || state.revoked.contains(session);
+        let void = session_of_snapshot(entry.key.as_str()).is_some_and(|session| done(&session));
+        if void && !roots.contains(entry.key.as_str()) {
+            take(&entry)?;
+        }
+    }
+    for entry in entries(remote, "index")? {
+        let session = session_of_name(entry.key.file_name());
+        if session.is_some_and(|session| state.revoked.contains(&session)) {
+            take(&entry)?;
+        }
+    }
+    for entry in entries(remote, "packs")? {
+        let revoked = session_of_pack(entry.key.as_str()).is_some_and(|session| state.revoked.contains(&session));
+        if revoked || state.dropped.contains(entry.key.as_str()) {
+            take(&entry)?;
+        }
+    }
+    Ok(report)
+}
+
+/// Returns the push that wrote a snapshot.
+fn session_of_snapshot(key: &str) -> Option<SessionId> {
+    session_of_name(key.strip_prefix("snapshots/")?.rsplit_once('/')?.1)
+}
+
+/// Lists a whole folder.
+fn entries(remote: &Remote, folder: &str) -> Result<Vec<Entry>, SyncError> {
+    let folder = Key::parse(folder)?;
+    let mut all: Vec<Entry> = vec![];
+    loop {
+        let page = remote.backend().list(&folder, all.last().map(|entry| &entry.key), PAGE)?;
+        let full = page.len() == PAGE;
+        all.extend(page);
+        if !full {
+            return Ok(all);
+        }
+    }
+}
+
+impl LogState {
+    /// Returns every snapshot that must stay readable.
+    fn roots(&self) -> impl Iterator<Item = &SnapshotRef> {
+        let tags = self.tags.values().flat_map(|named| named.snapshot.iter().chain(&named.history));
+        tags.chain(self.uploads.values())
+    }
+}

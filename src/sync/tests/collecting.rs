@@ -1,0 +1,244 @@
+//! Garbage collection: what goes, what stays, and what happens at the same time.
+
+use std::collections::BTreeMap;
+
+use super::support::*;
+use super::*;
+use crate::backend::{Fault, FaultBackend};
+
+const EVERYTHING: GcOptions = GcOptions { dry_run: false, give_up_before_ms: u64::MAX };
+
+/// A remote whose packs hold two chunks each.
+fn small_packs<B: Backend + 'static>(place: &Arc<B>) -> Remote {
+    let remote =
+        Remote::open(Box::new(Arc::clone(place)), RemoteOptions { pack_len: 2 * CHUNK, ..RemoteOptions::default() });
+    remote.create().expect("creates");
+    remote
+}
+
+fn count(place: &MemoryBackend, folder: &str) -> usize {
+    names(place).iter().filter(|name| name.starts_with(folder)).count()
+}
+
+#[test]
+fn what_no_tag_names_goes_pack_by_pack_and_the_rest_stays() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let shared = noise(7, 4 * CHUNK);
+    let tags = [
+        store.tag("v1", 1, &[("Sales", noise(1, 8 * CHUNK)), ("Both", shared.clone())]),
+        store.tag("v2", 2, &[("Sales", noise(2, 8 * CHUNK)), ("Both", shared)]),
+    ];
+    push_tags(&small_packs(&place), &store, &tags).expect("pushes");
+    let idle = gc(&open(&place), &EVERYTHING).expect("collects");
+    assert_eq!(idle, GcReport::default());
+    open(&place).delete_tag("v1").expect("deletes");
+    let before = names(place.as_ref());
+    let planned = gc(&open(&place), &GcOptions { dry_run: true, ..EVERYTHING }).expect("plans");
+    assert_eq!(names(place.as_ref()), before, "a dry run changes nothing");
+    let report = gc(&open(&place), &EVERYTHING).expect("collects");
+    assert_eq!(report, planned);
+    assert!(report.packs >= 7 && report.pushes == 0, "{report:?}");
+    assert_same(&open(&place), &store, &tags[1..]);
+    assert_eq!(open(&place).snapshot_of_commit(&commit(1)).expect("reads"), None);
+    // What is gone is sent again, and what stayed is not.
+    let back = push_tags(&small_packs(&place), &store, &tags[..1]).expect("pushes");
+    assert!(back.bytes_reused >= 4 * CHUNK as u64 && back.packs >= 4, "{back:?}");
+    assert_same(&open(&place), &store, &tags);
+    open(&place).delete_tag("v1").expect("deletes");
+    open(&place).delete_tag("v2").expect("deletes");
+    gc(&open(&place), &EVERYTHING).expect("collects");
+    assert_eq!((count(&place, "packs/"), count(&place, "index/"), count(&place, "snapshots/")), (0, 0, 0));
+}
+
+#[test]
+fn what_a_tag_named_before_stays_until_it_is_forgotten() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let old = store.tag("v1", 1, &[("Sales", noise(1, 4 * CHUNK))]);
+    let mut new = store.tag("v1", 2, &[("Sales", noise(2, 4 * CHUNK))]);
+    new.force = true;
+    push_tags(&open(&place), &store, &[old]).expect("pushes");
+    push_tags(&open(&place), &store, std::slice::from_ref(&new)).expect("pushes");
+    gc(&open(&place), &EVERYTHING).expect("collects");
+    assert!(open(&place).snapshot_of_commit(&commit(1)).expect("reads").is_some());
+    open(&place).forget_history("v1").expect("forgets");
+    assert!(matches!(open(&place).forget_history("v9"), Err(SyncError::NoTag { .. })));
+    assert_eq!(gc(&open(&place), &EVERYTHING).expect("collects").pushes, 1);
+    assert_eq!(open(&place).snapshot_of_commit(&commit(1)).expect("reads"), None);
+    assert_same(&open(&place), &store, &[new]);
+}
+
+#[test]
+fn an_unfinished_push_is_given_up_only_when_asked() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 8 * CHUNK))]);
+    open(&place);
+    let faulty = Arc::new(FaultBackend::failing(Arc::clone(&place), 12, Fault::Before));
+    let options = RemoteOptions { pack_len: 2 * CHUNK, ..RemoteOptions::default() };
+    push_tags(&Remote::open(Box::new(faulty), options), &store, &[tag]).expect_err("stops");
+    let packs = count(&place, "packs/");
+    assert!(packs > 0);
+    gc(&open(&place), &GcOptions { dry_run: false, give_up_before_ms: 0 }).expect("collects");
+    assert_eq!(count(&place, "packs/"), packs);
+    gc(&open(&place), &EVERYTHING).expect("collects");
+    assert_eq!(count(&place, "packs/"), 0);
+}
+
+#[test]
+fn a_push_and_a_collection_at_once_leave_every_tag_whole_at_every_request() {
+    let (mut ran, mut told) = (0, 0);
+    for request in 0.. {
+        let place = Arc::new(MemoryBackend::new());
+        let mut store = Store::default();
+        let old = store.tag("old", 1, &[("Sales", noise(1, 6 * CHUNK))]);
+        let new = store.retag(&old, "new", 2);
+        push_tags(&small_packs(&place), &store, &[old]).expect("pushes");
+        open(&place).delete_tag("old").expect("deletes");
+        // The push builds on data that nothing names, which a whole collection takes at this very request.
+        let collector = Arc::clone(&place);
+        let collect = move || {
+            let _ = gc(&open_uncreated(&collector), &EVERYTHING).expect("collects");
+        };
+        let busy = Arc::new(FaultBackend::meanwhile(Arc::clone(&place), request, Box::new(collect)));
+        if let Err(error) = push_tags(&open_uncreated(&busy), &store, std::slice::from_ref(&new)) {
+            told += 1;
+            assert!(error.to_string().contains("revoked") || error.kind() == ErrorKind::Damaged, "{error}");
+            push_tags(&open_uncreated(&place), &store, std::slice::from_ref(&new)).expect("the rerun completes");
+        }
+        ran += 1;
+        assert_same(&open_uncreated(&place), &store, std::slice::from_ref(&new));
+        gc(&open(&place), &EVERYTHING).expect("collects");
+        assert_same(&open_uncreated(&place), &store, std::slice::from_ref(&new));
+        if busy.requests() <= request {
+            break;
+        }
+    }
+    println!("a collection at each of {ran} requests of a push; {told} pushes had to be repeated");
+    assert!(ran > 10 && told > 0, "{ran} {told}");
+}
+
+#[test]
+fn a_collection_that_stops_or_is_met_by_a_push_anywhere_is_completed_by_the_next() {
+    let mut ran = 0;
+    for fault in [Some(Fault::Before), Some(Fault::After), Some(Fault::Retried), None] {
+        for request in 0.. {
+            let place = Arc::new(MemoryBackend::new());
+            let mut store = Store::default();
+            let old = store.tag("old", 1, &[("Sales", noise(1, 6 * CHUNK))]);
+            let keep = store.tag("keep", 2, &[("Sales", noise(2, 6 * CHUNK))]);
+            let new = store.retag(&old, "new", 3);
+            push_tags(&small_packs(&place), &store, &[old, keep.clone()]).expect("pushes");
+            open(&place).delete_tag("old").expect("deletes");
+            let mut expected = vec![keep];
+            let backend = if let Some(fault) = fault {
+                FaultBackend::failing(Arc::clone(&place), request, fault)
+            } else {
+                let (pusher, store, tag) = (Arc::clone(&place), store.clone(), new.clone());
+                let push = move || drop(push_tags(&open_uncreated(&pusher), &store, &[tag]).expect("pushes"));
+                FaultBackend::meanwhile(Arc::clone(&place), request, Box::new(push))
+            };
+            let backend = Arc::new(backend);
+            let end = gc(&open_uncreated(&backend), &EVERYTHING);
+            assert!(end.is_ok() || fault.is_some_and(|fault| fault != Fault::Retried), "{end:?}");
+            if fault.is_none() && backend.requests() > request {
+                expected.push(new);
+            }
+            assert_same(&open_uncreated(&place), &store, &expected);
+            gc(&open_uncreated(&place), &EVERYTHING).expect("the rerun completes");
+            assert_same(&open_uncreated(&place), &store, &expected);
+            ran += 1;
+            if backend.requests() <= request {
+                break;
+            }
+        }
+    }
+    println!("{ran} stopped or crossed collections");
+    assert!(ran > 40, "{ran}");
+}
+
+/// Numbers that look random and are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// What the tags should be, as far as the failures so far leave it certain.
+type Model = BTreeMap<String, Vec<Option<TagToPush>>>;
+
+/// One life of a remote: pushes, moves, deletions and collections, some of which stop or meet a collection.
+fn live(seed: u64) {
+    let mut dice = Dice(seed);
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let contents: Vec<Vec<u8>> = (0..4).map(|number| noise(number, 3 * CHUNK)).collect();
+    small_packs(&place);
+    let mut model = Model::new();
+    for step in 0..8_u8 {
+        let name = format!("t{}", dice.roll(3));
+        let (request, kind) = (dice.roll(14), dice.roll(4));
+        let fault = [Fault::Before, Fault::After, Fault::Retried].get(usize::try_from(kind).expect("small")).copied();
+        let act = dice.roll(6);
+        let other = Arc::clone(&place);
+        let backend = match fault {
+            Some(fault) => FaultBackend::failing(Arc::clone(&place), request, fault),
+            None => FaultBackend::meanwhile(
+                Arc::clone(&place),
+                request,
+                Box::new(move || drop(gc(&open_uncreated(&other), &EVERYTHING))),
+            ),
+        };
+        let options = RemoteOptions { pack_len: 2 * CHUNK, ..RemoteOptions::default() };
+        let remote = Remote::open(Box::new(Arc::new(backend)), options);
+        let known = model.entry(name.clone()).or_insert_with(|| vec![None]);
+        match act {
+            0..=2 => {
+                let pick = |dice: &mut Dice| contents[usize::try_from(dice.roll(4)).expect("small")].clone();
+                let mut tag = store.tag(&name, step + 1, &[("A", pick(&mut dice)), ("B", pick(&mut dice))]);
+                tag.force = dice.roll(2) == 0;
+                match push_tags(&remote, &store, std::slice::from_ref(&tag)).map(|report| report.outcomes) {
+                    Ok(outcomes) if outcomes == [TagOutcome::Pushed] => *known = vec![Some(tag)],
+                    Ok(_) => {}
+                    Err(_) => known.push(Some(tag)),
+                }
+            }
+            3 => match remote.delete_tag(&name) {
+                Ok(()) => *known = vec![None],
+                Err(_) => known.push(None),
+            },
+            4 => drop(remote.forget_history(&name)),
+            _ => drop(gc(&remote, &EVERYTHING)),
+        }
+        check(&place, &store, &mut model, seed);
+    }
+}
+
+fn check(place: &Arc<MemoryBackend>, store: &Store, model: &mut Model, seed: u64) {
+    let remote = open_uncreated(place);
+    let named = remote.named_tags().expect("reads");
+    for (name, possible) in model {
+        possible.retain(|tag| tag.as_ref().map(|tag| tag.commit) == named.get(name).copied());
+        assert!(!possible.is_empty(), "seed {seed}: `{name}` names what nobody pushed");
+        if let Some((found, snapshot)) = remote.snapshot_of_tag(name).expect("reads") {
+            // An interrupted move may leave the record before it, whose data must be there as well.
+            for (digest, label) in snapshot.needs() {
+                let bytes = read_all(&remote, &snapshot, &digest);
+                assert_eq!(Some(&bytes), store.contents.get(&digest), "seed {seed}: {name}:{label} {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_life_of_a_remote_loses_what_a_tag_names() {
+    let lives = if cfg!(feature = "slow") { 10_000 } else { 300 };
+    for seed in 0..lives {
+        live(seed);
+    }
+    println!("{lives} lives of 8 steps");
+}
