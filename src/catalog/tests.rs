@@ -378,10 +378,10 @@ fn the_last_word_on_a_tag_of_a_remote_counts() {
     assert_eq!(read(&catalog, |view| view.pushes_of("/else")), []);
     write(&catalog, |tx| tx.put_push(&word(1, None)));
     assert!(confirmed("v1", 1), "an older word heard later changes nothing");
-    write(&catalog, |tx| tx.put_push(&word(2, None)));
+    write(&catalog, |tx| tx.put_push(&word(3, None)));
     assert!(!confirmed("v1", 1), "the tag is gone");
     assert_eq!(read(&catalog, |view| view.confirmed_commits("/srv")), BTreeSet::new());
-    write(&catalog, |tx| tx.put_push(&word(3, Some(commit(2)))));
+    write(&catalog, |tx| tx.put_push(&word(4, Some(commit(2)))));
     assert!(confirmed("v1", 2) && !confirmed("v1", 1), "a moved tag is where it was last seen");
 }
 
