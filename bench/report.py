@@ -96,6 +96,8 @@ def corpus_table(results, corpus):
         facts.append(f"seed `{about['seed']}`")
     elif about["stride"] > 1:
         facts.append(f"one state in {about['stride']} of those there are")
+    rounds = min(len(results.runs[corpus][tool]) for tool in results.tools(corpus))
+    facts.append("measured once" if rounds == 1 else f"measured {rounds} times")
     lines = [f"### {corpus}", "", about["what"], "", ", ".join(facts) + ".", ""]
     tools = results.tools(corpus)
     present = [
@@ -185,13 +187,12 @@ def goals(results):
 def tables(results, chart):
     document = results.document
     machine = document["machine"]
-    count = max((len(rounds) for tools in results.runs.values() for rounds in tools.values()), default=0)
     loads = sorted(run["load"] for run in document["runs"])
     versions = "; ".join(f"{tool}: {version}" for tool, version in document["tools"].items())
     lines = [
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_bytes'] / 1e9:.0f} GB, "
         f"{machine['file_system']}, Linux {machine['kernel']}. "
-        f"{counted(count, 'round')}. The machine's load before a course was {loads[0]:g} to {loads[-1]:g}, "
+        f"The machine's load before a course was {loads[0]:g} to {loads[-1]:g}, "
         f"{statistics.median(loads):g} in the middle; where it is above 1, other work ran beside, and wall times are "
         "upper bounds: compare them only with each other, and CPU seconds before them.",
         "",

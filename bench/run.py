@@ -157,15 +157,14 @@ def machine(scratch):
         lines = pathlib.Path(path).read_text().splitlines()
         return next((line.split(":")[1].strip() for line in lines if line.startswith(start)), "unknown")
 
-    system = subprocess.run(
-        ["stat", "-f", "-c", "%T", scratch], capture_output=True, text=True
-    ).stdout.strip()
+    mounts = [line.split()[1:3] for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    above = [(len(at), kind) for at, kind in mounts if pathlib.Path(scratch).resolve().is_relative_to(at)]
     return {
         "processor": first("/proc/cpuinfo", "model name"),
         "cores": os.cpu_count(),
         "memory_bytes": int(first("/proc/meminfo", "MemTotal").split()[0]) * 1024,
         "kernel": platform.release(),
-        "file_system": system,
+        "file_system": max(above)[1],
         "python": platform.python_version(),
     }
 
