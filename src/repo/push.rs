@@ -156,28 +156,22 @@ impl Repo {
         // A dry run reports more than it made.
         summary.requests = report.requests.max(remote.requests());
         for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
-            let (outcome, there) = match outcome {
-                TagOutcome::Pushed => (PushOutcome::Pushed, tag.commit),
-                TagOutcome::AlreadyThere => (PushOutcome::AlreadyThere, tag.commit),
+            if let (Some(name), Some(there), false) = (&tag.tag, commit_there(&outcome, tag.commit), options.dry_run) {
+                self.note_remote_tag(name, Some(there), &storage.place())?;
+            }
+            let outcome = match outcome {
+                TagOutcome::Pushed => PushOutcome::Pushed,
+                TagOutcome::AlreadyThere => PushOutcome::AlreadyThere,
                 TagOutcome::MissingLocally(missing) if named => {
                     refused.push((rev.clone(), missing_data(rev, &missing)));
                     continue;
                 }
-                TagOutcome::MissingLocally(missing) => {
-                    summary.revs.push((rev.clone(), PushOutcome::Skipped(missing)));
-                    continue;
-                }
+                TagOutcome::MissingLocally(missing) => PushOutcome::Skipped(missing),
                 TagOutcome::Conflict { remote_commit } => {
                     refused.push((rev.clone(), conflict(rev, tag.commit, remote_commit)));
-                    if let Some(name) = tag.tag.as_ref().filter(|_| !options.dry_run) {
-                        self.note_remote_tag(name, Some(remote_commit), &storage.place())?;
-                    }
                     continue;
                 }
             };
-            if let Some(name) = tag.tag.as_ref().filter(|_| !options.dry_run) {
-                self.note_remote_tag(name, Some(there), &storage.place())?;
-            }
             summary.revs.push((rev.clone(), outcome));
         }
         // The others are on the remote by now, and written down.
@@ -343,6 +337,15 @@ fn check_declared(rev: &str, runs: &[RunRecord]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the commit that the remote has for a tag by now, if it has the tag.
+fn commit_there(outcome: &TagOutcome, pushed: CommitId) -> Option<CommitId> {
+    match outcome {
+        TagOutcome::Pushed | TagOutcome::AlreadyThere => Some(pushed),
+        TagOutcome::Conflict { remote_commit } => Some(*remote_commit),
+        TagOutcome::MissingLocally(_) => None,
+    }
 }
 
 fn push_word(tag: &str, commit: Option<CommitId>, place: &str) -> (ObjectKind, Vec<u8>) {
