@@ -1,7 +1,7 @@
 """An S3 server on loopback for the tests: moto's, answering one request at a time.
 
-Served by several threads, moto lets two creators of one key both win, which no S3 does. Prints its address and runs until
-it is killed or its standard input ends.
+Served by several threads, moto lets two creators of one key both win, which no S3 does. Prints its address and runs
+until it is killed or its standard input ends.
 """
 
 import os
