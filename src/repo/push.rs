@@ -238,7 +238,7 @@ impl Repo {
 
     /// Returns the contents that the directories among some exports name. A manifest that nobody has is reported as missing
     /// itself.
-    fn members_of(
+    pub(super) fn members_of(
         &self,
         exports: &[ExportRecord],
         rev: &str,

@@ -6,7 +6,7 @@ use super::Repo;
 use super::read::remote_data_with;
 use super::types::{Damaged, VerifySummary};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::snapshot::needs_of;
+use crate::format::snapshot::{Snapshot, needs_of};
 use crate::format::tables::DataTables;
 use crate::id::{ContentDigest, fresh_ulid};
 use crate::sync::{Finding, Remote, verify_contents};
@@ -55,13 +55,15 @@ impl Repo {
             Ok(commit) => commit,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let Some((_, snapshot)) = remote.snapshot_of_tag(rev)? else { return Err(error) };
-                return Ok(vec![(Some(snapshot.data.clone()), labels_of(rev, snapshot.needs()))]);
+                let labels = labels_of_snapshot(rev, &snapshot);
+                return Ok(vec![(Some(snapshot.data), labels)]);
             }
             Err(error) => return Err(error),
         };
         let exports: Vec<_> = self.bound_at(commit)?.into_iter().map(|bound| bound.record).collect();
         let runs = self.runs_behind(commit, &exports)?;
-        let mut left = labels_of(rev, needs_of(&exports, &runs));
+        let members = self.members_of(&exports, rev, commit)?;
+        let mut left = labels_of(rev, needs_of(&exports, &runs).chain(members));
         let mut parts = vec![];
         while let Some(digest) = left.keys().next().copied() {
             let data = remote_data_with(remote, &digest, Some(commit), rev)?.data;
@@ -80,11 +82,20 @@ fn parts_of_tags(remote: &Remote) -> Result<Vec<(Option<DataTables>, Labels)>> {
     let mut parts = vec![];
     for tag in remote.tags()? {
         if let Some((_, snapshot)) = remote.snapshot_of_tag(&tag.tag)? {
-            let labels = labels_of(&tag.tag, snapshot.needs());
+            let labels = labels_of_snapshot(&tag.tag, &snapshot);
             parts.push((Some(snapshot.data), labels));
         }
     }
     Ok(parts)
+}
+
+/// Members of directories are named by manifests, which are contents themselves.
+fn labels_of_snapshot(rev: &str, snapshot: &Snapshot) -> Labels {
+    let mut labels = labels_of(rev, snapshot.needs());
+    for digest in snapshot.data.digests() {
+        labels.entry(*digest).or_insert_with(|| vec![format!("{rev}: a directory's member {}", digest.short())]);
+    }
+    labels
 }
 
 fn labels_of(rev: &str, needs: impl Iterator<Item = (ContentDigest, String)>) -> Labels {
