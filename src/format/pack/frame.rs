@@ -270,6 +270,14 @@ impl FrameHeader {
         if !in_bounds {
             return Err("its keys and lengths do not agree");
         }
+        let filtered = match self.filter {
+            0 => self.element_size == 0,
+            SHUFFLE => self.element_size > 0 && self.codec == Codec::Zstd,
+            _ => true,
+        };
+        if !filtered {
+            return Err("its filter and element size do not agree");
+        }
         if !self.bases_are_sound() {
             return Err("its delta bases are not possible ones");
         }
