@@ -28,7 +28,7 @@ pub(super) fn anchors(bytes: &[u8]) -> Vec<u64> {
     keys
 }
 
-/// Mixes the window with the multiply and rotate steps of FxHash; nothing depends on the values but this process.
+/// Mixes the window with the multiply and rotate steps of `FxHash`; nothing depends on the values but this process.
 fn key_of(window: &[u8]) -> u64 {
     window
         .as_chunks::<8>()

@@ -265,7 +265,9 @@ impl DeltaSearch {
                 return Ok(Some(alone));
             }
         }
-        bases.iter().for_each(|base| rely_on(&base.found));
+        for base in &bases {
+            rely_on(&base.found);
+        }
         Ok(Some(delta))
     }
 
@@ -335,7 +337,7 @@ fn matched(votes: &[HashMap<u32, u32>]) -> usize {
     votes.iter().flat_map(HashMap::values).sum::<u32>() as usize
 }
 
-fn group_of<'a>(batch: &'a Batch, numbers: Range<usize>, bytes: Range<usize>, bases: Candidates) -> Option<Group<'a>> {
+fn group_of(batch: &Batch, numbers: Range<usize>, bytes: Range<usize>, bases: Candidates) -> Option<Group<'_>> {
     let keys = batch.keys.get(numbers).filter(|keys| !keys.is_empty())?;
     Some(Group { keys, raw: batch.raw.get(bytes)?, bases })
 }
