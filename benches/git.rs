@@ -224,6 +224,7 @@ fn hooks(dir: &Path, root: &Path) {
                 endpoint_url: None,
                 region: None,
             },
+            None,
             true,
         )
         .unwrap();

@@ -77,7 +77,7 @@ fn lookup(criterion: &mut Criterion) {
     let store = open(dir.path());
     let mut batch = store.batch(&WriteOptions::default()).unwrap();
     for number in 0..CONTENTS {
-        let mut writer = batch.writer();
+        let mut writer = batch.writer(vec![]);
         writer.push(&number.to_le_bytes()).unwrap();
         batch.add(writer).unwrap();
     }

@@ -1,4 +1,5 @@
 //! Writing a version over the one before.
+#![expect(clippy::disallowed_methods, reason = "tests damage packs")]
 
 use super::*;
 use crate::format::pack::MAX_DELTA_DEPTH;
@@ -197,7 +198,9 @@ proptest! {
         let mut rows = table(seed, rows);
         let mut parent = put(&store, &rows.concat());
         for changes in rounds {
-            changes.iter().for_each(|change| apply(&mut rows, change));
+            for change in &changes {
+                apply(&mut rows, change);
+            }
             let content = rows.concat();
             let mut writer = store.writer(&over(&[parent.digest])).unwrap();
             content.chunks(piece).for_each(|piece| writer.write_all(piece).unwrap());
