@@ -111,7 +111,7 @@ fn real_versions(criterion: &mut Criterion) {
     let store = open(dir.path());
     let digests = write_all(&store, &states);
     group.bench_function("restore all", |bencher| {
-        bencher.iter(|| digests.iter().map(|one| read(&store, one)).sum::<u64>())
+        bencher.iter(|| digests.iter().map(|one| read(&store, one)).sum::<u64>());
     });
     group.finish();
 }
