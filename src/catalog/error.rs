@@ -127,7 +127,7 @@ impl Classify for CatalogError {
             Self::Busy { .. } => "run the command again; if nothing else of onenb runs, try `onenb doctor`",
             Self::StaleSnapshot { .. } => "the catalog was rebuilt meanwhile; run the command again",
             Self::ForkedInUse => "start worker processes before exporting, or with the `spawn` method",
-            Self::DiskFull { .. } => "free some space; `onenb gc --dry-run` shows what onenb could give back",
+            Self::DiskFull { .. } => "free some space and run the command again",
             Self::ReadOnly { .. } | Self::Io { .. } | Self::Failed { .. } => return None,
         };
         Some(hint.to_owned())
