@@ -482,7 +482,8 @@ fn damage_found_later_is_named_and_can_be_emptied() {
         .and_then(|c| c.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"))
         .expect("checkpoint");
     let mut bytes = std::fs::read(&path).expect("reads");
-    let middle = 4096 * 20;
+    // Behind the roots of all tables, which are looked at when the file is opened.
+    let middle = 4096 * 45;
     bytes[middle..].fill(0xaa);
     std::fs::write(&path, bytes).expect("writes");
     let catalog = open(&path);

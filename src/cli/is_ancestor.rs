@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 const EXAMPLES: &str = "\
 Examples:
   onenb is-ancestor v1 HEAD
-  onenb is-ancestor v1 v2 && echo newer";
+  onenb is-ancestor v1 v2";
 
 /// Tell by the exit code whether one revision is another or comes before it
 ///
