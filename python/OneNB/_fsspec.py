@@ -3,8 +3,8 @@
     onenb://repo@tag/Name?k=v                    a registered repository
     onenb+s3://bucket/prefix@tag/Name?k=v        a remote; also onenb+gs, onenb+az, onenb+file
 
-Directories are repositories, then their tags, then exports; a parameter set is `Name?k=v`. The last `@` separates, so `/`
-and `@` in a tag are written `%2F` and `%40`. Nothing can be written: exports are made by `OneNB.exports`.
+Directories are repositories, then their tags, then exports; a parameter set is `Name?k=v`. The last `@` separates, so
+`/` and `@` in a tag are written `%2F` and `%40`. Nothing can be written: exports are made by `OneNB.exports`.
 """
 
 import errno
