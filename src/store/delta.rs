@@ -275,7 +275,8 @@ impl DeltaSearch {
     fn read_base(&mut self, live: &Live, bases: &[Candidate], depth: u8) -> Option<DeltaBase> {
         let mut base = DeltaBase { spans: vec![], bytes: vec![], depth };
         for span in bases.iter().flat_map(|base| &base.spans) {
-            let chunk = live.chunk(&span.chunk, &mut self.cache).ok()?;
+            // By the rule that readers follow: a sound twin at a greater depth would not help them.
+            let chunk = live.chunk_below(&span.chunk, depth, &mut self.cache).ok()?;
             let part = chunk.as_slice().get(span.offset as usize..).and_then(|rest| rest.get(..span.len as usize));
             let fits =
                 |part: &&[u8]| base.bytes.len() + part.len() <= MAX_BASE_LEN && base.spans.len() < MAX_FRAME_BASES;

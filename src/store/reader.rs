@@ -44,11 +44,14 @@ pub(super) struct FrameCache {
 }
 
 impl FrameCache {
-    fn find(&self, id: &ChunkId) -> Option<ChunkBytes> {
-        self.frames.iter().find_map(|cached| {
+    /// Finds a chunk in a frame of less than some depth and checks it.
+    fn find_below(&self, id: &ChunkId, depth: u8) -> Option<ChunkBytes> {
+        let shallow = self.frames.iter().filter(|cached| cached.header.delta_depth() < depth);
+        let mut held = shallow.filter_map(|cached| {
             let (offset, len) = cached.header.find_chunk(id)?;
             Some(ChunkBytes { frame: Arc::clone(&cached.raw), range: offset..offset + len })
-        })
+        });
+        held.find(|bytes| ChunkId::of(bytes.as_slice()) == *id)
     }
 
     fn keep(&mut self, found: &Found, raw: Arc<Vec<u8>>) {
@@ -97,17 +100,21 @@ impl Live {
 
     /// Reads a chunk and checks it against its id, trying every place that it has.
     pub(super) fn chunk(&self, id: &ChunkId, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
-        if let Some(bytes) = cache.find(id)
-            && ChunkId::of(bytes.as_slice()) == *id
-        {
-            return Ok(bytes);
-        }
         self.chunk_below(id, MAX_DELTA_DEPTH + 1, cache)
     }
 
     /// Reads a chunk from a frame of less than some depth. Depths fall from frame to base, so that this comes to an end
-    /// whatever the packs say.
-    fn chunk_below(&self, id: &ChunkId, depth: u8, cache: &mut FrameCache) -> Result<ChunkBytes, StoreError> {
+    /// whatever the packs say. What is cached counts only where it could be read from the packs under the same rule: a
+    /// base that is sound at a greater depth alone is none.
+    pub(super) fn chunk_below(
+        &self,
+        id: &ChunkId,
+        depth: u8,
+        cache: &mut FrameCache,
+    ) -> Result<ChunkBytes, StoreError> {
+        if let Some(bytes) = cache.find_below(id, depth) {
+            return Ok(bytes);
+        }
         let search = self.data.find_fresh(id.as_bytes())?;
         let mut fault = search.damage;
         for found in search.found.iter().filter(|found| found.header.delta_depth() < depth) {
@@ -141,10 +148,7 @@ impl Live {
     pub(super) fn base_bytes(&self, header: &FrameHeader, cache: &mut FrameCache) -> Result<Vec<u8>, StoreError> {
         let mut bytes = vec![];
         for span in header.bases() {
-            let chunk = match cache.find(&span.chunk).filter(|chunk| ChunkId::of(chunk.as_slice()) == span.chunk) {
-                Some(chunk) => chunk,
-                None => self.chunk_below(&span.chunk, header.delta_depth(), cache)?,
-            };
+            let chunk = self.chunk_below(&span.chunk, header.delta_depth(), cache)?;
             let range = span.offset as usize..span.offset as usize + span.len as usize;
             let part = chunk.as_slice().get(range).ok_or_else(|| StoreError::ChunkDamaged {
                 chunk: span.chunk,

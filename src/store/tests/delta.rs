@@ -131,6 +131,49 @@ fn a_damaged_or_missing_parent_is_not_leaned_on() {
     }
 }
 
+/// A chunk whose shallow copy is damaged and whose deep copy is sound can be read, but nothing may lean on it: readers
+/// look for bases in shallower frames only.
+#[test]
+fn a_base_that_only_a_deep_twin_still_holds_is_not_leaned_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = table(7, 4000);
+    let first = open(dir.path());
+    let earlier = put(&first, &rows.concat());
+    edit(&mut rows, 1);
+    let version = rows.concat();
+    let deep = first.put_content(&version, &over(&[earlier.digest])).unwrap();
+    assert_eq!(depth_of(&first, &deep.digest), 1);
+    let chunks = first.chunks_of(&deep.digest).unwrap();
+    let last = chunks.last().unwrap().id;
+    let shallow = Frame::chunks(&[(last, &first.read_chunk(&last).unwrap())], 3);
+    assert!(chunks.len() > 1, "the deep frame is read for another chunk first");
+    drop(first);
+    // As two processes leave it that store the same content at the same time.
+    let store = open(dir.path());
+    let live = store.live();
+    live.data.begin_writing().unwrap();
+    let failures = live.data.failures();
+    live.data.append(std::slice::from_ref(&shallow)).unwrap();
+    live.data.commit(failures).unwrap();
+    put(&store, &random(8, 9000));
+    drop(store);
+    let pack = files(&dir.path().join("packs/data"), ".open").remove(0);
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let encoded = shallow.to_bytes();
+    let at = bytes.windows(encoded.len()).rposition(|window| window == encoded).unwrap();
+    bytes[at + encoded.len() - 9] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+    let store = open(dir.path());
+    edit(&mut rows, 2);
+    let stored = store.put_content(&rows.concat(), &over(&[deep.digest])).unwrap();
+    drop(store);
+    // Alone: whoever reads on from the start has the deep twin at hand.
+    for chunk in open(dir.path()).chunks_of(&stored.digest).unwrap() {
+        open(dir.path()).read_chunk(&chunk.id).unwrap();
+    }
+    assert!(get(&open(dir.path()), &stored.digest).unwrap() == rows.concat());
+}
+
 #[test]
 fn what_is_copied_elsewhere_stands_alone() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
