@@ -15,6 +15,9 @@ use crate::fs::{self, FileLock, Sharing};
 /// Statements kept prepared; more than this module has.
 const STATEMENT_CACHE: usize = 96;
 
+/// Most memory for pages of the file, in KiB.
+const CACHE_KIB: i64 = 32 * 1024;
+
 /// What a process may do with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
@@ -326,5 +329,7 @@ fn settle(connection: &Connection) -> Result<(), CatalogError> {
     // Derived data may lose its last transactions in a power cut, cursor included, but may not be torn: NORMAL.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
+    // Enough for the index of a large history; it grows with use, so a hook never has it.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
     connection.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(())).map_err(sqlite)
 }

@@ -145,6 +145,15 @@ impl ReadTransaction {
         self.one("SELECT value FROM meta WHERE key = 'cursor'", [], |row| column(row, 0))
     }
 
+    /// Returns whether the commits that are here were read from this history ([`WriteTransaction::claim_history`]).
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn is_of_history(&self, history: &[u8]) -> Result<bool, CatalogError> {
+        let known = self.one("SELECT value FROM meta WHERE key = 'history'", [], |row| column::<Vec<u8>>(row, 0))?;
+        Ok(known.unwrap_or_default() == history)
+    }
+
     /// Collects what `decode` makes of each row.
     pub(super) fn all<T>(
         &self,
@@ -205,6 +214,19 @@ impl WriteTransaction {
             self.change(sql, [])?;
         }
         Ok(())
+    }
+
+    /// Says which history the commits are read from, in the caller's terms; nothing for the one that the objects tell.
+    /// Commits of another are forgotten.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn claim_history(&self, history: &[u8]) -> Result<(), CatalogError> {
+        if self.is_of_history(history)? {
+            return Ok(());
+        }
+        self.forget_commits()?;
+        self.change("INSERT OR REPLACE INTO meta (key, value) VALUES ('history', ?1)", [history]).map(drop)
     }
 
     /// Forgets everything, the cursor too.

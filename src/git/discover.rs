@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use gix::bstr::ByteSlice as _;
 use gix::sec::trust::Mapping;
 
+use super::handles::Idle;
 use super::program::LOCAL_VARIABLES;
 use super::{GitError, GitRepo};
 use crate::format::name::encode_component;
@@ -57,12 +58,8 @@ impl GitRepo {
             common_dir,
             environment,
             inner: repo.into_sync(),
+            idle: Idle::default(),
         })
-    }
-
-    /// Returns a handle for one thread; cheap, and the object caches behind it are shared.
-    pub(super) fn local(&self) -> gix::Repository {
-        self.inner.to_thread_local()
     }
 
     pub(super) fn environment(&self) -> Environment {

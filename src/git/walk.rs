@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::handles::Handle;
 use super::objects::{from_gix, read_object, to_gix};
 use super::{GitError, GitRepo};
 use crate::id::CommitId;
@@ -11,9 +12,6 @@ const MAX_FIRST_PARENTS: u32 = 20_000_000;
 
 /// Longest commit object that is read while walking, in bytes.
 const MAX_COMMIT_LEN: u64 = 16 << 20;
-
-/// How much memory a walk may spend on unpacked objects, in bytes.
-const OBJECT_CACHE_LEN: usize = 4 << 20;
 
 /// The commits behind which a shallow clone has no history.
 pub(super) struct Boundary(Option<gix::shallow::Commits>);
@@ -29,15 +27,14 @@ impl Boundary {
 }
 
 /// Who is whose parent, from the commit-graph file where Git keeps one, else from the commits.
-struct Ancestry {
-    repo: gix::Repository,
+struct Ancestry<'a> {
+    repo: Handle<'a>,
     boundary: Boundary,
     graph: Option<gix::commitgraph::Graph>,
 }
 
-impl Ancestry {
-    fn new(mut repo: gix::Repository) -> Result<Self, GitError> {
-        repo.object_cache_size_if_unset(OBJECT_CACHE_LEN);
+impl<'a> Ancestry<'a> {
+    fn new(repo: Handle<'a>) -> Result<Self, GitError> {
         let boundary = Boundary::read(&repo)?;
         // As in Git: what the file says of a shallow clone may predate the cut. A damaged file is no reason to fail.
         let graph = match boundary.0 {
@@ -124,13 +121,17 @@ impl GitRepo {
         Ok(None)
     }
 
+    /// Returns which objects Git shows in the place of others (`git replace`), sorted, as of when the repository was opened.
+    pub fn replacements(&self) -> Vec<(CommitId, CommitId)> {
+        self.local().objects.store_ref().replacements().map(|(old, new)| (from_gix(&old), from_gix(&new))).collect()
+    }
+
     /// Returns the best common ancestor of two commits; `None` if they share no history here.
     ///
     /// # Errors
     /// [`GitError::MissingObject`] or [`GitError::Damaged`].
     pub fn merge_base(&self, one: CommitId, two: CommitId) -> Result<Option<CommitId>, GitError> {
-        let mut repo = self.local();
-        repo.object_cache_size_if_unset(OBJECT_CACHE_LEN);
+        let repo = self.local();
         let (left, right) = (to_gix(&repo, &one)?, to_gix(&repo, &two)?);
         for (id, commit) in [(left, one), (right, two)] {
             if !repo.has_object(id) {

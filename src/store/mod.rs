@@ -30,6 +30,7 @@ mod parent;
 mod reader;
 mod segment;
 mod shelf;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -45,6 +46,7 @@ pub use error::StoreError;
 pub use ingest::{ContentWriter, StoredContent, WriteOptions};
 pub use objects::{NewObject, ObjectCursor, ObjectKind, StoredObject};
 pub use reader::ContentReader;
+pub use stamp::ObjectsStamp;
 pub use transfer::Inserted;
 pub use verify::{Damage, StoreStats, VerifyReport};
 
