@@ -4,6 +4,7 @@
 
 mod support;
 
+mod ancestry;
 mod bad_input;
 mod batch;
 mod branches;
@@ -12,6 +13,7 @@ mod directory;
 mod export;
 mod get;
 mod git_flows;
+mod git_input;
 mod git_table;
 mod help;
 mod hook;
