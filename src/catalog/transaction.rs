@@ -38,6 +38,20 @@ impl WriteTransaction {
     pub(super) fn over(connection: Connection) -> Self {
         Self { view: ReadTransaction { connection } }
     }
+
+    /// Lends the connection, outside of any transaction, with another patience for other processes.
+    pub(super) fn with_patience<T>(
+        &self,
+        patience: Duration,
+        usual: Duration,
+        work: impl FnOnce(&Connection) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let connection = &self.view.connection;
+        connection.busy_timeout(patience).map_err(sqlite)?;
+        let answer = work(connection);
+        connection.busy_timeout(usual).map_err(sqlite)?;
+        answer
+    }
 }
 
 impl Catalog {

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use gix::bstr::ByteSlice as _;
 use gix::sec::trust::Mapping;
 
+use super::grafts::Grafts;
 use super::handles::Idle;
 use super::program::LOCAL_VARIABLES;
 use super::{GitError, GitRepo};
@@ -55,6 +56,7 @@ impl GitRepo {
         Ok(Self {
             git_dir: without_dots(repo.git_dir()),
             work_dir: repo.workdir().map(without_dots),
+            grafts: Grafts::read(&common_dir),
             common_dir,
             environment,
             inner: repo.into_sync(),

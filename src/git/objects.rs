@@ -82,7 +82,11 @@ impl GitRepo {
         let damaged = || GitError::damaged(format!("commit {commit}"));
         let decoded = gix::objs::CommitRef::from_bytes(&data, repo.object_hash()).map_err(damaged())?;
         let is_cut_off = boundary.contains(&commit);
-        let parents = if is_cut_off { Vec::new() } else { decoded.parents().map(|id| from_gix(&id)).collect() };
+        let parents = match self.grafts.parents(&commit) {
+            _ if is_cut_off => Vec::new(),
+            Some(grafted) => grafted.to_vec(),
+            None => decoded.parents().map(|id| from_gix(&id)).collect(),
+        };
         let subject = decoded.message().summary().to_str_lossy().chars().filter(|c| !c.is_control()).collect();
         let time_unix = decoded.committer().map_err(damaged())?.time().map_err(damaged())?.seconds;
         Ok(CommitInfo { parents, is_cut_off, tree: from_gix(&decoded.tree()), time_unix, subject })

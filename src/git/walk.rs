@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::grafts::Grafts;
 use super::handles::Handle;
 use super::objects::{from_gix, read_object, to_gix};
 use super::{GitError, GitRepo};
@@ -29,24 +30,29 @@ impl Boundary {
 /// Who is whose parent, from the commit-graph file where Git keeps one, else from the commits.
 struct Ancestry<'a> {
     repo: Handle<'a>,
+    grafts: &'a Grafts,
     boundary: Boundary,
     graph: Option<gix::commitgraph::Graph>,
 }
 
 impl<'a> Ancestry<'a> {
-    fn new(repo: Handle<'a>) -> Result<Self, GitError> {
+    fn new(repo: Handle<'a>, grafts: &'a Grafts) -> Result<Self, GitError> {
         let boundary = Boundary::read(&repo)?;
         // As in Git: what the file says of a shallow clone may predate the cut. A damaged file is no reason to fail.
         let graph = match boundary.0 {
             Some(_) => None,
+            None if !grafts.is_empty() => None,
             None => repo.commit_graph_if_enabled().ok().flatten(),
         };
-        Ok(Self { repo, boundary, graph })
+        Ok(Self { repo, grafts, boundary, graph })
     }
 
     fn parents(&self, commit: &CommitId) -> Result<Vec<CommitId>, GitError> {
         if self.boundary.contains(commit) {
             return Ok(Vec::new());
+        }
+        if let Some(grafted) = self.grafts.parents(commit) {
+            return Ok(grafted.to_vec());
         }
         let id = to_gix(&self.repo, commit)?;
         if let Some(graph) = &self.graph
@@ -81,7 +87,7 @@ impl GitRepo {
             Enter(CommitId),
             Leave(CommitId),
         }
-        let ancestry = Ancestry::new(self.local())?;
+        let ancestry = Ancestry::new(self.local(), &self.grafts)?;
         let mut seen = HashSet::new();
         let mut ordered = Vec::new();
         let mut steps: Vec<Step> = tips.iter().rev().map(|tip| Step::Enter(*tip)).collect();
@@ -108,7 +114,7 @@ impl GitRepo {
     /// [`GitError::MissingObject`] or [`GitError::Damaged`].
     pub fn root_commit(&self) -> Result<Option<CommitId>, GitError> {
         let Some(mut commit) = self.head()? else { return Ok(None) };
-        let ancestry = Ancestry::new(self.local())?;
+        let ancestry = Ancestry::new(self.local(), &self.grafts)?;
         for _ in 0..MAX_FIRST_PARENTS {
             if ancestry.boundary.contains(&commit) {
                 return Ok(None);
@@ -138,8 +144,17 @@ impl GitRepo {
                 return Err(GitError::MissingObject { id: commit });
             }
         }
+        if !self.grafts.is_empty() {
+            return Ok(self.merge_base_by_git(one, two));
+        }
         let base = repo.merge_base(left, right).map_err(GitError::damaged("history"))?;
         Ok(base.map(|id| from_gix(&id)))
+    }
+
+    /// As [`Self::merge_base`], where `gix` does not see the parents that Git sees.
+    fn merge_base_by_git(&self, one: CommitId, two: CommitId) -> Option<CommitId> {
+        let printed = self.run(&["merge-base", &one.to_string(), &two.to_string()], b"").ok()?;
+        String::from_utf8_lossy(&printed).lines().next()?.trim().parse().ok()
     }
 
     /// Returns whether `ancestor` is `descendant` or reachable from it.

@@ -202,13 +202,17 @@ impl Repo {
         Ok(self.0.catalog.get_or_init(|| catalog))
     }
 
-    /// Returns what the graph of commits depends on besides their ids: which of them `git replace` shows as others.
+    /// Returns what the graph of commits depends on besides their ids: what `git replace` shows for them, and grafts.
     fn history(&self) -> Vec<u8> {
-        let replaced = self.git().replacements();
-        if replaced.is_empty() {
+        let (replaced, grafted) = (self.git().replacements(), self.git().grafts());
+        if replaced.is_empty() && grafted.is_empty() {
             return vec![];
         }
-        let lines: Vec<String> = replaced.iter().map(|(old, new)| format!("{old} {new}\n")).collect();
+        let mut lines: Vec<String> = replaced.iter().map(|(old, new)| format!("{old} {new}\n")).collect();
+        for (commit, parents) in grafted {
+            let parents: Vec<String> = parents.iter().map(ToString::to_string).collect();
+            lines.push(format!("graft {commit} {}\n", parents.join(" ")));
+        }
         ContentDigest::of(lines.concat().as_bytes()).as_bytes().to_vec()
     }
 

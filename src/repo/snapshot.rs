@@ -19,6 +19,8 @@ use crate::id::CommitId;
 const MAX_ATTEMPTS: u32 = 5;
 /// Commits that one catalog transaction covers.
 const COMMITS_PER_TRANSACTION: usize = 2_000;
+/// New commits after which the catalog is tidied up for the next process.
+const MANY_COMMITS: usize = 100;
 
 type Numbers = BTreeMap<ExportKey, BindingNo>;
 type Changes = BTreeMap<ExportKey, Option<Bound>>;
@@ -100,7 +102,7 @@ impl Repo {
             let mut indexer = Indexer { git, outside, recent, empty: None, held_runs: &mut held_runs, is_stale: false };
             let written = self.catalog()?.write(|tx| {
                 if !tx.is_of_history(&history)? {
-                    return Err(Error::new(ErrorKind::Failed, "`git replace` was used while this process ran")
+                    return Err(Error::new(ErrorKind::Failed, "history was replaced or grafted while this process ran")
                         .with_hint("start it again"));
                 }
                 batch.iter().try_for_each(|commit| indexer.index(tx, *commit))
@@ -109,6 +111,9 @@ impl Repo {
                 return Ok(None);
             }
             written?;
+        }
+        if missing.len() >= MANY_COMMITS {
+            self.catalog()?.empty_log();
         }
         Ok(Some(missing.len() as u64))
     }

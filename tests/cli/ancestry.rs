@@ -95,6 +95,25 @@ fn replaced_history_counts_at_once_and_so_does_its_end() {
     assert_eq!(sandbox.onenb(&["ls", "v3", "--json"]).ok().text(), before);
 }
 
+/// The older way to the same: a file that Git still reads.
+#[test]
+fn grafted_history_counts_at_once_and_so_does_its_end() {
+    let sandbox = forked();
+    sandbox.git(&["config", "advice.graftFileDeprecated", "false"]).ok();
+    sandbox.onenb(&["reindex"]).ok();
+    let id = |rev: &str| sandbox.git(&["rev-parse", rev]).ok().text().trim().to_owned();
+    let (v1, v2, v3, side) = (id("v1"), id("v2"), id("v3"), id("side1"));
+    // v3 has two parents, and v2 none, whatever they say themselves.
+    sandbox.write(".git/info/grafts", format!("# old\n{v3} {v2} {side}\n{v2}\n").as_bytes());
+    agrees_with_git(&sandbox, &["v1", "side1", "v2", "merged", "v3", "side", "v3^2", "v3~1"]);
+    assert_eq!((read(&sandbox, "v3:Sales"), read(&sandbox, "v3:Side")), ("v3".to_owned(), "side".to_owned()));
+    assert_eq!(read(&sandbox, "v3^2:Side"), "side");
+    assert_eq!(sandbox.onenb(&["is-ancestor", &v1, "v2"]).code, 1);
+    onenb::fs::remove_file(&sandbox.in_repo(".git/info/grafts")).expect("the file can go");
+    agrees_with_git(&sandbox, &REVS);
+    assert_eq!(sandbox.onenb(&["is-ancestor", &v1, "v2"]).code, 0);
+}
+
 #[test]
 fn a_repository_with_long_object_ids_answers_alike() {
     let sandbox = Sandbox::ready();
