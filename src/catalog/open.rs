@@ -347,7 +347,8 @@ fn settle(connection: &Connection) -> Result<(), CatalogError> {
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
     // Enough for the index of a large history; it grows with use, so a hook never has it.
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
-    let set = |name: &str, value: i64| connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(sqlite);
+    let set =
+        |name: &str, value: i64| connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(sqlite);
     set("wal_autocheckpoint", LOG_PAGES)?;
     set("journal_size_limit", 4 << 20)
 }

@@ -102,8 +102,11 @@ impl Repo {
             let mut indexer = Indexer { git, outside, recent, empty: None, held_runs: &mut held_runs, is_stale: false };
             let written = self.catalog()?.write(|tx| {
                 if !tx.is_of_history(&history)? {
-                    return Err(Error::new(ErrorKind::Failed, "history was replaced or grafted while this process ran")
-                        .with_hint("start it again"));
+                    return Err(Error::new(
+                        ErrorKind::Failed,
+                        "history was replaced or grafted while this process ran",
+                    )
+                    .with_hint("start it again"));
                 }
                 batch.iter().try_for_each(|commit| indexer.index(tx, *commit))
             });
