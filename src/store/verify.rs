@@ -328,16 +328,16 @@ impl Live {
 }
 
 /// The frames of a pack.
-struct Listing {
-    frames: Vec<PlacedHeader>,
+pub(super) struct Listing {
+    pub(super) frames: Vec<PlacedHeader>,
     /// Where a scan found none between others.
-    gaps: Vec<Range<u64>>,
+    pub(super) gaps: Vec<Range<u64>>,
     /// Why the pack had to be scanned.
-    directory_fault: Option<StoreError>,
+    pub(super) directory_fault: Option<StoreError>,
 }
 
 /// Lists the frames of a pack: from its directory, or by scanning it where that fails.
-fn list_frames(file: &File, pack: PackId) -> Result<Listing, StoreError> {
+pub(super) fn list_frames(file: &File, pack: PackId) -> Result<Listing, StoreError> {
     match only_damage(read_footer(file, pack))? {
         Ok(frames) => Ok(Listing { frames, gaps: vec![], directory_fault: None }),
         Err(error) => {
