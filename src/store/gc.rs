@@ -189,9 +189,8 @@ impl GcPlan {
             FrameKind::Object(kind) => ObjectKind::from_byte(kind).is_some(),
             _ => true,
         };
-        let facts: Vec<usize> = (0..self.meta.frames.len())
-            .filter(|number| self.meta.frames.get(*number).is_some_and(is_fact))
-            .collect();
+        let facts: Vec<usize> =
+            (0..self.meta.frames.len()).filter(|number| self.meta.frames.get(*number).is_some_and(is_fact)).collect();
         for fact in facts {
             match self.meta.frames.get(fact).and_then(|frame| frame.key) {
                 Some(key) => self.keep(PackClass::Meta, &key, 1)?,

@@ -12,7 +12,6 @@ use super::shelf::{Shelf, open_pack};
 use super::verify::list_frames;
 use super::{Live, StoreError};
 use crate::error::{Classify as _, ErrorKind};
-use crate::format::FormatError;
 use crate::format::pack::{FrameKind, PackClass, PlacedHeader};
 use crate::id::{ChunkId, PackId};
 
@@ -107,17 +106,8 @@ impl Inventory {
                 Some(number) => number,
                 None => self.add_pack(live, id, stage, &file, sight)?,
             };
-            let listing = list_frames(&file, id)?;
-            let fault = listing.directory_fault.filter(|error| {
-                // An open pack has no directory.
-                stage == Stage::Sealed || error.kind() == ErrorKind::TooNew
-            });
-            let gap = || StoreError::PackDamaged {
-                pack: id,
-                offset: listing.gaps.first().map_or(0, |gap| gap.start),
-                source: FormatError::malformed("pack", "a part of it cannot be read"),
-            };
-            let fault = fault.or_else(|| (!listing.gaps.is_empty()).then(gap));
+            let mut listing = list_frames(&file, id)?;
+            let fault = listing.fault(id, stage);
             if let Some(fault) = fault {
                 // What a metadata pack may hold decides what is needed; a newer pack may hold anything.
                 if self.class == PackClass::Meta || fault.kind() == ErrorKind::TooNew {
@@ -217,7 +207,9 @@ impl Inventory {
         let Some(frame) = self.frames.get(number) else { return false };
         let Some(key) = frame.key else { return false };
         let same = |other: &FrameEntry| {
-            other.live && (other.kind, other.depth, other.len, &other.bases) == (frame.kind, frame.depth, frame.len, &frame.bases)
+            other.live
+                && (other.kind, other.depth, other.len, &other.bases)
+                    == (frame.kind, frame.depth, frame.len, &frame.bases)
         };
         let places = self.places_of(&key, u8::MAX);
         places.into_iter().any(|place| place != number && self.frames.get(place).is_some_and(same))

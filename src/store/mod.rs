@@ -46,11 +46,11 @@ use std::sync::{Arc, OnceLock};
 pub use batch::ContentBatch;
 pub use chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Rest, next_cut};
 pub use error::StoreError;
+pub use gate::WriteHold;
+pub use gc::{GcPlan, GcReport, GcStep};
 pub use ingest::{ContentWriter, StoredContent, WriteOptions};
 pub use objects::{NewObject, ObjectCursor, ObjectKind, StoredObject};
 pub use reader::ContentReader;
-pub use gate::WriteHold;
-pub use gc::{GcPlan, GcReport, GcStep};
 pub use transfer::Inserted;
 pub use verify::{Damage, StoreStats, VerifyReport};
 

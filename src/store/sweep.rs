@@ -35,11 +35,7 @@ impl Store {
     /// # Errors
     /// An error of kind `Damaged` if it cannot be told what is needed, Conflict if another collection runs or a write does
     /// not end, Interrupted, [`StoreError::ReadOnly`] or [`StoreError::Io`].
-    pub fn gc(
-        &self,
-        roots: &mut NameRoots<'_>,
-        progress: &mut dyn FnMut(GcStep) -> bool,
-    ) -> Result<GcReport, Error> {
+    pub fn gc(&self, roots: &mut NameRoots<'_>, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<GcReport, Error> {
         let live = Arc::clone(self.live());
         live.layout.create_dirs(PackClass::Meta)?;
         live.layout.create_dirs(PackClass::Data)?;
@@ -143,8 +139,9 @@ impl GcPlan {
             return Ok(HashSet::new());
         }
         let Some(_closed) = gate::close(&live.layout)? else {
-            return Err(Error::new(ErrorKind::Conflict, "an export is being written and does not end")
-                .with_hint("end it (in a notebook: close the file, or restart the kernel), then run `onenb gc` again"));
+            return Err(Error::new(ErrorKind::Conflict, "an export is being written and does not end").with_hint(
+                "end it (in a notebook: close the file, or restart the kernel), then run `onenb gc` again",
+            ));
         };
         live.data.refresh()?;
         live.meta.refresh()?;
