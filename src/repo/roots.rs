@@ -109,6 +109,11 @@ impl RootFinder {
     pub(super) fn find(&mut self) -> Result<HashSet<ContentDigest>> {
         let mut absent = HashSet::new();
         for place in &mut self.places {
+            // Git may move a record from a work tree into a commit or stash, or back, at any time: whatever it does, one
+            // of the three looks meets it.
+            for tree in place.repo.git().work_trees()? {
+                add_work_tree(&tree, &mut self.names)?;
+            }
             place.add_history(&mut self.names)?;
             for tree in place.repo.git().work_trees()? {
                 if !add_work_tree(&tree, &mut self.names)? && tree.is_locked {
