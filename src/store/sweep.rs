@@ -139,9 +139,10 @@ impl GcPlan {
             return Ok(HashSet::new());
         }
         let Some(_closed) = gate::close(&live.layout)? else {
-            return Err(Error::new(ErrorKind::Conflict, "an export is being written and does not end").with_hint(
-                "end it (in a notebook: close the file, or restart the kernel), then run `onenb gc` again",
-            ));
+            return Err(Error::new(ErrorKind::Conflict, "an export or `onenb verify` is running and does not end")
+                .with_hint(
+                    "end it (in a notebook: close the file, or restart the kernel), then run `onenb gc` again",
+                ));
         };
         live.data.refresh()?;
         live.meta.refresh()?;
