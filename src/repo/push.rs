@@ -21,6 +21,24 @@ use crate::sync::{self, ChunkSource, LocalContent, PushReport, PushRequest, Remo
 /// Confirmed pushes whose contents are looked at to estimate what another one sends.
 const MAX_PUSHES_READ: usize = 16;
 
+/// One revision to push.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PushItem {
+    /// What people call it.
+    pub(super) label: String,
+    /// The tag that the remote shall have; `None` uploads the commit without naming it. A branch has none, even where a tag is
+    /// called alike.
+    pub(super) tag: Option<String>,
+    /// The commit.
+    pub(super) commit: CommitId,
+}
+
+impl PushItem {
+    fn of_tag((tag, commit): (String, CommitId)) -> Self {
+        Self { label: tag.clone(), tag: Some(tag), commit }
+    }
+}
+
 impl Repo {
     /// Pushes tags, branches or commits.
     ///
@@ -38,33 +56,41 @@ impl Repo {
             return self.forget_remote_history(tag, options.dry_run);
         }
         self.check_writable()?;
-        let commits = self.commits_to_push(options)?;
-        self.push_commits(&commits, options, progress)
+        let items = self.items_to_push(options)?;
+        self.push_items(items, options, progress)
     }
 
-    fn commits_to_push(&self, options: &PushOptions) -> Result<BTreeMap<String, CommitId>> {
+    fn items_to_push(&self, options: &PushOptions) -> Result<Vec<PushItem>> {
         if !options.revs.is_empty() {
-            return options.revs.iter().map(|rev| Ok((rev.clone(), self.commit_of(rev)?))).collect();
+            return options.revs.iter().map(|rev| self.item_of(rev)).collect();
         }
         let tags = self.git().tags()?;
         if options.all {
-            return Ok(tags.into_iter().collect());
+            return Ok(tags.into_iter().map(PushItem::of_tag).collect());
         }
-        let Some((remote, storage)) = self.remote()? else { return Ok(BTreeMap::new()) };
+        let Some((remote, storage)) = self.remote()? else { return Ok(vec![]) };
         let there = match remote.named_tags() {
             Err(SyncError::NotCreated) => BTreeMap::new(),
             other => other?,
         };
         self.correct_push_log(&tags, &there, &storage.place())?;
-        let mut wanted = BTreeMap::new();
+        let mut wanted = vec![];
         for (tag, commit) in tags {
             let known = there.get(&tag) == Some(&commit)
                 && self.facts(|view| view.is_confirmed(&tag, &commit, &storage.place()))?;
             if !known && !self.bound_at(commit)?.is_empty() {
-                wanted.insert(tag, commit);
+                wanted.push(PushItem::of_tag((tag, commit)));
             }
         }
         Ok(wanted)
+    }
+
+    /// Says what a revision is on the remote: the tag that it names here, else no more than its commit.
+    fn item_of(&self, rev: &str) -> Result<PushItem> {
+        let commit = self.commit_of(rev)?;
+        let name = rev.strip_prefix("refs/tags/").unwrap_or(rev);
+        let tag = self.git().tag_commit(name)?.filter(|tagged| *tagged == commit).map(|_| name.to_owned());
+        Ok(PushItem { label: rev.to_owned(), tag, commit })
     }
 
     /// Writes down where the remote says something else than this machine last heard: tags deleted there, moved there, or
@@ -104,9 +130,9 @@ impl Repo {
     }
 
     /// Pushes revisions that are resolved already. Named tags become readable by name, other revisions by commit.
-    pub(super) fn push_commits(
+    pub(super) fn push_items(
         &self,
-        commits: &BTreeMap<String, CommitId>,
+        mut items: Vec<PushItem>,
         options: &PushOptions,
         progress: ProgressFn<'_>,
     ) -> Result<PushSummary> {
@@ -116,9 +142,10 @@ impl Repo {
             |tag: &str, commit: &CommitId| self.facts(|view| view.is_confirmed(tag, commit, &storage.place()));
         let named = !options.revs.is_empty();
         let (mut tags, mut refused) = (Vec::new(), Vec::new());
-        for (rev, commit) in commits {
-            let tag = self.tag_name(rev)?;
-            if let Some(tag) = &tag
+        items.sort();
+        items.dedup_by(|one, other| (&one.tag, one.commit) == (&other.tag, other.commit));
+        for PushItem { label: rev, tag, commit } in &items {
+            if let Some(tag) = tag
                 && !options.force
                 && confirmed(tag, commit)?
                 && remote.is_current(tag, commit)?
@@ -133,8 +160,9 @@ impl Repo {
                 continue;
             }
             summary.exports += exports.len();
-            self.warn_of_newer(rev, &exports, &mut summary.warnings)?;
+            self.warn_of_newer((rev, *commit), &exports, &mut summary.warnings)?;
             let members = self.members_of(&exports, rev, *commit)?;
+            let tag = tag.clone();
             tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, members, force: options.force }));
         }
         if tags.is_empty() {
@@ -185,12 +213,6 @@ impl Repo {
             source.interrupted.set(source.interrupted.get() || !progress(at));
         };
         sync::push(remote, request, &source, &mut report_progress)
-    }
-
-    /// Returns the tag that a revision names, without `refs/tags/`; `None` for branches and commits.
-    fn tag_name(&self, rev: &str) -> Result<Option<String>> {
-        let name = rev.strip_prefix("refs/tags/").unwrap_or(rev);
-        Ok(self.git().tag_commit(name)?.map(|_| name.to_owned()))
     }
 
     fn delete_remote_tag(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
@@ -254,11 +276,16 @@ impl Repo {
         Ok(members)
     }
 
-    fn warn_of_newer(&self, rev: &str, exports: &[ExportRecord], warnings: &mut Vec<String>) -> Result<()> {
+    fn warn_of_newer(
+        &self,
+        (rev, commit): (&str, CommitId),
+        exports: &[ExportRecord],
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
         for export in exports {
             if let Ok(Some(now)) = self.working_record(&export.key())
                 && now.digest != export.digest
-                && Some(self.commit_of(rev)?) == self.git().head()?
+                && Some(commit) == self.git().head()?
             {
                 warnings.push(format!("`{}` was re-exported after {rev} and is not in it", export.label()));
             }
@@ -282,11 +309,11 @@ impl Repo {
         Ok(contents)
     }
 
-    /// Returns the raw length of everything that these tags have and no pushed one; an upper bound of what a push sends.
-    pub(super) fn raw_len_of(&self, tags: &[(String, CommitId)]) -> Result<u64> {
-        let mut contents = std::collections::BTreeMap::new();
-        for (_, commit) in tags {
-            for bound in self.bound_at(*commit)? {
+    /// Returns the raw length of everything that these revisions have and no pushed one; an upper bound of what a push sends.
+    pub(super) fn raw_len_of(&self, items: &[PushItem]) -> Result<u64> {
+        let mut contents = BTreeMap::new();
+        for item in items {
+            for bound in self.bound_at(item.commit)? {
                 contents.insert(bound.record.digest, bound.record.size);
             }
         }

@@ -645,7 +645,9 @@ mod scenario {
         let id = s.git(&["rev-parse", "HEAD"]).ok().text();
         s.git(&["push", "--quiet", "origin", &format!("{}:refs/tags/by-id", id.trim())]).ok();
         s.git(&["push", "--quiet", &s.path("origin.git").display().to_string(), "HEAD:refs/heads/by-url"]).ok();
-        assert_eq!(subject_of_remote(s, &format!("{}:Sales", id.trim())).ok().text(), "one");
+        for rev in ["by-id", id.trim()] {
+            assert_eq!(subject_of_remote(s, &format!("{rev}:Sales")).ok().text(), "one");
+        }
     }
 
     pub(super) fn push_delete(s: &Sandbox) {

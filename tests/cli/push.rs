@@ -140,3 +140,25 @@ fn a_branch_whose_exports_a_pushed_tag_has_is_pushed_in_silence() {
         sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "more"]).ok();
     }
 }
+
+/// The hook gave the bare name of the branch to `push`, which took it for the tag that is called alike.
+#[test]
+fn a_branch_never_names_the_data_of_a_tag_that_is_called_alike() {
+    let sandbox = Sandbox::tagged();
+    with_origin(&sandbox);
+    sandbox.git(&["tag", "rel"]).ok();
+    sandbox.git(&["checkout", "--quiet", "-b", "rel"]).ok();
+    sandbox.export("Sales", b"of the branch", &[]);
+    sandbox.git(&["add", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "more"]).ok();
+    sandbox.git(&["config", "onenb.prePush", "upload"]).ok();
+    sandbox.git(&["push", "--quiet", "origin", "refs/heads/rel"]).ok();
+    let there = |rev: &str| sandbox.onenb(&["cat", &format!("{}@{rev}:Sales", sandbox.path("remote").display())]);
+    there("rel").fails(3, &["no tag `rel`"]);
+    let commit = sandbox.git(&["rev-parse", "refs/heads/rel"]).ok().text();
+    assert_eq!(there(commit.trim()).ok().text(), "of the branch");
+    sandbox.onenb(&["push", "refs/heads/rel", "rel"]).ok();
+    assert_eq!(there("rel").ok().text(), "a,b\n1,2\n");
+    sandbox.git(&["push", "--quiet", "origin", "refs/heads/rel:refs/tags/from-branch"]).ok();
+    assert_eq!(there("from-branch").ok().text(), "of the branch");
+}
