@@ -33,6 +33,15 @@ pub(super) struct PushItem {
     pub(super) commit: CommitId,
 }
 
+/// What the directories among some exports name.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// The contents, with what people call them.
+    pub(super) contents: Vec<(ContentDigest, String)>,
+    /// Directories whose manifests cannot be understood, with the reason.
+    pub(super) broken: Vec<(String, Error)>,
+}
+
 impl PushItem {
     fn of_tag((tag, commit): (String, CommitId)) -> Self {
         Self { label: tag.clone(), tag: Some(tag), commit }
@@ -161,7 +170,10 @@ impl Repo {
             }
             summary.exports += exports.len();
             self.warn_of_newer((rev, *commit), &exports, &mut summary.warnings)?;
-            let members = self.members_of(&exports, rev, *commit)?;
+            let Members { contents: members, broken } = self.members_of(&exports, rev, Some(*commit))?;
+            for (label, error) in broken {
+                summary.warnings.push(format!("no members of `{label}` at {rev} are sent: {error}"));
+            }
             let tag = tag.clone();
             tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, members, force: options.force }));
         }
@@ -258,20 +270,23 @@ impl Repo {
         Ok(runs)
     }
 
-    /// Returns the contents that the directories among some exports name. A manifest that nobody has is reported as missing
-    /// itself.
-    pub(super) fn members_of(
-        &self,
-        exports: &[ExportRecord],
-        rev: &str,
-        commit: CommitId,
-    ) -> Result<Vec<(ContentDigest, String)>> {
-        let mut members = vec![];
+    /// Returns the contents that the directories among some exports name. A manifest that nobody has is missing itself; one
+    /// that is none, or is damaged, does not keep the other exports back.
+    pub(super) fn members_of(&self, exports: &[ExportRecord], rev: &str, commit: Option<CommitId>) -> Result<Members> {
+        let mut members = Members::default();
         for record in exports.iter().filter(|record| record.suffix.is_directory()) {
-            let Ok(reader) = self.read_content(record, Some(commit), rev) else { continue };
-            let manifest = read_manifest(reader)?;
             let label = record.label();
-            members.extend(manifest.contents().map(|(path, digest)| (digest, format!("{label}/{path}"))));
+            match self.read_content(record, commit, rev).and_then(read_manifest) {
+                Ok(manifest) => {
+                    let contents = manifest.contents().map(|(path, digest)| (digest, format!("{label}/{path}")));
+                    members.contents.extend(contents);
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::NotFound => {}
+                    ErrorKind::Damaged | ErrorKind::TooNew | ErrorKind::Usage => members.broken.push((label, error)),
+                    _ => return Err(error.context(format!("could not read the members of `{label}` at `{rev}`"))),
+                },
+            }
         }
         Ok(members)
     }

@@ -429,7 +429,7 @@ fn moved_to(tag: &str, local: CommitId, there: Option<CommitId>) -> Option<Moved
 }
 
 /// To who reads, a place that nobody has pushed to yet is a remote that holds nothing.
-fn unless_never_pushed<T>(found: std::result::Result<Option<T>, SyncError>) -> Result<Option<T>> {
+pub(super) fn unless_never_pushed<T>(found: std::result::Result<Option<T>, SyncError>) -> Result<Option<T>> {
     match found {
         Err(SyncError::NotCreated) => Ok(None),
         other => Ok(other?),

@@ -377,24 +377,6 @@ pub struct VerifySummary {
     pub absent: Vec<String>,
 }
 
-/// What `verify --remote` found.
-#[derive(Debug, Clone, Default)]
-pub struct RemoteVerification {
-    /// Exports that were checked.
-    pub checked: usize,
-    /// Those that cannot be read from the remote.
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// An export that cannot be read from the remote.
-#[derive(Debug, Clone)]
-pub struct Unreadable {
-    /// Label of the export.
-    pub export: String,
-    /// Why not.
-    pub reason: String,
-}
-
 /// What `stats` says; all in bytes unless said.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {

@@ -86,13 +86,7 @@ fn a_prefix_is_approved_part_by_part() {
 fn the_remote_is_verified_collected_and_repaired() {
     let sandbox = Sandbox::tagged();
     sandbox.onenb(&["verify", "--remote"]).fails(3, &["onenb push --create"]);
-    let mut state = 1_u64;
-    let noise: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    })
-    .take(400_000)
-    .collect();
+    let noise = crate::support::noise(1, 400_000);
     sandbox.export("Big", &noise, &[]);
     sandbox.commit_and_tag("v2");
     sandbox.onenb(&["push"]).ok();
@@ -129,4 +123,40 @@ fn pull_all_brings_every_tag() {
     assert_eq!((pulled["exports"].as_u64(), pulled["fetched"].as_u64()), (Some(6), Some(4)));
     onenb::fs::rename(&sandbox.path("remote"), &sandbox.path("offline")).expect("moves");
     assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v2:Sales"]).ok().stdout, b"second");
+}
+
+/// The check of pull requests looked at the exports themselves only, not at what these are made of.
+#[test]
+fn members_and_notebooks_that_are_gone_from_the_remote_are_found_by_revision() {
+    let sandbox = Sandbox::ready();
+    onenb::fs::create_dir_all(&sandbox.in_repo("model")).expect("a folder");
+    sandbox.write("model/weights.bin", &crate::support::noise(1, 300_000));
+    sandbox.onenb(&["export", "Model", "model"]).ok();
+    sandbox.export("Sales", b"small", &[]);
+    sandbox.commit_and_tag("v1");
+    sandbox.onenb(&["push"]).ok();
+    for rev in ["v1", "HEAD"] {
+        sandbox.onenb(&["verify", "--remote", rev]).ok();
+    }
+    let mut packs = vec![];
+    crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
+    onenb::fs::remove_file(&packs[0]).expect("a pack is lost");
+    for rev in ["v1", "HEAD"] {
+        let run = sandbox.onenb(&["verify", "--remote", rev, "--json"]);
+        let json = run.json();
+        assert_eq!(run.code, 3, "{run}");
+        assert_eq!(json["damaged"][0]["exports"], serde_json::json!([format!("{rev}:Model/weights.bin")]));
+        assert!(json["damaged"][0]["fix"].to_string().contains(&format!("`onenb push --force {rev}`")), "{json}");
+    }
+}
+
+/// A file that only has the suffix of a directory kept every other export of its tag from being pushed.
+#[test]
+fn a_directory_without_a_manifest_is_told_and_the_others_are_pushed() {
+    let sandbox = Sandbox::tagged();
+    let file = sandbox.write("fake.dir", b"no manifest");
+    sandbox.onenb(&["bind", "HEAD", &file.to_string_lossy()]).ok();
+    let run = sandbox.onenb(&["push", "v1"]).ok();
+    assert!(run.stderr.contains("no members of `fake`"), "{run}");
+    sandbox.onenb(&["cat", &format!("{}@v1:Sales", sandbox.path("remote").display())]).ok();
 }
