@@ -239,8 +239,7 @@ impl Repo {
             let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
             // A tag on a blob or tree, or an object we do not have, is nothing of ours.
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            let is_confirmed = self.facts(|view| view.is_confirmed(tag, &commit, &place))?;
-            if !is_confirmed && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
+            if !self.is_settled(tag, commit, &place)? && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
                 tags.push(PushItem { label: tag.to_owned(), tag: Some(tag.to_owned()), commit });
             }
         }

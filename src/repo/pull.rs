@@ -39,7 +39,10 @@ impl Workspace {
         };
         let exports = match target {
             PullTarget::Export(spec) => vec![self.resolve(spec)?.export],
-            _ => self.list(repo.as_deref(), &rev)?,
+            _ => {
+                clone.learned_about(&rev);
+                self.list(repo.as_deref(), &rev)?
+            }
         };
         clone.pull_exports(&exports, &rev, progress)
     }
@@ -49,6 +52,7 @@ impl Workspace {
         let repo = self.repo()?;
         let mut all = PullSummary::default();
         for (tag, _) in repo.git().tags()? {
+            repo.learned_about(&tag);
             let one = repo.pull_exports(&self.list(None, &tag)?, &tag, progress)?;
             all.exports += one.exports;
             all.fetched += one.fetched;

@@ -85,8 +85,7 @@ impl Repo {
         self.correct_push_log(&tags, &there, &storage.place())?;
         let mut wanted = vec![];
         for (tag, commit) in tags {
-            let known = there.get(&tag) == Some(&commit)
-                && self.facts(|view| view.is_confirmed(&tag, &commit, &storage.place()))?;
+            let known = there.get(&tag) == Some(&commit) && self.is_settled(&tag, commit, &storage.place())?;
             if !known && !self.bound_at(commit)?.is_empty() {
                 wanted.push(PushItem::of_tag((tag, commit)));
             }
@@ -147,35 +146,37 @@ impl Repo {
     ) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
         let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
-        let confirmed =
-            |tag: &str, commit: &CommitId| self.facts(|view| view.is_confirmed(tag, commit, &storage.place()));
         let named = !options.revs.is_empty();
-        let (mut tags, mut refused) = (Vec::new(), Vec::new());
         items.sort();
         items.dedup_by(|one, other| (&one.tag, one.commit) == (&other.tag, other.commit));
-        for PushItem { label: rev, tag, commit } in &items {
-            if let Some(tag) = tag
+        let mut open = vec![];
+        for item in items {
+            if let Some(tag) = &item.tag
                 && !options.force
-                && confirmed(tag, commit)?
-                && remote.is_current(tag, commit)?
+                && self.is_settled(tag, item.commit, &storage.place())?
+                && remote.is_current(tag, &item.commit)?
             {
-                summary.revs.push((rev.clone(), PushOutcome::AlreadyThere));
-                continue;
+                summary.revs.push((item.label, PushOutcome::AlreadyThere));
+            } else {
+                open.push(item);
             }
-            let exports: Vec<ExportRecord> = self.bound_at(*commit)?.into_iter().map(|bound| bound.record).collect();
-            let runs = self.runs_behind(*commit, &exports)?;
-            if let Err(error) = check_declared(rev, &runs) {
-                refused.push((rev.clone(), error));
+        }
+        let (mut tags, mut refused) = (Vec::new(), Vec::new());
+        self.take_in_late_bindings(&remote, &open, &mut summary.warnings)?;
+        for PushItem { label: rev, tag, commit } in open {
+            let exports: Vec<ExportRecord> = self.bound_at(commit)?.into_iter().map(|bound| bound.record).collect();
+            let runs = self.runs_behind(commit, &exports)?;
+            if let Err(error) = check_declared(&rev, &runs) {
+                refused.push((rev, error));
                 continue;
             }
             summary.exports += exports.len();
-            self.warn_of_newer((rev, *commit), &exports, &mut summary.warnings)?;
-            let Members { contents: members, broken } = self.members_of(&exports, rev, Some(*commit))?;
+            self.warn_of_newer((&rev, commit), &exports, &mut summary.warnings)?;
+            let Members { contents: members, broken } = self.members_of(&exports, &rev, Some(commit))?;
             for (label, error) in broken {
                 summary.warnings.push(format!("no members of `{label}` at {rev} are sent: {error}"));
             }
-            let tag = tag.clone();
-            tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, members, force: options.force }));
+            tags.push((rev, TagToPush { tag, commit, exports, runs, members, force: options.force }));
         }
         if tags.is_empty() {
             summary.requests = remote.requests();
@@ -216,6 +217,27 @@ impl Repo {
         }
         // The others are on the remote by now, and written down.
         settle(summary, refused, named)
+    }
+
+    /// Learns what others bound late to what these inherit from; without that a push would drop it.
+    fn take_in_late_bindings(&self, remote: &Remote, items: &[PushItem], warnings: &mut Vec<String>) -> Result<()> {
+        let tips: Vec<CommitId> = items.iter().map(|item| item.commit).collect();
+        if let Some(cut) = self.learn_late_bindings(remote, &tips)?.cut_off {
+            warnings.push(format!(
+                "history is cut off at {}, so exports that others bound late before it may be left out; complete it with \
+                 `git fetch --unshallow`",
+                cut.short()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the remote, as last heard, has a tag as it is here: nothing it inherits was bound late since.
+    pub(super) fn is_settled(&self, tag: &str, commit: CommitId, place: &str) -> Result<bool> {
+        let heard = self.facts(|view| view.last_push_of(place, tag))?;
+        let Some(heard) = heard.filter(|heard| heard.commit == Some(commit)) else { return Ok(false) };
+        let since = self.facts(|view| view.late_bound_since(heard.time_us))?;
+        Ok(!since.into_iter().any(|bound| self.git().is_ancestor(bound, commit).unwrap_or(false)))
     }
 
     fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {

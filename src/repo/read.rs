@@ -248,7 +248,15 @@ impl Repo {
                 return resolve_remote(remote, self.name(), spec);
             }
         }
-        let export = self.resolve_local(&spec.rev, &spec.name, &spec.params)?;
+        let export = match self.resolve_local(&spec.rev, &spec.name, &spec.params) {
+            // Somebody else may have bound it late.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound && spec.rev != WORKING && self.learned_about(&spec.rev) =>
+            {
+                self.resolve_local(&spec.rev, &spec.name, &spec.params).map_err(|_| error)?
+            }
+            other => other?,
+        };
         Ok(found(export, self.moved_tag(&spec.rev)?))
     }
 

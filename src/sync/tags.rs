@@ -73,6 +73,16 @@ impl Remote {
         Ok(state.tags.into_iter().filter_map(named).collect())
     }
 
+    /// Returns the commits that tags name or that were uploaded without one. Two requests, as for [`Remote::named_tags`].
+    ///
+    /// # Errors
+    /// As [`Remote::tags`].
+    pub fn pushed_commits(&self) -> Result<BTreeSet<CommitId>, SyncError> {
+        let state = self.refresh()?;
+        let named = state.tags.into_values().filter_map(|named| Some(named.snapshot?.commit));
+        Ok(named.chain(state.uploads.into_keys()).collect())
+    }
+
     /// Returns what a tag names; `None` if the remote does not have it. Three requests.
     ///
     /// # Errors

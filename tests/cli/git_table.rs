@@ -444,14 +444,18 @@ mod scenario {
         s.onenb(&["push", "v1"]).ok();
         let clone = s.path("clone").display().to_string();
         s.git(&["clone", "--quiet", ".", &clone]).ok();
-        assert_eq!(s.onenb(&["-C", &clone, "cat", "v1:Sales"]).ok().text(), "one");
+        for (name, bytes) in [("Sales", "one"), ("Late", "late")] {
+            assert_eq!(s.onenb(&["-C", &clone, "cat", &format!("v1:{name}")]).ok().text(), bytes);
+        }
     }
 
     pub(super) fn bare_clone(s: &Sandbox) {
         s.onenb(&["push", "v1"]).ok();
         let clone = s.path("bare.git").display().to_string();
         s.git(&["clone", "--quiet", "--bare", ".", &clone]).ok();
-        assert_eq!(s.onenb(&["-C", &clone, "cat", "v1:Sales"]).ok().text(), "one");
+        for (name, bytes) in [("Sales", "one"), ("Late", "late")] {
+            assert_eq!(s.onenb(&["-C", &clone, "cat", &format!("v1:{name}")]).ok().text(), bytes);
+        }
         s.onenb_with(&["-C", &clone, "export", "X", "-", "--suffix", ".csv"], b"x").fails(1, &["work tree"]);
     }
 
@@ -462,6 +466,7 @@ mod scenario {
         let (url, clone) = (format!("file://{}", s.path("repo").display()), s.path("shallow").display().to_string());
         s.git(&["clone", "--quiet", "--depth=1", "--no-tags", "--branch=main", &url, &clone]).ok();
         assert_eq!(s.onenb(&["-C", &clone, "cat", "HEAD:Sales"]).ok().text(), "two");
+        assert_eq!(s.onenb(&["-C", &clone, "cat", "HEAD:Late"]).ok().text(), "late");
         assert_eq!(s.onenb(&["-C", &clone, "cat", "v1:Sales"]).ok().text(), "one");
     }
 
