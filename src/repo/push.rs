@@ -197,8 +197,15 @@ impl Repo {
         // A dry run reports more than it made.
         summary.requests = report.requests.max(remote.requests());
         for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
+            if outcome == TagOutcome::AlreadyThere
+                && let Err(error) = self.check_same(&remote, rev, tag)
+            {
+                refused.push((rev.clone(), error));
+                continue;
+            }
             if let (Some(name), Some(there), false) = (&tag.tag, commit_there(&outcome, tag.commit), options.dry_run) {
-                self.note_remote_tag(name, Some(there), &storage.place())?;
+                // Also what was heard before is written down anew: it holds for late bindings up to now.
+                self.remember(&[push_word(name, Some(there), &storage.place())])?;
             }
             let outcome = match outcome {
                 TagOutcome::Pushed => PushOutcome::Pushed,
@@ -230,6 +237,39 @@ impl Repo {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses to call a revision "already there" where the remote's snapshot of it is another than ours.
+    fn check_same(&self, remote: &Remote, rev: &str, ours: &TagToPush) -> Result<()> {
+        let theirs = match &ours.tag {
+            Some(tag) => remote.snapshot_of_tag(tag)?.map(|(_, snapshot)| snapshot),
+            None => remote.snapshot_of_commit(&ours.commit)?,
+        };
+        // In a history that is cut off, what was taken away from a commit may still seem to be there.
+        let Some(theirs) = theirs.filter(|theirs| theirs.commit == ours.commit) else { return Ok(()) };
+        if self.git().is_shallow()? {
+            return Ok(());
+        }
+        let by_key = |exports: &[ExportRecord]| -> BTreeMap<ExportKey, (String, ContentDigest)> {
+            exports.iter().map(|record| (record.key(), (record.label(), record.digest))).collect()
+        };
+        let (here, there) = (by_key(&ours.exports), by_key(&theirs.exports));
+        let mut differing = vec![];
+        for (key, (label, digest)) in &here {
+            match there.get(key) {
+                None => differing.push(format!("lacks `{label}`")),
+                Some((_, other)) if other != digest => differing.push(format!("has another `{label}`")),
+                Some(_) => {}
+            }
+        }
+        let more = there.iter().filter(|(key, _)| !here.contains_key(*key));
+        differing.extend(more.map(|(_, (label, _))| format!("still has `{label}`")));
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let message = format!("`{rev}` is on the remote already, which {}", differing.join(", "));
+        Err(Error::new(ErrorKind::Conflict, message)
+            .with_hint(format!("send it as it is here with `onenb push --force {rev}`")))
     }
 
     /// Returns whether the remote, as last heard, has a tag as it is here: nothing it inherits was bound late since.

@@ -162,3 +162,23 @@ fn a_branch_never_names_the_data_of_a_tag_that_is_called_alike() {
     sandbox.git(&["push", "--quiet", "origin", "refs/heads/rel:refs/tags/from-branch"]).ok();
     assert_eq!(there("from-branch").ok().text(), "of the branch");
 }
+
+/// Only commits were compared, so what was bound to a pushed tag afterwards never got there, and nobody was told.
+#[test]
+fn what_was_bound_to_a_pushed_tag_is_not_called_already_there() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let file = sandbox.write("Late.csv", b"late");
+    sandbox.onenb(&["bind", "v1", &file.to_string_lossy(), "--force"]).ok();
+    sandbox.onenb(&["push", "v1"]).fails(1, &["lacks `Late`", "`onenb push --force v1`"]);
+    let plain = sandbox.onenb(&["push"]);
+    assert!(plain.code == 1 && plain.stderr.contains("lacks `Late`"), "{plain}");
+    sandbox.onenb(&["push", "--force", "v1"]).ok();
+    let there = |name: &str| sandbox.onenb(&["cat", &format!("{}@v1:{name}", sandbox.path("remote").display())]);
+    assert_eq!(there("Late").ok().text(), "late");
+    assert_eq!(sandbox.onenb(&["push", "v1", "--json"]).ok().json()["requests"], 2);
+    sandbox.onenb(&["unbind", "v1", "Late", "--force"]).ok();
+    sandbox.onenb(&["push", "v1"]).fails(1, &["still has `Late`"]);
+    sandbox.onenb(&["push", "--force", "v1"]).ok();
+    there("Late").fails(3, &[]);
+}
