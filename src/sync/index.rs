@@ -103,7 +103,7 @@ impl Remote {
         Ok(None)
     }
 
-    fn segment(&self, session: SessionId, key: &str) -> Result<Segment, SyncError> {
+    pub(super) fn segment(&self, session: SessionId, key: &str) -> Result<Segment, SyncError> {
         let name = format!("index/{session}.seg");
         let cached = cache::read(self.cache_dir.as_ref(), &name, MAX_SNAPSHOT_LEN)
             .and_then(|bytes| Segment::from_bytes(&bytes).ok())

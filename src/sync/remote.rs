@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::SyncError;
 use super::index::session_of_name;
 use super::log::LogState;
-use crate::backend::{Backend, BackendError, Created, FaultBackend, Key};
+use crate::backend::{Backend, BackendError, Created, Entry, FaultBackend, Key};
 use crate::format::remote_log::{MAX_SEALED_LEN, RemoteMarker, SnapshotRef, TagRecord, unseal};
 use crate::format::snapshot::{MAX_SNAPSHOT_LEN, Snapshot};
 use crate::id::{CommitId, ContentDigest, fresh_ulid};
@@ -92,7 +92,7 @@ impl Remote {
     /// [`SyncError::Backend`], or [`SyncError::Damaged`] and its like if the remote is.
     pub fn snapshot_of_commit(&self, commit: &CommitId) -> Result<Option<Snapshot>, SyncError> {
         let folder = Key::parse(&format!("snapshots/{commit}"))?;
-        let found = self.list_all(&folder)?;
+        let found: Vec<Key> = self.list_all(&folder)?.into_iter().map(|entry| entry.key).collect();
         if found.is_empty() {
             return Ok(None);
         }
@@ -152,15 +152,15 @@ impl Remote {
     }
 
     /// Lists a whole folder, page by page.
-    pub(super) fn list_all(&self, folder: &Key) -> Result<Vec<Key>, SyncError> {
+    pub(super) fn list_all(&self, folder: &Key) -> Result<Vec<Entry>, SyncError> {
         const PAGE: usize = 1000;
-        let mut keys: Vec<Key> = vec![];
+        let mut all: Vec<Entry> = vec![];
         loop {
-            let page = self.backend.list(folder, keys.last(), PAGE)?;
+            let page = self.backend.list(folder, all.last().map(|entry| &entry.key), PAGE)?;
             let full = page.len() == PAGE;
-            keys.extend(page.into_iter().map(|entry| entry.key));
+            all.extend(page);
             if !full {
-                return Ok(keys);
+                return Ok(all);
             }
         }
     }

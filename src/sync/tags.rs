@@ -152,8 +152,8 @@ impl Remote {
 
     /// Lists the records of all tags, a thousand a request.
     pub(super) fn tag_record_keys(&self) -> Result<BTreeSet<Key>, SyncError> {
-        let keys = self.list_all(&Key::parse("tags")?)?;
-        Ok(keys.into_iter().filter(|key| number_of(key).is_some()).collect())
+        let records = self.list_all(&Key::parse("tags")?)?;
+        Ok(records.into_iter().map(|entry| entry.key).filter(|key| number_of(key).is_some()).collect())
     }
 }
 
