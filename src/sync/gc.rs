@@ -90,10 +90,11 @@ fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, 
     }
     // A content is listed once, by the push that brought it first, and a small one lies in no pack. Clones find by the
     // index what commits without a tag have, so a listing stays as long as something kept has the content.
-    for (session, key) in state.committed.iter().filter(|(session, _)| !sessions.contains(session)).collect::<Vec<_>>()
-    {
-        if remote.segment(*session, key)?.data.digests().any(|digest| digests.contains(digest)) {
-            sessions.insert(*session);
+    for (session, key) in state.newest_first() {
+        if !sessions.contains(&session)
+            && remote.segment(session, key)?.data.digests().any(|digest| digests.contains(digest))
+        {
+            sessions.insert(session);
         }
     }
     let unused = state.committed.keys().filter(|session| !sessions.contains(session));

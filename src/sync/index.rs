@@ -1,6 +1,6 @@
 //! The index: which chunks and contents the remote has already.
 //!
-//! Every complete push left a segment. They are read newest first, from the cache where possible, and only what was asked
+//! Every complete push left a segment. They are read newest first in the order of the log, from the cache where possible, and only what was asked
 //! for is kept, so memory follows the push and not the remote. A place counts only while the push that wrote its pack
 //! is complete and not revoked.
 
@@ -76,8 +76,8 @@ impl Remote {
     /// Looks wanted chunks and contents up in the segments of all complete pushes.
     pub(super) fn look_up(&self, state: &LogState, wanted: &Wanted) -> Result<Found, SyncError> {
         let mut found = Found::default();
-        for (session, key) in state.committed.iter().rev() {
-            let segment = self.segment(*session, key)?;
+        for (session, key) in state.newest_first() {
+            let segment = self.segment(session, key)?;
             collect(&segment, state, wanted, &mut found);
         }
         Ok(found)
@@ -89,8 +89,8 @@ impl Remote {
     /// [`SyncError::NotCreated`], [`SyncError::Backend`], or [`SyncError::Damaged`] and its like if the remote is.
     pub fn data_with(&self, digest: &ContentDigest) -> Result<Option<DataTables>, SyncError> {
         let state = self.refresh()?;
-        for (session, key) in state.committed.iter().rev() {
-            let data = self.segment(*session, key)?.data;
+        for (session, key) in state.newest_first() {
+            let data = self.segment(session, key)?.data;
             let whole = match data.content(digest) {
                 Some(TableContent::Inline(_)) => true,
                 Some(TableContent::Chunks { chunks, .. }) => chunks.iter().all(|(chunk, _)| state.is_live(&chunk.pack)),
