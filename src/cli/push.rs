@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// Only say what would be sent
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Let a tag that moved move on the remote too
+    /// Let a tag that moved move on the remote too, and send again what is lost or damaged there
     #[arg(long)]
     force: bool,
     /// Delete a tag on the remote

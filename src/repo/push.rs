@@ -73,6 +73,11 @@ impl Repo {
         if !options.revs.is_empty() {
             return options.revs.iter().map(|rev| self.item_of(rev)).collect();
         }
+        if options.force && !options.all {
+            return Err(Error::new(ErrorKind::Usage, "`--force` wants to know what to send again").with_hint(
+                "name it, as in `onenb push --force TAG`, or mean every tag by `onenb push --all --force`",
+            ));
+        }
         let tags = self.git().tags()?;
         if options.all {
             return Ok(tags.into_iter().map(PushItem::of_tag).collect());

@@ -41,7 +41,7 @@ pub struct TagToPush {
     pub runs: Vec<RunRecord>,
     /// Contents that these name: the members of directories, with what people call them.
     pub members: Vec<(ContentDigest, String)>,
-    /// Whether a tag that names another commit there is moved, and a commit that is there is sent again.
+    /// Whether a tag that names another commit there is moved, and a commit that is there is sent again after reading what it builds on.
     pub force: bool,
 }
 
