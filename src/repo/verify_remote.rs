@@ -35,9 +35,17 @@ impl Repo {
             Some(rev) => self.parts_of_rev(&remote, rev)?,
             None => parts_of_tags(&remote)?,
         };
+        let mut summary = VerifySummary::default();
+        if rev.is_none() {
+            let fix = "from a clone that has the data, `onenb push --all --force`, then `onenb gc --remote`";
+            for (key, error) in remote.bad_segments()? {
+                let object = format!("{key} at {}: {error}", storage.place());
+                summary.damaged.push(Damaged { object, exports: vec![], fix: fix.to_owned() });
+            }
+        }
         let all: BTreeSet<ContentDigest> = parts.iter().flat_map(|(_, labels)| labels.keys().copied()).collect();
         let read = sample.map(|count| pick(&all, count));
-        let mut summary = VerifySummary { contents: all.len() as u64, ..VerifySummary::default() };
+        summary.contents = all.len() as u64;
         for (data, labels) in &parts {
             let is_read = |digest: &ContentDigest| read.as_ref().is_none_or(|picked| picked.contains(digest));
             let findings = match data {

@@ -92,7 +92,8 @@ fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, 
     // index what commits without a tag have, so a listing stays as long as something kept has the content.
     for (session, key) in state.newest_first() {
         if !sessions.contains(&session)
-            && remote.segment(session, key)?.data.digests().any(|digest| digests.contains(digest))
+            && let Some(segment) = remote.sound_segment(session, key)?
+            && segment.data.digests().any(|digest| digests.contains(digest))
         {
             sessions.insert(session);
         }

@@ -10,6 +10,7 @@ use super::log::LogState;
 use super::remote::Remote;
 use super::{SyncError, cache};
 use crate::backend::Key;
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::recipe::Cut;
 use crate::format::snapshot::{MAX_SNAPSHOT_LEN, Segment};
 use crate::format::tables::{DataTables, LocatedChunk, TableContent};
@@ -80,8 +81,9 @@ impl Remote {
     pub(super) fn look_up(&self, state: &LogState, wanted: &Wanted) -> Result<Found, SyncError> {
         let mut found = Found::default();
         for (session, key) in state.newest_first() {
-            let segment = self.segment(session, key)?;
-            collect(&segment, state, wanted, &mut found);
+            if let Some(segment) = self.sound_segment(session, key)? {
+                collect(&segment, state, wanted, &mut found);
+            }
         }
         Ok(found)
     }
@@ -93,7 +95,7 @@ impl Remote {
     pub fn data_with(&self, digest: &ContentDigest) -> Result<Option<DataTables>, SyncError> {
         let state = self.refresh()?;
         for (session, key) in state.newest_first() {
-            let data = self.segment(session, key)?.data;
+            let Some(Segment { data, .. }) = self.sound_segment(session, key)? else { continue };
             let whole = match data.content(digest) {
                 Some(TableContent::Inline(_)) => true,
                 Some(TableContent::Chunks { chunks, .. }) => chunks.iter().all(|(chunk, _)| state.is_live(&chunk.pack)),
@@ -106,22 +108,49 @@ impl Remote {
         Ok(None)
     }
 
-    pub(super) fn segment(&self, session: SessionId, key: &str) -> Result<Segment, SyncError> {
+    /// Returns the segments of complete pushes that are lost or damaged, by key with the reason. Asks the place itself.
+    ///
+    /// # Errors
+    /// [`SyncError::NotCreated`], [`SyncError::Backend`].
+    pub fn bad_segments(&self) -> Result<Vec<(String, SyncError)>, SyncError> {
+        let mut bad = vec![];
+        for (session, key) in self.refresh()?.newest_first() {
+            match self.fetch_segment(session, key) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Damaged => bad.push((key.to_owned(), error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bad)
+    }
+
+    /// Reads a segment. One that is lost or damaged lists nothing: what it listed is sent again by who needs it.
+    pub(super) fn sound_segment(&self, session: SessionId, key: &str) -> Result<Option<Segment>, SyncError> {
         let name = format!("index/{session}.seg");
         let cached = cache::read(self.cache_dir.as_ref(), &name, MAX_SNAPSHOT_LEN)
             .and_then(|bytes| Segment::from_bytes(&bytes).ok())
             .filter(|segment| segment.session == session);
-        if let Some(segment) = cached {
-            return Ok(segment);
+        if cached.is_some() {
+            return Ok(cached);
         }
+        match self.fetch_segment(session, key) {
+            Ok((segment, bytes)) => {
+                cache::write(self.cache_dir.as_ref(), &name, &bytes);
+                Ok(Some(segment))
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fetch_segment(&self, session: SessionId, key: &str) -> Result<(Segment, Vec<u8>), SyncError> {
         let bytes = self.get_named(&Key::parse(key)?, MAX_SNAPSHOT_LEN)?;
         let segment =
             Segment::from_bytes(&bytes).map_err(|source| SyncError::Damaged { key: key.to_owned(), source })?;
         if segment.session != session {
             return Err(SyncError::WrongObject { key: key.to_owned(), reason: "it is of another push" });
         }
-        cache::write(self.cache_dir.as_ref(), &name, &bytes);
-        Ok(segment)
+        Ok((segment, bytes))
     }
 }
 

@@ -161,3 +161,25 @@ fn a_directory_without_a_manifest_is_told_and_the_others_are_pushed() {
     assert!(run.stderr.contains("no members of `fake`"), "{run}");
     sandbox.onenb(&["cat", &format!("{}@v1:Sales", sandbox.path("remote").display())]).ok();
 }
+
+/// One lost segment of the index ended all pushing.
+#[test]
+fn a_lost_index_segment_is_named_and_costs_only_sending_again() {
+    let sandbox = Sandbox::ready();
+    sandbox.export("Big", &crate::support::noise(1, 100_000), &[]);
+    sandbox.commit_and_tag("v1");
+    sandbox.onenb(&["push"]).ok();
+    let mut segments = vec![];
+    crate::support::collect(&sandbox.path("remote/index"), ".seg", &mut segments);
+    onenb::fs::remove_file(&segments[0]).expect("a segment is lost");
+    onenb::fs::remove_folder(&sandbox.path("home/cache")).expect("and so is the cache");
+    let verified = sandbox.onenb(&["verify", "--remote"]);
+    assert!(verified.code == 3 && verified.text().contains("index/"), "{verified}");
+    assert!(verified.text().contains("`onenb push --all --force`"), "{verified}");
+    sandbox.export("Sales", b"small", &[]);
+    sandbox.commit_and_tag("v2");
+    sandbox.onenb(&["push", "v2"]).ok();
+    sandbox.onenb(&["push", "--all", "--force"]).ok();
+    sandbox.onenb(&["gc", "--remote"]).ok();
+    sandbox.onenb(&["verify", "--remote"]).ok();
+}
