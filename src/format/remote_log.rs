@@ -159,6 +159,11 @@ pub enum LogOp {
         /// The tag.
         tag: String,
     },
+    /// What was uploaded of a commit without a tag need not be kept.
+    DeleteUpload {
+        /// The commit.
+        commit: CommitId,
+    },
     /// What a tag named before it was moved need not be kept.
     Forget {
         /// The tag.
@@ -277,6 +282,7 @@ mod tests {
             LogOp::Commit { session, repo: repo("demo", None), tags: vec![], packs: vec!["packs/x".to_owned()], index },
             LogOp::Revoke { sessions: vec![session], packs: vec!["packs/x".to_owned()] },
             LogOp::Delete { tag: "größe/1".to_owned() },
+            LogOp::DeleteUpload { commit: CommitId::from_slice(&[1; 20]).expect("20 bytes") },
             LogOp::Forget { tag: "v1".to_owned() },
         ];
         for op in ops {

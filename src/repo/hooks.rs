@@ -279,6 +279,7 @@ impl Repo {
                 let mut sent = Vec::new();
                 for (tag, result) in &summary.revs {
                     match result {
+                        PushOutcome::Deleted | PushOutcome::AlreadyDeleted => {}
                         PushOutcome::Pushed | PushOutcome::AlreadyThere => sent.push(tag.as_str()),
                         PushOutcome::Skipped(missing) => outcome.lines.push(format!(
                             "`{tag}` is pushed without its data, which is neither here nor there: {}",

@@ -10,6 +10,7 @@ use super::types::{Progress, ProgressFn, PushOptions, PushOutcome, PushSummary};
 use crate::backend::RemoteUrl;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::PushLog;
+use crate::format::config::StorageConfig;
 use crate::format::recipe::{RecipeBody, RecipeNode};
 use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::remote_log::RepoIdentity;
@@ -56,22 +57,28 @@ impl Repo {
     /// with parameters that their exports do not declare, Auth for a remote that is not approved.
     pub fn push(&self, options: &PushOptions, progress: ProgressFn<'_>) -> Result<PushSummary> {
         if self.storage()?.is_none() {
+            // A typing error is one with or without a remote.
+            options.revs.iter().try_for_each(|rev| self.commit_of(rev).map(drop))?;
             return Ok(PushSummary::default());
         }
         if let Some(tag) = &options.delete {
-            return self.delete_remote_tag(tag, options.dry_run);
+            return self.delete_on_remote(tag, options.dry_run);
         }
         if let Some(tag) = &options.forget_history {
             return self.forget_remote_history(tag, options.dry_run);
         }
         self.check_writable()?;
-        let items = self.items_to_push(options)?;
-        self.push_items(items, options, progress)
+        let (items, warnings) = self.items_to_push(options)?;
+        let mut summary = self.push_items(items, options, progress)?;
+        summary.warnings.splice(0..0, warnings);
+        Ok(summary)
     }
 
-    fn items_to_push(&self, options: &PushOptions) -> Result<Vec<PushItem>> {
+    /// Returns what is to be pushed, and what people should know about the rest.
+    fn items_to_push(&self, options: &PushOptions) -> Result<(Vec<PushItem>, Vec<String>)> {
         if !options.revs.is_empty() {
-            return options.revs.iter().map(|rev| self.item_of(rev)).collect();
+            let items: Result<_> = options.revs.iter().map(|rev| self.item_of(rev)).collect();
+            return Ok((items?, vec![]));
         }
         if options.force && !options.all {
             return Err(Error::new(ErrorKind::Usage, "`--force` wants to know what to send again").with_hint(
@@ -79,23 +86,41 @@ impl Repo {
             ));
         }
         let tags = self.git().tags()?;
-        if options.all {
-            return Ok(tags.into_iter().map(PushItem::of_tag).collect());
-        }
-        let Some((remote, storage)) = self.remote()? else { return Ok(vec![]) };
-        let there = match remote.named_tags() {
-            Err(SyncError::NotCreated) => BTreeMap::new(),
+        let Some((remote, storage)) = self.remote()? else { return Ok((vec![], vec![])) };
+        let there = match remote.tag_words() {
+            Err(SyncError::NotCreated) => {
+                self.check_may_create(&storage, options)?;
+                BTreeMap::new()
+            }
             other => other?,
         };
         self.correct_push_log(&tags, &there, &storage.place())?;
-        let mut wanted = vec![];
+        let (mut wanted, mut warnings) = (vec![], vec![]);
         for (tag, commit) in tags {
-            let known = there.get(&tag) == Some(&commit) && self.is_settled(&tag, commit, &storage.place())?;
-            if !known && !self.bound_at(commit)?.is_empty() {
+            let word = there.get(&tag);
+            let known =
+                word == Some(&Some(commit)) && !options.all && self.is_settled(&tag, commit, &storage.place())?;
+            if known || !options.all && self.bound_at(commit)?.is_empty() {
+                continue;
+            }
+            if word == Some(&None) {
+                warnings.push(format!("`{tag}` was deleted on the remote; `onenb push {tag}` brings it back"));
+            } else {
                 wanted.push(PushItem::of_tag((tag, commit)));
             }
         }
-        Ok(wanted)
+        Ok((wanted, warnings))
+    }
+
+    /// Refuses to make a directory a new remote where this machine has pushed before: then it is likely not mounted.
+    fn check_may_create(&self, storage: &StorageConfig, options: &PushOptions) -> Result<()> {
+        let was_there = || self.facts(|view| Ok(!view.pushes_of(&storage.place())?.is_empty()));
+        if options.create || !RemoteUrl::parse(&storage.url)?.is_directory() || !was_there()? {
+            return Ok(());
+        }
+        let message = format!("the remote `{}` is not there, though this machine has pushed to it", storage.place());
+        Err(Error::new(ErrorKind::NotFound, message)
+            .with_hint("mount it again, or make a new one in its place with `onenb push --create`"))
     }
 
     /// Says what a revision is on the remote: the tag that it names here, else no more than its commit.
@@ -111,22 +136,23 @@ impl Repo {
     fn correct_push_log(
         &self,
         tags: &[(String, CommitId)],
-        there: &BTreeMap<String, CommitId>,
+        there: &BTreeMap<String, Option<CommitId>>,
         place: &str,
     ) -> Result<()> {
         let heard: BTreeMap<String, Option<CommitId>> =
             self.facts(|view| view.pushes_of(place))?.into_iter().map(|push| (push.tag, push.commit)).collect();
         let mut news = BTreeMap::new();
         for (tag, commit) in &heard {
-            let now = there.get(tag).copied();
+            let now = there.get(tag).copied().flatten();
             if now != *commit {
                 news.insert(tag, now);
             }
         }
         for (tag, local) in tags {
             // What agrees with Git is written down once a push has seen to it that the tag is complete.
-            if let Some(now) = there.get(tag).filter(|now| *now != local && !heard.contains_key(tag)) {
-                news.insert(tag, Some(*now));
+            let now = there.get(tag).copied().flatten();
+            if now.is_some_and(|now| now != *local && !heard.contains_key(tag)) {
+                news.insert(tag, now);
             }
         }
         let objects: Vec<_> = news.into_iter().map(|(tag, now)| push_word(tag, now, place)).collect();
@@ -193,8 +219,12 @@ impl Repo {
             dry_run: options.dry_run,
         };
         // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
-        if !options.dry_run && (options.create || RemoteUrl::parse(&storage.url)?.is_directory()) {
-            remote.create()?;
+        let is_directory = RemoteUrl::parse(&storage.url)?.is_directory();
+        if (options.create || is_directory) && !remote.exists()? {
+            self.check_may_create(&storage, options)?;
+            if !options.dry_run {
+                remote.create()?;
+            }
         }
         let report = self.send(&remote, &request, progress)?;
         summary.packs = report.packs;
@@ -294,19 +324,31 @@ impl Repo {
         sync::push(remote, request, &source, &mut report_progress)
     }
 
-    fn delete_remote_tag(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
+    /// Deletes a tag on the remote, or else what was uploaded of a revision without a tag.
+    fn delete_on_remote(&self, rev: &str, dry_run: bool) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
-        if dry_run {
-            let warnings = vec![format!("would delete `{tag}` on the remote")];
-            return Ok(PushSummary { remote: storage.place(), warnings, ..PushSummary::default() });
-        }
-        remote.delete_tag(tag)?;
-        self.note_remote_tag(tag, None, &storage.place())?;
-        Ok(PushSummary {
-            remote: storage.place(),
-            warnings: vec![format!("deleted `{tag}` on the remote")],
-            ..PushSummary::default()
-        })
+        let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
+        let tag = rev.strip_prefix("refs/tags/").unwrap_or(rev);
+        let done = match remote.tag_words()?.get(tag) {
+            Some(None) if dry_run => false,
+            Some(_) if dry_run => true,
+            Some(_) => {
+                let done = remote.delete_tag(tag)?;
+                self.note_remote_tag(tag, None, &storage.place())?;
+                done
+            }
+            None => {
+                let no_tag = || Error::from(SyncError::NoTag { tag: tag.to_owned() });
+                let commit = self.commit_of(rev).or_else(|_| rev.parse().map_err(|_| no_tag()))?;
+                if !remote.is_uploaded(&commit)? {
+                    return Err(no_tag().with_hint("see what is there with `onenb remote check`"));
+                }
+                dry_run || remote.delete_upload(&commit)?
+            }
+        };
+        let outcome = if done { PushOutcome::Deleted } else { PushOutcome::AlreadyDeleted };
+        summary.revs.push((rev.to_owned(), outcome));
+        Ok(summary)
     }
 
     fn forget_remote_history(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {

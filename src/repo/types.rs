@@ -162,7 +162,7 @@ pub struct PushOptions {
     pub dry_run: bool,
     /// Let tags move on the remote.
     pub force: bool,
-    /// Tag to delete on the remote.
+    /// Tag, or revision uploaded without one, to delete on the remote.
     pub delete: Option<String>,
     /// Tag whose earlier commits the remote need not keep.
     pub forget_history: Option<String>,
@@ -175,6 +175,10 @@ pub enum PushOutcome {
     Pushed,
     /// They were there already.
     AlreadyThere,
+    /// Its name, or what was uploaded without one, is deleted there; in a dry run, it would be.
+    Deleted,
+    /// It was deleted there before.
+    AlreadyDeleted,
     /// Skipped because its data is neither here nor there: labels of the missing exports.
     Skipped(Vec<String>),
     /// Not sent: the remote has the tag for another commit, or its runs do not declare their parameters.

@@ -144,6 +144,7 @@ impl LogState {
                     *state = TagState { number, snapshot: None, history: vec![] };
                 }
             }
+            LogOp::DeleteUpload { commit } => drop(self.uploads.remove(commit)),
             LogOp::Forget { tag } => {
                 if let Some(state) = self.tags.get_mut(tag) {
                     state.history.clear();

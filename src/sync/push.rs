@@ -141,7 +141,11 @@ fn push_once(
     progress: &mut dyn FnMut(Progress),
     report: &mut PushReport,
 ) -> Result<bool> {
-    let state = remote.refresh()?;
+    let state = match remote.refresh() {
+        // What the first push would send can be told before there is a remote.
+        Err(SyncError::NotCreated) if request.dry_run => LogState::empty(String::new()),
+        other => other?,
+    };
     check_repo(&state, &request.repo)?;
     let mut outcomes: Vec<_> = request.tags.iter().map(|tag| judge(&state, tag)).collect();
     if !request.dry_run {

@@ -65,7 +65,7 @@ fn a_remote_that_was_emptied_or_restored_is_noticed_despite_the_cache() {
         let options = RemoteOptions { cache_dir: Some(cache.path().to_path_buf()), ..RemoteOptions::default() };
         Remote::open(Box::new(Arc::clone(place)), options)
     };
-    let tags_of = |remote: &Remote| remote.named_tags().expect("reads").into_keys().collect::<Vec<_>>();
+    let tags_of = |remote: &Remote| remote.tag_words().expect("reads").into_keys().collect::<Vec<_>>();
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
     let tags = [
@@ -86,7 +86,7 @@ fn a_remote_that_was_emptied_or_restored_is_noticed_despite_the_cache() {
     push_tags(&open(&backup), &store, &[store.retag(&tags[0], "v4", 4)]).expect("pushes");
     assert_eq!(tags_of(&cached(&backup)), ["v1", "v3", "v4"]);
     let emptied = Arc::new(MemoryBackend::new());
-    assert!(matches!(cached(&emptied).named_tags(), Err(SyncError::NotCreated)));
+    assert!(matches!(cached(&emptied).tag_words(), Err(SyncError::NotCreated)));
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn local_storage_has_nothing_to_send() {
     sandbox.onenb(&["init", "local"]).ok();
     let run = sandbox.onenb(&["push"]).ok();
     assert!(run.stderr.contains("storage is local: nothing to send") && run.stderr.contains("`onenb remote set`"));
+    sandbox.onenb(&["push", "nosuch"]).fails(3, &["nosuch"]);
 }
 
 #[test]

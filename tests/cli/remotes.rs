@@ -14,9 +14,18 @@ fn a_plain_push_asks_the_remote_what_it_still_has() {
     assert_eq!(outcomes(&sandbox.onenb(&["push", "--json"]).ok().json()), Vec::<String>::new());
     sandbox.onenb(&["push", "--delete", "v1"]).ok();
     assert_eq!(sandbox.onenb(&["status", "--json"]).ok().json()["unpushed"], serde_json::json!(["v1"]));
-    assert_eq!(outcomes(&sandbox.onenb(&["push", "--json"]).ok().json()), ["v1 pushed"]);
+    // Somebody deleted it on purpose, so it comes back only if named.
+    let kept = sandbox.onenb(&["push", "--json"]).ok().json();
+    assert_eq!(outcomes(&kept), Vec::<String>::new());
+    assert!(kept["warnings"].to_string().contains("`onenb push v1` brings it back"), "{kept}");
+    assert_eq!(outcomes(&sandbox.onenb(&["push", "v1", "--json"]).ok().json()), ["v1 pushed"]);
     onenb::fs::rename(&sandbox.path("remote"), &sandbox.path("lost")).expect("the disk is gone");
-    let again = sandbox.onenb(&["push", "--json"]).ok().json();
+    // It may as well be a drive that is not mounted.
+    for arguments in [&["push"][..], &["push", "v1"], &["push", "--dry-run"]] {
+        sandbox.onenb(arguments).fails(3, &["is not there", "`onenb push --create`"]);
+    }
+    assert!(!sandbox.path("remote").exists());
+    let again = sandbox.onenb(&["push", "--create", "--json"]).ok().json();
     assert_eq!((outcomes(&again), again["packs"].as_u64()), (vec!["v1 pushed".to_owned()], Some(0)));
     sandbox.onenb(&["cat", &format!("{}@v1:Sales", sandbox.path("remote").display())]).ok();
 }
@@ -182,4 +191,42 @@ fn a_lost_index_segment_is_named_and_costs_only_sending_again() {
     sandbox.onenb(&["push", "--all", "--force"]).ok();
     sandbox.onenb(&["gc", "--remote"]).ok();
     sandbox.onenb(&["verify", "--remote"]).ok();
+}
+
+#[test]
+fn the_first_push_can_be_tried_dry() {
+    let sandbox = Sandbox::tagged();
+    for more in [&[][..], &["--create"]] {
+        let planned = sandbox.onenb(&[&["push", "--dry-run", "--json"], more].concat()).ok().json();
+        assert_eq!(outcomes(&planned), ["v1 pushed"]);
+        assert!(!sandbox.path("remote/onenb.json").exists());
+    }
+}
+
+#[test]
+fn a_tag_is_deleted_once_and_told_once() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let first = sandbox.onenb(&["push", "--delete", "v1"]).ok();
+    assert_eq!(first.stderr.matches("deleted").count(), 1, "{first}");
+    let second = sandbox.onenb(&["push", "--delete", "v1"]).ok();
+    assert!(second.stderr.contains("was deleted") && second.stderr.contains("before"), "{second}");
+    sandbox.onenb(&["push", "--delete", "v9"]).fails(3, &["v9"]);
+}
+
+/// What a branch uploaded could not be deleted by any command.
+#[test]
+fn an_upload_without_a_tag_is_deleted_by_its_revision() {
+    let sandbox = Sandbox::ready();
+    sandbox.export("Big", &crate::support::noise(1, 300_000), &[]);
+    sandbox.git(&["add", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message=big"]).ok();
+    sandbox.onenb(&["push", "main"]).ok();
+    sandbox.onenb(&["push", "--delete", "main~1"]).fails(3, &[]);
+    assert_eq!(sandbox.onenb(&["gc", "--remote", "--json"]).ok().json()["packs"], 0);
+    let planned = sandbox.onenb(&["push", "--delete", "main", "--dry-run", "--json"]).ok().json();
+    assert_eq!(outcomes(&planned), ["main deleted"]);
+    sandbox.onenb(&["push", "--delete", "main"]).ok();
+    sandbox.onenb(&["push", "--delete", "main"]).fails(3, &[]);
+    assert_eq!(sandbox.onenb(&["gc", "--remote", "--json"]).ok().json()["packs"], 1);
 }
