@@ -231,23 +231,44 @@ impl Repo {
     fn pre_push(&self, stdin: &mut dyn Read) -> Result<HookOutcome> {
         let mut outcome = HookOutcome::default();
         let policy = PushPolicy::from_config(self.git().config_string(POLICY_KEY).as_deref(), &mut outcome);
-        let Some(storage) = self.storage()?.filter(|_| policy != PushPolicy::Off) else { return Ok(outcome) };
-        let place = storage.place();
-        let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
-        let mut tags = Vec::new();
-        for update in updates.iter().filter(|update| !update.local.is_null()) {
-            let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
-            // A tag on a blob or tree, or an object we do not have, is nothing of ours.
-            let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            if !self.is_settled(tag, commit, &place)? && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
-                tags.push(PushItem { label: tag.to_owned(), tag: Some(tag.to_owned()), commit });
-            }
+        if policy == PushPolicy::Off {
+            return Ok(outcome);
         }
+        let storage = match self.storage() {
+            Ok(None) => return Ok(outcome),
+            other => other,
+        };
+        let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
+        let storage = match storage {
+            // No tag would go without its data, so a remote that cannot be used blocks nothing.
+            Err(error) if self.tags_among(&updates, None)?.is_empty() => {
+                outcome.lines.push(format!("no data was looked for: {error}"));
+                return Ok(outcome);
+            }
+            other => other?,
+        };
+        let Some(place) = storage.map(|storage| storage.place()) else { return Ok(outcome) };
+        let tags = self.tags_among(&updates, Some(&place))?;
         self.push_tags(tags, policy, &mut outcome)?;
         if !outcome.refuse {
             self.check_branches(&updates, &place, policy, &mut outcome)?;
         }
         Ok(outcome)
+    }
+
+    /// Returns the tags with exports that Git is about to push, without those whose data is known to be at a place.
+    fn tags_among(&self, updates: &[RefUpdate], place: Option<&str>) -> Result<Vec<PushItem>> {
+        let mut tags = Vec::new();
+        for update in updates.iter().filter(|update| !update.local.is_null()) {
+            let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
+            // A tag on a blob or tree, or an object we do not have, is nothing of ours.
+            let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
+            let is_there = place.map_or(Ok(false), |place| self.is_settled(tag, commit, place))?;
+            if !is_there && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
+                tags.push(PushItem { label: tag.to_owned(), tag: Some(tag.to_owned()), commit });
+            }
+        }
+        Ok(tags)
     }
 
     fn push_tags(&self, tags: Vec<PushItem>, policy: PushPolicy, outcome: &mut HookOutcome) -> Result<()> {
@@ -271,8 +292,17 @@ impl Repo {
             return Ok(());
         }
         if policy != PushPolicy::Upload && self.raw_len_of(&tags)? > limit {
-            refuse("it is more than `onenb.prePushLimit`");
-            return Ok(());
+            // That is an upper bound: this clone need not know what others have pushed.
+            let dry_run = PushOptions { dry_run: true, ..PushOptions::default() };
+            let reason = match self.push_items(tags.clone(), &dry_run, &mut |_| true) {
+                Ok(planned) if planned.bytes_sent <= limit => None,
+                Ok(_) => Some("it is more than `onenb.prePushLimit`".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = reason {
+                refuse(&reason);
+                return Ok(());
+            }
         }
         match self.push_items(tags, &PushOptions::default(), &mut |_| true) {
             Ok(summary) => {

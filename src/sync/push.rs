@@ -84,7 +84,7 @@ pub enum TagOutcome {
 pub struct PushReport {
     /// Packs sent; in a dry run, how many there would be without compression.
     pub packs: u64,
-    /// Bytes of packs sent; in a dry run, raw bytes that would be sent.
+    /// Bytes of packs sent; in a dry run, raw bytes that would be sent, small contents outside of packs included.
     pub bytes_sent: u64,
     /// Raw bytes of chunks that were there already.
     pub bytes_reused: u64,
@@ -165,8 +165,8 @@ fn push_once(
     let numbers = open(&outcomes);
     let tags: Vec<_> = numbers.iter().filter_map(tag_of).collect();
     if request.dry_run || tags.is_empty() {
-        report.bytes_sent += plan.missing_bytes();
-        report.packs = report.bytes_sent.div_ceil(remote.pack_len as u64);
+        report.packs = plan.missing_bytes().div_ceil(remote.pack_len as u64);
+        report.bytes_sent += plan.missing_bytes() + plan.unlisted_inline_bytes();
         report.outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(TagOutcome::Pushed)).collect();
         return Ok(true);
     }

@@ -183,3 +183,32 @@ fn what_was_bound_to_a_pushed_tag_is_not_called_already_there() {
     sandbox.onenb(&["push", "--force", "v1"]).ok();
     there("Late").fails(3, &[]);
 }
+
+/// A clone that has pushed nothing yet counted everything that its tag inherits.
+#[test]
+fn a_fresh_clone_pushes_a_tag_whose_data_is_there_whatever_the_limit() {
+    let sandbox = Sandbox::tagged();
+    with_origin(&sandbox);
+    sandbox.onenb(&["push"]).ok();
+    sandbox.git(&["push", "--quiet", "origin", "main", "v1"]).ok();
+    let clone = sandbox.path("clone").to_string_lossy().into_owned();
+    sandbox.git(&["clone", "--quiet", "--branch=main", &sandbox.path("origin.git").to_string_lossy(), &clone]).ok();
+    sandbox.onenb(&["-C", &clone, "hooks", "install"]).ok();
+    sandbox.git(&["-C", &clone, "config", "onenb.prePushLimit", "4"]).ok();
+    sandbox.git(&["-C", &clone, "commit", "--quiet", "--allow-empty", "--message=more"]).ok();
+    sandbox.git(&["-C", &clone, "tag", "v2"]).ok();
+    let run = sandbox.git(&["-C", &clone, "push", "--quiet", "origin", "v2"]).ok();
+    assert!(run.stderr.contains("pushed the data of v2"), "{run}");
+    sandbox.onenb(&["cat", &format!("{}@v2:Sales", sandbox.path("remote").display())]).ok();
+}
+
+#[test]
+fn a_malformed_remote_stops_new_tags_and_no_branch() {
+    let sandbox = Sandbox::tagged();
+    with_origin(&sandbox);
+    sandbox.git(&["config", "onenb.remote", "nonsense://x"]).ok();
+    let run = sandbox.git(&["push", "--quiet", "origin", "main"]).ok();
+    assert!(run.stderr.starts_with("onenb: ") && run.stderr.lines().count() == 1, "{run}");
+    let run = sandbox.git(&["push", "--quiet", "origin", "v1"]);
+    assert!(run.code != 0 && run.stderr.contains("nonsense"), "{run}");
+}
