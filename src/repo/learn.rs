@@ -34,15 +34,16 @@ struct Nearest {
 
 impl Repo {
     /// Binds to the nearest pushed commits at or before some others what the remote has there and this clone has not.
-    pub(super) fn learn_late_bindings(&self, remote: &Remote, tips: &[CommitId]) -> Result<Learned> {
-        let pushed = match remote.pushed_commits() {
-            Err(SyncError::NotCreated) => return Ok(Learned::default()),
-            other => other?,
-        };
+    pub(super) fn learn_late_bindings(
+        &self,
+        remote: &Remote,
+        tips: &[CommitId],
+        pushed: &BTreeSet<CommitId>,
+    ) -> Result<Learned> {
         if pushed.is_empty() || tips.is_empty() {
             return Ok(Learned::default());
         }
-        let nearest = self.nearest_pushed(tips, &pushed)?;
+        let nearest = self.nearest_pushed(tips, pushed)?;
         let mut objects = vec![];
         for commit in nearest.pushed {
             let Some(snapshot) = remote.snapshot_of_commit(&commit)? else { continue };
@@ -71,7 +72,7 @@ impl Repo {
             let commit = self.commit_of(rev)?;
             self.check_writable()?;
             let Some((remote, _)) = self.remote()? else { return Ok(0) };
-            Ok(self.learn_late_bindings(&remote, &[commit])?.bindings)
+            Ok(self.learn_late_bindings(&remote, &[commit], &pushed_commits(&remote)?)?.bindings)
         };
         learn().is_ok_and(|bindings| bindings > 0)
     }
@@ -103,5 +104,13 @@ impl Repo {
             }
         }
         Ok(Nearest { pushed: found.into_inner(), cut_off })
+    }
+}
+
+/// Returns the commits that a remote has a snapshot of; none where there is no remote yet.
+pub(super) fn pushed_commits(remote: &Remote) -> Result<BTreeSet<CommitId>> {
+    match remote.pushed_commits() {
+        Err(SyncError::NotCreated) => Ok(BTreeSet::new()),
+        other => Ok(other?),
     }
 }

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Repo;
 use super::directory::read_manifest;
 use super::facts::now_us;
+use super::learn::pushed_commits;
 use super::types::{Progress, ProgressFn, PushOptions, PushOutcome, PushSummary};
 use crate::backend::RemoteUrl;
+use crate::catalog::ReadTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::PushLog;
 use crate::format::config::StorageConfig;
@@ -178,37 +180,15 @@ impl Repo {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
         let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
         let named = !options.revs.is_empty();
+        // Without late bindings Git alone says what a commit has here, and a remote that has the commit has no less.
+        let compares = named || self.facts(ReadTransaction::has_late_bindings)?;
+        let mut seen = BTreeSet::new();
+        items.retain(|item| seen.insert((item.tag.clone(), item.commit)));
         items.sort();
-        items.dedup_by(|one, other| (&one.tag, one.commit) == (&other.tag, other.commit));
-        let mut open = vec![];
-        for item in items {
-            if let Some(tag) = &item.tag
-                && !options.force
-                && self.is_settled(tag, item.commit, &storage.place())?
-                && remote.is_current(tag, &item.commit)?
-            {
-                summary.revs.push((item.label, PushOutcome::AlreadyThere));
-            } else {
-                open.push(item);
-            }
-        }
-        let (mut tags, mut refused) = (Vec::new(), Vec::new());
-        self.take_in_late_bindings(&remote, &open, &mut summary.warnings)?;
-        for PushItem { label: rev, tag, commit } in open {
-            let exports: Vec<ExportRecord> = self.bound_at(commit)?.into_iter().map(|bound| bound.record).collect();
-            let runs = self.runs_behind(commit, &exports)?;
-            if let Err(error) = check_declared(&rev, &runs) {
-                refused.push((rev, error));
-                continue;
-            }
-            summary.exports += exports.len();
-            self.warn_of_newer((&rev, commit), &exports, &mut summary.warnings)?;
-            let Members { contents: members, broken } = self.members_of(&exports, &rev, Some(commit))?;
-            for (label, error) in broken {
-                summary.warnings.push(format!("no members of `{label}` at {rev} are sent: {error}"));
-            }
-            tags.push((rev, TagToPush { tag, commit, exports, runs, members, force: options.force }));
-        }
+        let open = self.unsettled(&remote, items, options, &mut summary)?;
+        self.take_in_late_bindings(&remote, &open, named, &mut summary.warnings)?;
+        let mut refused = vec![];
+        let tags = self.prepare(open, options, &mut summary, &mut refused)?;
         if tags.is_empty() {
             summary.requests = remote.requests();
             return settle(summary, refused, named);
@@ -229,10 +209,9 @@ impl Repo {
         let report = self.send(&remote, &request, progress)?;
         summary.packs = report.packs;
         summary.bytes_sent = report.bytes_sent;
-        // A dry run reports more than it made.
-        summary.requests = report.requests.max(remote.requests());
         for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
             if outcome == TagOutcome::AlreadyThere
+                && compares
                 && let Err(error) = self.check_same(&remote, rev, tag)
             {
                 refused.push((rev.clone(), error));
@@ -242,29 +221,83 @@ impl Repo {
                 // Also what was heard before is written down anew: it holds for late bindings up to now.
                 self.remember(&[push_word(name, Some(there), &storage.place())])?;
             }
-            let outcome = match outcome {
-                TagOutcome::Pushed => PushOutcome::Pushed,
-                TagOutcome::AlreadyThere => PushOutcome::AlreadyThere,
-                TagOutcome::MissingLocally(missing) if named => {
-                    refused.push((rev.clone(), missing_data(rev, &missing)));
-                    continue;
-                }
-                TagOutcome::MissingLocally(missing) => PushOutcome::Skipped(missing),
-                TagOutcome::Conflict { remote_commit } => {
-                    refused.push((rev.clone(), conflict(rev, tag.commit, remote_commit)));
-                    continue;
-                }
-            };
-            summary.revs.push((rev.clone(), outcome));
+            match told(rev, tag, outcome, named) {
+                Ok(outcome) => summary.revs.push((rev.clone(), outcome)),
+                Err(error) => refused.push((rev.clone(), error)),
+            }
         }
+        // A dry run reports more than it made.
+        summary.requests = report.requests.max(remote.requests());
         // The others are on the remote by now, and written down.
         settle(summary, refused, named)
     }
 
+    /// Returns the revisions that this machine does not know to be on the remote as they are here.
+    fn unsettled(
+        &self,
+        remote: &Remote,
+        items: Vec<PushItem>,
+        options: &PushOptions,
+        summary: &mut PushSummary,
+    ) -> Result<Vec<PushItem>> {
+        let mut open = vec![];
+        for item in items {
+            if let Some(tag) = &item.tag
+                && !options.force
+                && self.is_settled(tag, item.commit, &summary.remote)?
+                && remote.is_current(tag, &item.commit)?
+            {
+                summary.revs.push((item.label, PushOutcome::AlreadyThere));
+            } else {
+                open.push(item);
+            }
+        }
+        Ok(open)
+    }
+
+    /// Collects what each revision has; one that must not be pushed is refused and does not keep the others back.
+    fn prepare(
+        &self,
+        items: Vec<PushItem>,
+        options: &PushOptions,
+        summary: &mut PushSummary,
+        refused: &mut Vec<(String, Error)>,
+    ) -> Result<Vec<(String, TagToPush)>> {
+        let mut tags = vec![];
+        for PushItem { label: rev, tag, commit } in items {
+            let exports: Vec<ExportRecord> = self.bound_at(commit)?.into_iter().map(|bound| bound.record).collect();
+            let runs = self.runs_behind(commit, &exports)?;
+            if let Err(error) = check_declared(&rev, &runs) {
+                refused.push((rev, error));
+                continue;
+            }
+            summary.exports += exports.len();
+            self.warn_of_newer((&rev, commit), &exports, &mut summary.warnings)?;
+            let Members { contents: members, broken } = self.members_of(&exports, &rev, Some(commit))?;
+            for (label, error) in broken {
+                summary.warnings.push(format!("no members of `{label}` at {rev} are sent: {error}"));
+            }
+            tags.push((rev, TagToPush { tag, commit, exports, runs, members, force: options.force }));
+        }
+        Ok(tags)
+    }
+
     /// Learns what others bound late to what these inherit from; without that a push would drop it.
-    fn take_in_late_bindings(&self, remote: &Remote, items: &[PushItem], warnings: &mut Vec<String>) -> Result<()> {
-        let tips: Vec<CommitId> = items.iter().map(|item| item.commit).collect();
-        if let Some(cut) = self.learn_late_bindings(remote, &tips)?.cut_off {
+    fn take_in_late_bindings(
+        &self,
+        remote: &Remote,
+        items: &[PushItem],
+        named: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let pushed = pushed_commits(remote)?;
+        // A plain push hands on nothing of what is there already, and there may be many such tags.
+        let is_asked = |item: &&PushItem| named || !pushed.contains(&item.commit);
+        let tips: Vec<CommitId> = items.iter().filter(is_asked).map(|item| item.commit).collect();
+        if let Some(cut) = self.learn_late_bindings(remote, &tips, &pushed)?.cut_off {
             warnings.push(format!(
                 "history is cut off at {}, so exports that others bound late before it may be left out; complete it with \
                  `git fetch --unshallow`",
@@ -461,6 +494,17 @@ fn settle(mut summary: PushSummary, refused: Vec<(String, Error)>, named: bool) 
         summary.revs.push((rev, PushOutcome::Refused { reason: error.to_string(), hint }));
     }
     Ok(summary)
+}
+
+/// Says how a revision ended in the words of this layer; what was named and could not be pushed is an error.
+fn told(rev: &str, tag: &TagToPush, outcome: TagOutcome, named: bool) -> Result<PushOutcome> {
+    match outcome {
+        TagOutcome::Pushed => Ok(PushOutcome::Pushed),
+        TagOutcome::AlreadyThere => Ok(PushOutcome::AlreadyThere),
+        TagOutcome::MissingLocally(missing) if named => Err(missing_data(rev, &missing)),
+        TagOutcome::MissingLocally(missing) => Ok(PushOutcome::Skipped(missing)),
+        TagOutcome::Conflict { remote_commit } => Err(conflict(rev, tag.commit, remote_commit)),
+    }
 }
 
 /// Refuses runs whose exports do not say which parameters they depend on: another run would overwrite them unseen.
