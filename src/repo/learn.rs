@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::Repo;
-use crate::error::Result;
+use crate::error::{Classify as _, ErrorKind, Result};
 use crate::format::binding::LateBinding;
 use crate::format::record::ExportKey;
 use crate::id::CommitId;
@@ -23,6 +23,8 @@ pub(super) struct Learned {
     pub(super) bindings: usize,
     /// Where history is cut off before a commit that was pushed.
     pub(super) cut_off: Option<CommitId>,
+    /// A pushed commit whose snapshot is damaged, with the reason.
+    pub(super) damaged: Option<(CommitId, SyncError)>,
 }
 
 /// The pushed commits that some commits inherit from at once, and where history is cut off before one.
@@ -44,9 +46,17 @@ impl Repo {
             return Ok(Learned::default());
         }
         let nearest = self.nearest_pushed(tips, pushed)?;
-        let mut objects = vec![];
+        let (mut objects, mut damaged) = (vec![], None);
         for commit in nearest.pushed {
-            let Some(snapshot) = remote.snapshot_of_commit(&commit)? else { continue };
+            let snapshot = match remote.snapshot_of_commit(&commit) {
+                // A forced push is what repairs it, so it must not fail here.
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    damaged = Some((commit, error));
+                    continue;
+                }
+                other => other?,
+            };
+            let Some(snapshot) = snapshot else { continue };
             let here: BTreeSet<ExportKey> =
                 self.bound_at(commit)?.into_iter().map(|bound| bound.record.key()).collect();
             for record in snapshot.exports.into_iter().filter(|record| !here.contains(&record.key())) {
@@ -62,7 +72,7 @@ impl Repo {
             self.remember(&objects)?;
             self.catch_up()?;
         }
-        Ok(Learned { bindings: objects.len(), cut_off: nearest.cut_off })
+        Ok(Learned { bindings: objects.len(), cut_off: nearest.cut_off, damaged })
     }
 
     /// Asks the remote once more, before a revision counts as not having an export. A remote that cannot be asked changes

@@ -41,8 +41,16 @@ pub(super) struct PushItem {
 pub(super) struct Members {
     /// The contents, with what people call them.
     pub(super) contents: Vec<(ContentDigest, String)>,
-    /// Directories whose manifests cannot be understood, with the reason.
-    pub(super) broken: Vec<(String, Error)>,
+    /// Directories whose manifests cannot be understood.
+    pub(super) broken: Vec<BrokenManifest>,
+}
+
+/// A directory whose manifest cannot be understood.
+#[derive(Debug)]
+pub(super) struct BrokenManifest {
+    pub(super) digest: ContentDigest,
+    pub(super) label: String,
+    pub(super) error: Error,
 }
 
 impl PushItem {
@@ -274,7 +282,7 @@ impl Repo {
             summary.exports += exports.len();
             self.warn_of_newer((&rev, commit), &exports, &mut summary.warnings)?;
             let Members { contents: members, broken } = self.members_of(&exports, &rev, Some(commit))?;
-            for (label, error) in broken {
+            for BrokenManifest { label, error, .. } in broken {
                 summary.warnings.push(format!("no members of `{label}` at {rev} are sent: {error}"));
             }
             tags.push((rev, TagToPush { tag, commit, exports, runs, members, force: options.force }));
@@ -297,7 +305,11 @@ impl Repo {
         // A plain push hands on nothing of what is there already, and there may be many such tags.
         let is_asked = |item: &&PushItem| named || !pushed.contains(&item.commit);
         let tips: Vec<CommitId> = items.iter().filter(is_asked).map(|item| item.commit).collect();
-        if let Some(cut) = self.learn_late_bindings(remote, &tips, &pushed)?.cut_off {
+        let learned = self.learn_late_bindings(remote, &tips, &pushed)?;
+        if let Some((commit, error)) = learned.damaged {
+            warnings.push(format!("what others bound late to {} cannot be read: {error}", commit.short()));
+        }
+        if let Some(cut) = learned.cut_off {
             warnings.push(format!(
                 "history is cut off at {}, so exports that others bound late before it may be left out; complete it with \
                  `git fetch --unshallow`",
@@ -425,7 +437,9 @@ impl Repo {
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::NotFound => {}
-                    ErrorKind::Damaged | ErrorKind::TooNew | ErrorKind::Usage => members.broken.push((label, error)),
+                    ErrorKind::Damaged | ErrorKind::TooNew | ErrorKind::Usage => {
+                        members.broken.push(BrokenManifest { digest: record.digest, label, error });
+                    }
                     _ => return Err(error.context(format!("could not read the members of `{label}` at `{rev}`"))),
                 },
             }

@@ -18,6 +18,29 @@ type Labels = BTreeMap<ContentDigest, Vec<String>>;
 /// Contents, and where the remote has them; `None` for those that it has nowhere.
 type Part = (Option<DataTables>, Labels);
 
+/// What is to be verified.
+#[derive(Default)]
+struct Subject {
+    parts: Vec<Part>,
+    /// What cannot even be looked up, because a snapshot is damaged, with the reason.
+    broken: Vec<(Vec<String>, Error)>,
+    /// Contents that are read in any case: manifests that could not be understood.
+    suspects: BTreeSet<ContentDigest>,
+}
+
+impl Subject {
+    /// Takes a look at a snapshot; damage there is a finding about what it was needed for, not the end of verifying.
+    fn look<T>(&mut self, needed_for: impl FnOnce() -> Vec<String>, found: Result<Option<T>>) -> Result<Option<T>> {
+        match found {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.broken.push((needed_for(), error));
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+}
+
 impl Repo {
     /// Reads contents back from the remote: those of a revision, else those of every tag there, with the notebooks and the
     /// members of directories. With `sample` so many of them, picked at random, are read, and of the others only whether their
@@ -31,11 +54,15 @@ impl Repo {
                 .with_hint("verify the local store with `onenb verify`"));
         };
         let fix = format!("from a clone that has the data, `onenb push --force {}`", rev.unwrap_or("TAG"));
-        let parts = match rev {
+        let Subject { parts, broken, suspects } = match rev {
             Some(rev) => self.parts_of_rev(&remote, rev)?,
             None => parts_of_tags(&remote)?,
         };
         let mut summary = VerifySummary::default();
+        for (exports, error) in broken {
+            let object = format!("{error} ({})", storage.place());
+            summary.damaged.push(Damaged { object, exports, fix: fix.clone() });
+        }
         if rev.is_none() {
             let fix = "from a clone that has the data, `onenb push --all --force`, then `onenb gc --remote`";
             for (key, error) in remote.bad_segments()? {
@@ -47,7 +74,9 @@ impl Repo {
         let read = sample.map(|count| pick(&all, count));
         summary.contents = all.len() as u64;
         for (data, labels) in &parts {
-            let is_read = |digest: &ContentDigest| read.as_ref().is_none_or(|picked| picked.contains(digest));
+            let is_read = |digest: &ContentDigest| {
+                suspects.contains(digest) || read.as_ref().is_none_or(|picked| picked.contains(digest))
+            };
             let findings = match data {
                 Some(data) => verify_contents(&remote, data, labels, &is_read)?,
                 None => labels.iter().map(|(digest, labels)| Finding::missing(*digest, labels.clone())).collect(),
@@ -64,10 +93,14 @@ impl Repo {
     }
 
     /// Finds what a revision needs, and where the remote has it.
-    fn parts_of_rev(&self, remote: &Remote, rev: &str) -> Result<Vec<Part>> {
+    fn parts_of_rev(&self, remote: &Remote, rev: &str) -> Result<Subject> {
+        let mut subject = Subject::default();
         let exports = match self.list_local(rev) {
             Err(error) if error.kind() == ErrorKind::NotFound => match remote_rev(remote, rev) {
-                Ok(snapshot) => return Ok(vec![part_of_snapshot(rev, snapshot)]),
+                Ok(snapshot) => {
+                    subject.parts.push(part_of_snapshot(rev, snapshot));
+                    return Ok(subject);
+                }
                 Err(there) if there.kind() == ErrorKind::NotFound => return Err(error),
                 Err(there) => return Err(there),
             },
@@ -78,32 +111,39 @@ impl Repo {
         let runs = commit.map(|commit| self.runs_behind(commit, &records)).transpose()?.unwrap_or_default();
         let members = self.members_of(&records, rev, commit)?;
         let mut left = labels_of(rev, needs_of(&records, &runs).chain(members.contents));
-        let mut parts: Vec<Part> = vec![];
-        let mut take = |left: &mut Labels, data: DataTables| {
-            // Where one content is, others usually are as well.
-            let (here, rest) =
-                std::mem::take(left).into_iter().partition(|(digest, _)| data.content_len(digest).is_some());
-            *left = rest;
-            parts.push((Some(data), here));
-        };
-        if let Some((_, snapshot)) = unless_never_pushed(remote.snapshot_of_tag(rev))? {
-            take(&mut left, snapshot.data);
+        subject.suspects = members.broken.iter().map(|broken| broken.digest).collect();
+        // As a read does: by tag, by commit, by the index.
+        let labels = |left: &Labels| left.values().flatten().cloned().collect::<Vec<_>>();
+        let by_tag = unless_never_pushed(remote.snapshot_of_tag(rev)).map(|found| found.map(|(_, snapshot)| snapshot));
+        if let Some(snapshot) = subject.look(|| labels(&left), by_tag)? {
+            subject.parts.push(take(&mut left, snapshot.data));
         }
-        if let Some(commit) = commit.filter(|_| !left.is_empty())
-            && let Some(snapshot) = unless_never_pushed(remote.snapshot_of_commit(&commit))?
-        {
-            take(&mut left, snapshot.data);
+        if let Some(commit) = commit.filter(|_| subject.broken.is_empty() && !left.is_empty()) {
+            let by_commit = unless_never_pushed(remote.snapshot_of_commit(&commit));
+            if let Some(snapshot) = subject.look(|| labels(&left), by_commit)? {
+                subject.parts.push(take(&mut left, snapshot.data));
+            }
+        }
+        if !subject.broken.is_empty() {
+            return Ok(subject);
         }
         let mut nowhere = Labels::new();
         while let Some(digest) = left.keys().next().copied() {
             match data_of(remote, &digest, &exports)? {
-                Some(data) => take(&mut left, data),
+                Some(data) => subject.parts.push(take(&mut left, data)),
                 None => nowhere.extend(left.remove_entry(&digest)),
             }
         }
-        parts.push((None, nowhere));
-        Ok(parts)
+        subject.parts.push((None, nowhere));
+        Ok(subject)
     }
+}
+
+/// Takes the contents that some tables have: where one is, others usually are as well.
+fn take(left: &mut Labels, data: DataTables) -> Part {
+    let (here, rest) = std::mem::take(left).into_iter().partition(|(digest, _)| data.content_len(digest).is_some());
+    *left = rest;
+    (Some(data), here)
 }
 
 /// Finds a content by the index, else by the commit that bound it, as a read does.
@@ -117,14 +157,15 @@ fn data_of(remote: &Remote, digest: &ContentDigest, exports: &[BoundExport]) -> 
     Ok(snapshot.map(|snapshot| snapshot.data).filter(|data| data.content_len(digest).is_some()))
 }
 
-fn parts_of_tags(remote: &Remote) -> Result<Vec<Part>> {
-    let mut parts = vec![];
+fn parts_of_tags(remote: &Remote) -> Result<Subject> {
+    let mut subject = Subject::default();
     for tag in remote.tags()? {
-        if let Some((_, snapshot)) = remote.snapshot_of_tag(&tag.tag)? {
-            parts.push(part_of_snapshot(&tag.tag, snapshot));
+        let found = remote.snapshot_of_tag(&tag.tag).map_err(Error::from);
+        if let Some((_, snapshot)) = subject.look(|| vec![tag.tag.clone()], found)? {
+            subject.parts.push(part_of_snapshot(&tag.tag, snapshot));
         }
     }
-    Ok(parts)
+    Ok(subject)
 }
 
 fn part_of_snapshot(rev: &str, snapshot: Snapshot) -> Part {

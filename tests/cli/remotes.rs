@@ -169,6 +169,7 @@ fn a_directory_without_a_manifest_is_told_and_the_others_are_pushed() {
     let run = sandbox.onenb(&["push", "v1"]).ok();
     assert!(run.stderr.contains("no members of `fake`"), "{run}");
     sandbox.onenb(&["cat", &format!("{}@v1:Sales", sandbox.path("remote").display())]).ok();
+    sandbox.onenb(&["verify", "--remote", "v1"]).ok();
 }
 
 /// One lost segment of the index ended all pushing.
@@ -229,4 +230,18 @@ fn an_upload_without_a_tag_is_deleted_by_its_revision() {
     sandbox.onenb(&["push", "--delete", "main"]).ok();
     sandbox.onenb(&["push", "--delete", "main"]).fails(3, &[]);
     assert_eq!(sandbox.onenb(&["gc", "--remote", "--json"]).ok().json()["packs"], 1);
+}
+
+#[test]
+fn a_lost_snapshot_is_sent_again_by_force() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    onenb::fs::remove_folder(&sandbox.path("remote/snapshots")).expect("they are lost");
+    for arguments in [&["verify", "--remote", "v1"][..], &["verify", "--remote"]] {
+        let run = sandbox.onenb(arguments);
+        assert!(run.code == 3 && run.text().contains("v1") && run.text().contains("push --force"), "{run}");
+    }
+    let run = sandbox.onenb(&["push", "--force", "v1"]).ok();
+    assert!(run.stderr.contains("bound late"), "{run}");
+    sandbox.onenb(&["verify", "--remote", "v1"]).ok();
 }
