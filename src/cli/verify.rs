@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
         // The check of pull requests asks for each pack once; it fetches data only if asked.
         let sample = args.sample.or(args.rev.is_some().then_some(0));
         let summary = repo.verify_remote_data(args.rev.as_deref(), sample)?;
-        ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Remote))?;
+        ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Remote { read: sample }))?;
         return Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Missing });
     }
     let mut progress = ctx.progress();
@@ -52,7 +52,10 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Store,
-    Remote,
+    /// The remote, with how many contents were read at most; `None` for all.
+    Remote {
+        read: Option<usize>,
+    },
 }
 
 fn text(summary: &VerifySummary, place: Place) -> String {
@@ -69,13 +72,17 @@ fn text(summary: &VerifySummary, place: Place) -> String {
         out.push_str("  fetch with `onenb pull REV`\n");
     }
     let verdict = match summary.damaged.len() as u64 {
+        // Only what was read is known to be sound.
+        0 if place == (Place::Remote { read: Some(0) }) => {
+            "every pack is there; `--sample N` reads N of them in full".to_owned()
+        }
         0 => "no damage".to_owned(),
         damaged => format!("{} damaged", render::count(damaged, "object")),
     };
     let contents = render::count(summary.contents, "content");
     let _ = match place {
         Place::Store => writeln!(out, "checked {contents} in {} of packs: {verdict}", render::size(summary.bytes)),
-        Place::Remote => writeln!(out, "checked {contents} of the remote: {verdict}"),
+        Place::Remote { .. } => writeln!(out, "checked {contents} of the remote: {verdict}"),
     };
     out
 }

@@ -37,12 +37,11 @@ impl Workspace {
             return Err(Error::new(ErrorKind::Failed, "there is no clone on this machine to pull into")
                 .with_hint("read it directly with `onenb get`, or clone the repository first"));
         };
-        let exports = match target {
-            PullTarget::Export(spec) => vec![self.resolve(spec)?.export],
-            _ => {
-                clone.learned_about(&rev);
-                self.list(repo.as_deref(), &rev)?
-            }
+        let exports = if let PullTarget::Export(spec) = target {
+            vec![self.resolve(spec)?.export]
+        } else {
+            clone.learned_about(&rev);
+            self.list(repo.as_deref(), &rev)?
         };
         clone.pull_exports(&exports, &rev, progress)
     }

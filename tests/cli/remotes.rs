@@ -146,7 +146,10 @@ fn members_and_notebooks_that_are_gone_from_the_remote_are_found_by_revision() {
     sandbox.commit_and_tag("v1");
     sandbox.onenb(&["push"]).ok();
     for rev in ["v1", "HEAD"] {
-        sandbox.onenb(&["verify", "--remote", rev]).ok();
+        let run = sandbox.onenb(&["verify", "--remote", rev]).ok();
+        assert!(run.text().contains("every pack is there") && !run.text().contains("no damage"), "{run}");
+        let run = sandbox.onenb(&["verify", "--remote", rev, "--sample", "9"]).ok();
+        assert!(run.text().contains("no damage"), "{run}");
     }
     let mut packs = vec![];
     crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
