@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::ingest::ForeignPacks;
 use super::layout::Stage;
 use super::shelf::{open_pack, read_footer, read_frame, scan_file};
+use super::verify::list_frames;
 use super::{ActiveWrite, Live, Store, StoreError};
 use crate::format::FormatError;
 use crate::format::bytes::Fields;
@@ -40,6 +41,8 @@ impl ObjectKind {
     pub const BRANCH_START: Self = Self(7);
     /// Which branch a commit was made on.
     pub const COMMIT_BRANCH: Self = Self(8);
+    /// That a content is to be kept, or need not be any more.
+    pub const PIN: Self = Self(9);
 
     /// Returns the kind with a number; `None` for the kinds that the store keeps to itself.
     #[must_use]
@@ -183,6 +186,45 @@ impl Store {
             next.positions.insert(pack, position);
         }
         Ok((objects, next))
+    }
+}
+
+impl Store {
+    /// Returns all objects but recipes, each once. One that cannot be read is an error here, because whoever asks must
+    /// miss none.
+    ///
+    /// # Errors
+    /// An error of kind `Damaged` or `TooNew`, or [`StoreError::Io`].
+    pub fn all_objects(&self) -> Result<Vec<StoredObject>, StoreError> {
+        let live = self.live();
+        live.meta.refresh()?;
+        let (mut objects, mut seen) = (vec![], HashSet::new());
+        for pack in live.layout.list_packs(PackClass::Meta)?.into_keys() {
+            let Some((file, stage)) = open_pack(&live.layout, PackClass::Meta, pack)? else { continue };
+            let mut listing = list_frames(&file, pack)?;
+            if let Some(fault) = listing.fault(pack, stage) {
+                return Err(fault);
+            }
+            for placed in listing.frames {
+                let FrameKind::Object(kind) = placed.header.kind() else { continue };
+                let (Some(_), Some(key)) = (ObjectKind::from_byte(kind), placed.header.keys().first()) else {
+                    continue;
+                };
+                let id = ObjectId::from_bytes(key.id);
+                if seen.contains(&id) {
+                    continue;
+                }
+                let frame = read_frame(&file, pack, placed.offset, placed.header.clone());
+                let object = match frame.and_then(|frame| decode_object(&frame, &id)) {
+                    Ok(object) => object,
+                    // It may be sound elsewhere.
+                    Err(_) => live.object(&id, &mut ForeignPacks::default())?,
+                };
+                seen.insert(id);
+                objects.push(object);
+            }
+        }
+        Ok(objects)
     }
 }
 

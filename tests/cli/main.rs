@@ -10,6 +10,7 @@ mod branches;
 mod cat;
 mod directory;
 mod export;
+mod gc;
 mod get;
 mod git_flows;
 mod git_table;
