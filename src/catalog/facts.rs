@@ -12,6 +12,7 @@ use super::error::CatalogError;
 use super::runs::ParentBranch;
 use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column};
 use crate::format::binding::{BranchStart, CommitBranch, Pending, PushLog};
+use crate::format::name::ExportName;
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::id::{CodeIdentity, CommitId, ContentDigest, ObjectId};
 
@@ -65,6 +66,16 @@ impl ReadTransaction {
         self.all(sql, [worktree, producer], pending_columns)
     }
 
+    /// Returns all exports of a name that were made in a worktree, newest first.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn exports_of(&self, worktree: &str, name: &ExportName) -> Result<Vec<Pending>, CatalogError> {
+        let sql = "SELECT worktree, record, script, time_us FROM pending WHERE worktree = ?1 AND name = ?2 \
+                   ORDER BY time_us DESC, object DESC";
+        self.all(sql, [worktree, name.as_str()], pending_columns)
+    }
+
     /// Returns the notebooks and scripts that ever exported something in a worktree.
     ///
     /// # Errors
@@ -115,6 +126,24 @@ impl ReadTransaction {
         let key = record.key();
         let sql = "SELECT 1 FROM late_bindings WHERE name = ?1 AND params_hash = ?2 AND record = ?3 LIMIT 1";
         self.any(sql, params![key.name.as_str(), key.params_hash.as_bytes(), record_text(record)])
+    }
+
+    /// Returns the commits that a key was bound to or unbound from late.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn late_bound_commits(&self, key: &ExportKey) -> Result<Vec<CommitId>, CatalogError> {
+        let sql = "SELECT DISTINCT commit_id FROM late_bindings WHERE name = ?1 AND params_hash = ?2";
+        self.all(sql, params![key.name.as_str(), key.params_hash.as_bytes()], |row| commit_column(row, 0))
+    }
+
+    /// Returns the commits that something was bound to or unbound from late after a time, in microseconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn late_bound_since(&self, time_us: i64) -> Result<Vec<CommitId>, CatalogError> {
+        let sql = "SELECT DISTINCT commit_id FROM late_bindings WHERE time_us > ?1";
+        self.all(sql, [time_us], |row| commit_column(row, 0))
     }
 
     /// Returns whether any commit has a late binding.
@@ -205,9 +234,9 @@ impl WriteTransaction {
     /// [`CatalogError`].
     pub fn put_pending(&self, pending: &Pending, object: &ObjectId) -> Result<(), CatalogError> {
         let key = pending.record.key();
-        let sql = "INSERT OR REPLACE INTO pending \
+        let sql = "INSERT INTO pending \
                    (worktree, name, params_hash, record, script, time_us, object, producer) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
         self.change(
             sql,
             params![
@@ -236,18 +265,19 @@ impl WriteTransaction {
         Ok(())
     }
 
-    /// Puts a late binding; the same fact twice is one.
+    /// Puts a late binding; the same fact twice is one. Returns whether it is new.
     ///
     /// # Errors
     /// [`CatalogError`].
-    pub fn put_late_binding(&self, row: &LateRow) -> Result<(), CatalogError> {
+    pub fn put_late_binding(&self, row: &LateRow) -> Result<bool, CatalogError> {
         let LateRow { commit, key, record, explicit, time_us, object } = row;
-        let sql = "INSERT OR REPLACE INTO late_bindings \
-                   (commit_id, name, params_hash, record, explicit, time_us, object) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT INTO late_bindings \
+                   (commit_id, name, params_hash, record, explicit, time_us, object) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                   ON CONFLICT DO NOTHING";
         let (name, hash) = (key.name.as_str(), key.params_hash.as_bytes());
         let text = record.as_ref().map(record_text);
         let values = params![commit.as_slice(), name, hash, text, explicit, time_us, object.as_bytes()];
-        self.change(sql, values).map(drop)
+        Ok(self.change(sql, values)? > 0)
     }
 
     /// Puts what a remote has for a tag; of several words on one tag the latest counts.

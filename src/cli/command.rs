@@ -12,8 +12,8 @@ use super::errors::{Exit, Failure};
 use super::output::{ColorWhen, Context, Talk};
 use super::{
     addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, gc, get, hash_object, hook, hooks,
-    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack,
-    stats, status, take, unbind, verify, verify_pack, write_object,
+    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pin, pull, push, reindex, remote, resolve, restore, rm,
+    show, show_pack, stats, status, take, unbind, unpin, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -87,6 +87,9 @@ pub(super) enum Command {
     Bind(bind::Args),
     Unbind(unbind::Args),
     Take(take::Args),
+    Restore(restore::Args),
+    Pin(pin::Args),
+    Unpin(unpin::Args),
     Verify(verify::Args),
     Gc(gc::Args),
     Stats(stats::Args),
@@ -215,6 +218,9 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Bind(args) => bind::run(&args, ctx),
         Command::Unbind(args) => unbind::run(&args, ctx),
         Command::Take(args) => take::run(&args, ctx),
+        Command::Restore(args) => restore::run(&args, ctx),
+        Command::Pin(args) => pin::run(&args, ctx),
+        Command::Unpin(args) => unpin::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Gc(args) => gc::run(&args, ctx),
         Command::Stats(args) => stats::run(&args, ctx),

@@ -112,11 +112,7 @@ impl GitRepo {
     /// Returns a name for this work tree that no other work tree of the repository has and that stays until it is
     /// removed; safe as a file name.
     pub fn worktree_id(&self) -> String {
-        if self.git_dir == self.common_dir {
-            return "main".to_owned();
-        }
-        let name = self.git_dir.file_name().unwrap_or_default();
-        format!("linked-{}", encode_component(&name.to_string_lossy()))
+        id_of_work_tree(&self.git_dir, self.git_dir == self.common_dir)
     }
 
     /// Returns `path` as seen from the top of the work tree, with `/`; `None` if it lies outside or is not UTF-8.
@@ -189,6 +185,15 @@ fn real_path(path: &Path) -> Option<PathBuf> {
         missing.push(existing.file_name()?);
         existing = existing.parent()?;
     }
+}
+
+/// Returns the name of the work tree with this Git directory.
+pub(super) fn id_of_work_tree(git_dir: &Path, is_main: bool) -> String {
+    if is_main {
+        return "main".to_owned();
+    }
+    let name = git_dir.file_name().unwrap_or_default();
+    format!("linked-{}", encode_component(&name.to_string_lossy()))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod nearest;
 mod objects;
 mod program;
 mod revisions;
+mod roots;
 #[cfg(test)]
 mod testing;
 mod walk;
@@ -38,6 +39,7 @@ pub use nearest::nearest;
 pub use objects::{Change, CommitInfo, TreeFile};
 pub use program::clean_command;
 pub use revisions::{Revision, RevisionKind};
+pub use roots::{NewFiles, SeenHistory, WorkTree};
 pub use worktree::Operation;
 
 /// What `.1nb/.gitattributes` holds: records are compared byte for byte, so no line ending of theirs may change.

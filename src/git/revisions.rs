@@ -227,7 +227,7 @@ pub(super) fn find_reference(repo: &gix::Repository, full_name: &str) -> Result<
 }
 
 /// Follows annotated tags to a commit; the inner error is the kind of object found instead.
-fn peel(repo: &gix::Repository, id: gix::ObjectId) -> Result<Result<CommitId, &'static str>, GitError> {
+pub(super) fn peel(repo: &gix::Repository, id: gix::ObjectId) -> Result<Result<CommitId, &'static str>, GitError> {
     let object = repo
         .find_object(id)
         .and_then(gix::Object::peel_tags_to_end)

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::Repo;
+use super::export::check_is_file;
 use super::types::{BoundExport, ResolvedExport, Spec};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
@@ -71,6 +72,7 @@ impl Repo {
     pub fn bind_export(&self, rev: &str, from: &ResolvedExport, force: bool) -> Result<String> {
         let commit = self.commit_of(rev)?;
         let record = from.export.record.clone();
+        let _hold = self.hold()?;
         if self.store()?.contains(&record.digest)?.is_none() {
             return Err(Error::new(
                 ErrorKind::NotFound,
@@ -99,8 +101,10 @@ impl Repo {
             Error::new(ErrorKind::Usage, format!("`{shown}` has no suffix"))
                 .with_hint("rename it, for example to `NAME.csv`")
         })?;
+        check_is_file(&suffix)?;
         let stem = shown.strip_suffix(suffix.as_str()).unwrap_or(&shown);
         let name = name.map_or_else(|| ExportName::parse(stem), Ok)?;
+        let _hold = self.hold()?;
         let mut content = self.store()?.writer(&WriteOptions::default())?;
         std::io::copy(&mut File::open(file)?, &mut content)?;
         let stored = content.finish()?;

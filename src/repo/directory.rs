@@ -87,6 +87,7 @@ impl Repo {
         self.check_name_is_unique(&options.name)?;
         options.suffix = options.suffix.into_directory();
         let root = dir.canonicalize().map_err(|error| could_not("read", dir, error))?;
+        let _hold = self.hold()?;
         let started = SystemTime::now();
         let entries = scan(&root)?;
         let earlier = self.earlier_versions(&options);
@@ -181,6 +182,9 @@ impl Intake<'_> {
         let failed = |error| could_not("read", &place, error);
         let mut file = File::open(&place).map_err(failed)?;
         let still = |file: &File| file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == *stamp);
+        if stamp.is_settled(self.started) {
+            crate::fs::sync_file(&file).map_err(failed)?;
+        }
         let same_before = still(&file);
         let mut writer = self.batch.writer(self.before.get(path).copied().into_iter().collect());
         let mut buffer = vec![0; COPY_LEN];

@@ -11,12 +11,13 @@ use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::Pending;
+use crate::format::name::Suffix;
 use crate::format::record::{ExportKey, ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
 use crate::format::run::{RECEIPT_VERSION, Receipt};
 use crate::fs;
 use crate::id::{CodeIdentity, ContentDigest};
 use crate::notebook;
-use crate::store::{ContentWriter, ObjectKind, StoredContent, WriteOptions};
+use crate::store::{ContentWriter, ObjectKind, StoredContent, WriteHold, WriteOptions};
 
 /// Scripts longer than this have no code identity.
 const MAX_SCRIPT_LEN: u64 = 16 * 1024 * 1024;
@@ -27,6 +28,8 @@ pub struct ExportWriter {
     options: ExportOptions,
     content: ContentWriter,
     batch: Option<ExportBatch>,
+    /// Until the record is there; a batch has its own.
+    hold: Option<WriteHold>,
 }
 
 impl Repo {
@@ -40,10 +43,11 @@ impl Repo {
             return Err(bare());
         }
         self.check_name_is_unique(&options.name)?;
-        check_is_file(&options)?;
+        check_is_file(&options.suffix)?;
+        let hold = Some(self.hold()?);
         let parents = self.earlier_versions(&options);
         let content = self.store()?.writer(&WriteOptions { parents, ..WriteOptions::default() })?;
-        Ok(ExportWriter { repo: self.clone(), options, content, batch: None })
+        Ok(ExportWriter { repo: self.clone(), options, content, batch: None, hold })
     }
 
     /// Returns contents that the new one is likely to resemble, the likeliest first: the export as it is now, else the
@@ -85,11 +89,11 @@ impl Repo {
 }
 
 /// Refuses the suffix that marks directories for what is one file.
-pub(super) fn check_is_file(options: &ExportOptions) -> Result<()> {
-    if !options.suffix.is_directory() {
+pub(super) fn check_is_file(suffix: &Suffix) -> Result<()> {
+    if !suffix.is_directory() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Usage, format!("suffix `{}` is kept for directories", options.suffix))
+    Err(Error::new(ErrorKind::Usage, format!("suffix `{suffix}` is kept for directories"))
         .with_hint("export a directory with `onenb export NAME DIR`, or choose another suffix with `--suffix`"))
 }
 
@@ -100,7 +104,7 @@ pub(super) fn script_identity(path: &Path) -> Option<CodeIdentity> {
 
 impl ExportWriter {
     pub(super) fn in_batch(repo: Repo, options: ExportOptions, content: ContentWriter, batch: ExportBatch) -> Self {
-        Self { repo, options, content, batch: Some(batch) }
+        Self { repo, options, content, batch: Some(batch), hold: None }
     }
 
     /// Makes the export durable and visible in `working`; within a batch, the batch does that when it is committed.
@@ -143,7 +147,7 @@ impl ExportWriter {
     }
 
     fn finish_with(self, value: Option<serde_json::Value>) -> Result<ExportOutcome> {
-        let Self { repo, options, content, batch } = self;
+        let Self { repo, options, content, batch, hold: _hold } = self;
         if let Some(batch) = batch {
             return batch.add(&options, content, value);
         }
@@ -154,6 +158,16 @@ impl ExportWriter {
 }
 
 impl Repo {
+    /// Makes the note that no commit has a record yet.
+    pub(super) fn pending(&self, record: &ExportRecord) -> Pending {
+        Pending {
+            worktree: self.git().worktree_id(),
+            script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
+            record: record.clone(),
+            time_us: now_us(),
+        }
+    }
+
     /// Writes the record of a content that is durable.
     pub(super) fn conclude(
         &self,
@@ -162,15 +176,10 @@ impl Repo {
         stored_len: u64,
     ) -> Result<ExportOutcome> {
         let path = self.record_file(&record.key()).ok_or_else(bare)?;
+        self.finish_batches()?;
         let unchanged = fs::read_bounded(&path, MAX_RECORD_LEN).is_ok_and(|old| old == record.to_bytes());
         if !unchanged {
-            let pending = Pending {
-                worktree: self.git().worktree_id(),
-                script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
-                record: record.clone(),
-                time_us: now_us(),
-            };
-            self.remember(&[(ObjectKind::PENDING, pending.to_bytes())])?;
+            self.remember(&[(ObjectKind::PENDING, self.pending(&record).to_bytes())])?;
             self.write_record(&record)?;
         }
         // Talk only: an unreadable history must not fail an export that is already durable.

@@ -136,7 +136,10 @@ fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogEr
 }
 
 fn take_in_late(tx: &WriteTransaction, row: &LateRow) -> Result<(), CatalogError> {
-    tx.put_late_binding(row)?;
+    // A pack that was rewritten tells the same facts again.
+    if !tx.put_late_binding(row)? {
+        return Ok(());
+    }
     match tx.commit(&row.commit)? {
         Some(known) => tx.forget_commits_from(known.generation),
         // A person may bind to a commit from before `.1nb`, which was not walked at all, and its descendants inherit

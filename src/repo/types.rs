@@ -137,6 +137,17 @@ pub struct ResolvedExport {
     pub(super) place: super::read::Place,
 }
 
+/// An export that was made in this work tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkingExport {
+    /// Its record.
+    pub record: ExportRecord,
+    /// When it was made, microseconds since 1970.
+    pub time_us: i64,
+    /// Whether it is what `working` names.
+    pub is_current: bool,
+}
+
 /// One notebook that `addnb` recorded.
 #[derive(Debug, Clone)]
 pub struct AddedNotebook {
@@ -162,7 +173,7 @@ pub struct PushOptions {
     pub dry_run: bool,
     /// Let tags move on the remote.
     pub force: bool,
-    /// Tag to delete on the remote.
+    /// Tag, or revision uploaded without one, to delete on the remote.
     pub delete: Option<String>,
     /// Tag whose earlier commits the remote need not keep.
     pub forget_history: Option<String>,
@@ -175,6 +186,10 @@ pub enum PushOutcome {
     Pushed,
     /// They were there already.
     AlreadyThere,
+    /// Its name, or what was uploaded without one, is deleted there; in a dry run, it would be.
+    Deleted,
+    /// It was deleted there before.
+    AlreadyDeleted,
     /// Skipped because its data is neither here nor there: labels of the missing exports.
     Skipped(Vec<String>),
     /// Not sent: the remote has the tag for another commit, or its runs do not declare their parameters.
@@ -375,24 +390,6 @@ pub struct VerifySummary {
     pub damaged: Vec<Damaged>,
     /// Labels of exports whose data is not in the local store (perhaps on the remote): no damage.
     pub absent: Vec<String>,
-}
-
-/// What `verify --remote` found.
-#[derive(Debug, Clone, Default)]
-pub struct RemoteVerification {
-    /// Exports that were checked.
-    pub checked: usize,
-    /// Those that cannot be read from the remote.
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// An export that cannot be read from the remote.
-#[derive(Debug, Clone)]
-pub struct Unreadable {
-    /// Label of the export.
-    pub export: String,
-    /// Why not.
-    pub reason: String,
 }
 
 /// What `stats` says; all in bytes unless said.

@@ -69,6 +69,15 @@ impl Plan {
     pub(super) fn missing_bytes(&self) -> u64 {
         self.missing.iter().map(|chunk| u64::from(chunk.len)).sum()
     }
+
+    /// Returns the bytes of small contents that the remote does not have; they travel in its tables.
+    pub(super) fn unlisted_inline_bytes(&self) -> u64 {
+        let len = |(digest, content): (&ContentDigest, &Planned)| match content {
+            Planned::Local(LocalContent::Inline(bytes)) if self.unlisted.contains(digest) => bytes.len() as u64,
+            _ => 0,
+        };
+        self.contents.iter().map(len).sum()
+    }
 }
 
 /// Plans the push of some tags. The second value names, for each of them, the exports that neither side has; such tags

@@ -41,7 +41,7 @@ pub struct TagToPush {
     pub runs: Vec<RunRecord>,
     /// Contents that these name: the members of directories, with what people call them.
     pub members: Vec<(ContentDigest, String)>,
-    /// Whether a tag that names another commit there is moved, and a commit that is there is sent again.
+    /// Whether a tag that names another commit there is moved, and a commit that is there is sent again after reading what it builds on.
     pub force: bool,
 }
 
@@ -84,7 +84,7 @@ pub enum TagOutcome {
 pub struct PushReport {
     /// Packs sent; in a dry run, how many there would be without compression.
     pub packs: u64,
-    /// Bytes of packs sent; in a dry run, raw bytes that would be sent.
+    /// Bytes of packs sent; in a dry run, raw bytes that would be sent, small contents outside of packs included.
     pub bytes_sent: u64,
     /// Raw bytes of chunks that were there already.
     pub bytes_reused: u64,
@@ -141,7 +141,11 @@ fn push_once(
     progress: &mut dyn FnMut(Progress),
     report: &mut PushReport,
 ) -> Result<bool> {
-    let state = remote.refresh()?;
+    let state = match remote.refresh() {
+        // What the first push would send can be told before there is a remote.
+        Err(SyncError::NotCreated) if request.dry_run => LogState::empty(String::new()),
+        other => other?,
+    };
     check_repo(&state, &request.repo)?;
     let mut outcomes: Vec<_> = request.tags.iter().map(|tag| judge(&state, tag)).collect();
     if !request.dry_run {
@@ -161,8 +165,8 @@ fn push_once(
     let numbers = open(&outcomes);
     let tags: Vec<_> = numbers.iter().filter_map(tag_of).collect();
     if request.dry_run || tags.is_empty() {
-        report.bytes_sent += plan.missing_bytes();
-        report.packs = report.bytes_sent.div_ceil(remote.pack_len as u64);
+        report.packs = plan.missing_bytes().div_ceil(remote.pack_len as u64);
+        report.bytes_sent += plan.missing_bytes() + plan.unlisted_inline_bytes();
         report.outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(TagOutcome::Pushed)).collect();
         return Ok(true);
     }

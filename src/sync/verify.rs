@@ -5,9 +5,11 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::SyncError;
+use super::content::{FramePlace, decode, fetch_frames};
+use super::fetch::runs_of;
 use super::remote::Remote;
 use crate::backend::Key;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Classify as _, Error, ErrorKind, Result};
 use crate::format::tables::{DataTables, LocatedChunk, TableContent};
 use crate::id::ContentDigest;
 
@@ -110,6 +112,50 @@ impl Remote {
             }
         }
         Ok(bad)
+    }
+}
+
+impl Remote {
+    /// Returns which packs of some chunks cannot be read where the chunks lie. Reads their frames in full.
+    pub(super) fn unreadable_packs(&self, chunks: &[LocatedChunk]) -> Result<BTreeSet<Arc<str>>, SyncError> {
+        let mut frames: BTreeMap<FramePlace, u32> = BTreeMap::new();
+        let mut expected: BTreeMap<FramePlace, Vec<&LocatedChunk>> = BTreeMap::new();
+        for chunk in chunks {
+            let place = (Arc::clone(&chunk.pack), chunk.offset);
+            frames.insert(place.clone(), chunk.stored_len);
+            expected.entry(place).or_default().push(chunk);
+        }
+        let mut bad = BTreeSet::new();
+        for (pack, run) in runs_of(&frames) {
+            if bad.contains(&pack) {
+                continue;
+            }
+            match self.check_run(&pack, &run, &expected) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Damaged => drop(bad.insert(pack)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bad)
+    }
+
+    fn check_run(
+        &self,
+        pack: &Arc<str>,
+        run: &[(u64, u32)],
+        expected: &BTreeMap<FramePlace, Vec<&LocatedChunk>>,
+    ) -> Result<(), SyncError> {
+        let frames = fetch_frames(self.backend(), pack, run)?;
+        for ((offset, _), frame) in run.iter().zip(frames) {
+            decode(pack, &frame)?;
+            for chunk in expected.get(&(Arc::clone(pack), *offset)).into_iter().flatten() {
+                if frame.header().find_chunk(&chunk.id).is_none_or(|(_, len)| len != chunk.len as usize) {
+                    let reason = "a frame does not hold the chunk that is named there";
+                    return Err(SyncError::WrongObject { key: pack.to_string(), reason });
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ mod branches;
 mod cat;
 mod directory;
 mod export;
+mod gc;
 mod get;
 mod git_flows;
 mod git_input;

@@ -39,12 +39,7 @@ pub(super) fn repo(root: u8) -> RepoIdentity {
     RepoIdentity { name: "demo".to_owned(), root: Some(commit(root)) }
 }
 
-/// Bytes that do not compress, the same for the same seed.
-pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
+pub(super) use crate::testing::random as noise;
 
 impl Store {
     fn add(&mut self, bytes: Vec<u8>) -> ContentDigest {
