@@ -129,7 +129,7 @@ pub fn main() -> ExitCode {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some((event, rest)) = as_git_calls_a_hook(&arguments) {
-        return start_hook(event, rest);
+        return start_hook(event, &rest);
     }
     let parsed = clap_command(arguments.first()).try_get_matches_from(&arguments);
     match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
@@ -156,10 +156,10 @@ fn as_git_calls_a_hook(arguments: &[OsString]) -> Option<(&str, Vec<String>)> {
     Some((event, rest))
 }
 
-fn start_hook(event: &str, arguments: Vec<String>) -> ExitCode {
+fn start_hook(event: &str, arguments: &[String]) -> ExitCode {
     let talk = Talk::new(false, false, ColorWhen::Never);
     match enter(None) {
-        Ok(dir) => hook::run(event, &arguments, &Context::new(dir, talk, false, false)).code(),
+        Ok(dir) => hook::run(event, arguments, &Context::new(dir, talk, false, false)).code(),
         Err(failure) => failure.report(talk),
     }
 }

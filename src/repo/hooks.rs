@@ -367,7 +367,7 @@ impl Repo {
             let Some(branch) = update.remote_ref.strip_prefix("refs/heads/") else { continue };
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
             let sent = self.sent_before(update, policy)?;
-            if self.is_quiet_since(commit, &sent)? {
+            if self.is_quiet_since(commit, &sent) {
                 continue;
             }
             let fresh = self.unsent_exports(commit, remote, &sent)?;

@@ -94,17 +94,13 @@ impl Repo {
 
     /// Returns whether a branch has nothing that one of some older commits does not have: their trees tell all, because
     /// nothing was ever bound late.
-    pub(super) fn is_quiet_since(&self, tip: CommitId, older: &[CommitId]) -> Result<bool> {
+    pub(super) fn is_quiet_since(&self, tip: CommitId, older: &[CommitId]) -> bool {
         if self.quiet().is_none_or(|quiet| quiet.has_late) {
-            return Ok(false);
+            return false;
         }
-        for commit in older.iter().take(MAX_COMPARED) {
-            // What the remote has need not be here.
-            if self.differ_in_nothing_of_ours(Some(*commit), tip).unwrap_or(false) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        // What the remote has need not be here.
+        let is_alike = |commit: &CommitId| self.differ_in_nothing_of_ours(Some(*commit), tip).unwrap_or(false);
+        older.iter().take(MAX_COMPARED).any(is_alike)
     }
 
     fn differ_in_nothing_of_ours(&self, from: Option<CommitId>, to: CommitId) -> Result<bool> {

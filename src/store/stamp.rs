@@ -1,5 +1,6 @@
 //! What the packs of metadata objects look like from outside, so that who has read them all need not open the store again.
 
+use std::fmt::Write as _;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -74,11 +75,11 @@ impl ObjectsStamp {
     pub fn digest(&self) -> ContentDigest {
         let mut text = String::new();
         for pack in &self.sealed {
-            text.push_str(&format!("{pack}\n"));
+            let _ = writeln!(text, "{pack}");
         }
         for (pack, Looks { len, modified }) in &self.open {
             let since = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
-            text.push_str(&format!("{pack} {len} {}\n", since.as_nanos()));
+            let _ = writeln!(text, "{pack} {len} {}", since.as_nanos());
         }
         ContentDigest::of(text.as_bytes())
     }
