@@ -144,6 +144,7 @@ impl Repo {
         let request = PushRequest {
             repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
             tags: tags.iter().map(|(_, tag)| tag.clone()).collect(),
+            distrusted: BTreeSet::new(),
             dry_run: options.dry_run,
         };
         // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
@@ -178,7 +179,7 @@ impl Repo {
         settle(summary, refused, named)
     }
 
-    fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {
+    pub(super) fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {
         let source = StoreSource { store: self.store()?, interrupted: Cell::new(false) };
         let mut report_progress = |at: sync::Progress| {
             let at = Progress { doing: "pushing", done: at.done_bytes, total: Some(at.total_bytes) };

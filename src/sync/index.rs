@@ -4,7 +4,7 @@
 //! for is kept, so memory follows the push and not the remote. A place counts only while the push that wrote its pack
 //! is complete and not revoked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::log::LogState;
 use super::remote::Remote;
@@ -45,18 +45,19 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Forgets whatever lies in packs that are gone or too short, so that it is sent again.
-    pub(super) fn forget_lost(&mut self, remote: &Remote) -> Result<(), SyncError> {
+    /// Forgets whatever lies in packs that are gone, too short, or known to be damaged, so that it is sent again.
+    pub(super) fn forget_lost(&mut self, remote: &Remote, distrusted: &BTreeSet<String>) -> Result<(), SyncError> {
         let of_contents = self.contents.values().flat_map(|body| match body {
             RemoteBody::Inline(_) => &[],
             RemoteBody::Chunks { chunks, .. } => chunks.as_slice(),
         });
         let chunks = self.chunks.values().chain(of_contents.map(|(chunk, _)| chunk)).cloned();
         let bad = remote.bad_packs(chunks)?;
-        self.chunks.retain(|_, chunk| !bad.contains_key(&chunk.pack));
+        let is_sound = |pack: &str| !bad.contains_key(pack) && !distrusted.contains(pack);
+        self.chunks.retain(|_, chunk| is_sound(&chunk.pack));
         self.contents.retain(|_, body| match body {
             RemoteBody::Inline(_) => true,
-            RemoteBody::Chunks { chunks, .. } => chunks.iter().all(|(chunk, _)| !bad.contains_key(&chunk.pack)),
+            RemoteBody::Chunks { chunks, .. } => chunks.iter().all(|(chunk, _)| is_sound(&chunk.pack)),
         });
         Ok(())
     }

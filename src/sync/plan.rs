@@ -1,6 +1,6 @@
 //! The plan of a push: what must be sent, what the remote has already, and what nobody has.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::SyncError;
 use super::index::{Found, RemoteBody, Wanted};
@@ -77,6 +77,7 @@ pub(super) fn plan(
     remote: &Remote,
     state: &LogState,
     tags: &[&TagToPush],
+    distrusted: &BTreeSet<String>,
     source: &dyn ChunkSource,
 ) -> Result<(Plan, Vec<Vec<String>>)> {
     let mut local = HashMap::new();
@@ -98,7 +99,7 @@ pub(super) fn plan(
     let mut found = remote.look_up(state, &wanted)?;
     if tags.iter().any(|tag| tag.force) {
         // Who insists may know that something is broken there.
-        found.forget_lost(remote)?;
+        found.forget_lost(remote, distrusted)?;
     }
     let has = |digest: &ContentDigest| local.contains_key(digest) || found.contents.contains_key(digest);
     let missing_of = |tag: &&TagToPush| {

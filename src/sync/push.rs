@@ -59,6 +59,8 @@ pub struct PushRequest {
     pub repo: RepoIdentity,
     /// The tags, each at most once.
     pub tags: Vec<TagToPush>,
+    /// Packs of the remote that are known to be damaged: what they hold is sent again.
+    pub distrusted: BTreeSet<String>,
     /// Only plan: nothing is written.
     pub dry_run: bool,
 }
@@ -153,7 +155,7 @@ fn push_once(
     let tag_of = |number: &usize| request.tags.get(*number);
     let asked = open(&outcomes);
     let tags: Vec<_> = asked.iter().filter_map(tag_of).collect();
-    let (plan, missing) = plan(remote, &state, &tags, source)?;
+    let (plan, missing) = plan(remote, &state, &tags, &request.distrusted, source)?;
     for (number, missing) in asked.iter().zip(missing).filter(|(_, missing)| !missing.is_empty()) {
         set(&mut outcomes, *number, TagOutcome::MissingLocally(missing));
     }

@@ -1,5 +1,6 @@
 //! What holds for remotes, shown with a store in memory on both sides.
 
+mod caching;
 mod collecting;
 mod faults;
 mod reading;
@@ -9,6 +10,7 @@ mod support;
 use super::*;
 use crate::backend::{Backend, Key, LocalBackend, MemoryBackend};
 use crate::format::remote_log::LogOp;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use support::*;
 
@@ -51,7 +53,12 @@ fn another_repository_is_refused_by_name() {
     let tag = store.tag("v1", 1, &[("Sales", b"x".to_vec())]);
     push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
     let before = names(place.as_ref());
-    let request = PushRequest { repo: repo(9), tags: vec![store.retag(&tag, "v2", 2)], dry_run: false };
+    let request = PushRequest {
+        repo: repo(9),
+        tags: vec![store.retag(&tag, "v2", 2)],
+        distrusted: BTreeSet::new(),
+        dry_run: false,
+    };
     let refused = push(&open(&place), &request, &store, &mut |_| ()).expect_err("tags would mix");
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(refused.to_string().contains("0101010") && refused.to_string().contains("0909090"), "{refused}");
@@ -113,7 +120,7 @@ fn a_dry_run_plans_and_writes_nothing() {
     let mut store = Store::default();
     let tag = store.tag("v1", 1, &[("Sales", noise(1, 100_000))]);
     let remote = open(&place);
-    let request = PushRequest { repo: repo(1), tags: vec![tag], dry_run: true };
+    let request = PushRequest { repo: repo(1), tags: vec![tag], distrusted: BTreeSet::new(), dry_run: true };
     let report = push(&remote, &request, &store, &mut |_| ()).expect("plans");
     assert_eq!((report.bytes_sent, report.outcomes), (103_000, vec![TagOutcome::Pushed]));
     assert_eq!(names(place.as_ref()), ["onenb.json"]);

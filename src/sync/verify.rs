@@ -1,13 +1,12 @@
 //! Verifying what a tag names on a remote.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::sync::Arc;
 
 use super::SyncError;
 use super::remote::Remote;
 use crate::backend::Key;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Classify as _, ErrorKind, Result};
 use crate::format::tables::{DataTables, LocatedChunk, TableContent};
 use crate::id::ContentDigest;
 
@@ -40,6 +39,8 @@ pub struct Finding {
     pub problem: Problem,
     /// The object of the remote, or the content, that shows it.
     pub object: String,
+    /// The packs that cannot be relied on any more.
+    pub packs: BTreeSet<String>,
 }
 
 /// Returns what of a tag cannot be read; empty if all is well.
@@ -70,12 +71,12 @@ pub fn verify_contents(
     let bad_packs = remote.bad_packs(data.chunks())?;
     let mut findings = vec![];
     for (digest, labels) in labels {
-        let problem = match shallow_problem(data, digest, &bad_packs) {
+        let found = match shallow_problem(data, digest, &bad_packs) {
             None if is_read(digest) => deep_problem(remote, data, digest)?,
             shallow => shallow,
         };
-        if let Some((problem, object)) = problem {
-            findings.push(Finding { digest: *digest, labels: labels.clone(), problem, object });
+        if let Some(Fault { problem, object, packs }) = found {
+            findings.push(Finding { digest: *digest, labels: labels.clone(), problem, object, packs });
         }
     }
     Ok(findings)
@@ -85,7 +86,8 @@ impl Finding {
     /// Makes the finding for a content that no snapshot or segment of the remote has.
     #[must_use]
     pub fn missing(digest: ContentDigest, labels: Vec<String>) -> Self {
-        Self { digest, labels, problem: Problem::Missing, object: format!("content {}", digest.short()) }
+        let object = format!("content {}", digest.short());
+        Self { digest, labels, problem: Problem::Missing, object, packs: BTreeSet::new() }
     }
 }
 
@@ -113,39 +115,56 @@ impl Remote {
     }
 }
 
+/// What keeps a content from being read.
+struct Fault {
+    problem: Problem,
+    object: String,
+    packs: BTreeSet<String>,
+}
+
 fn shallow_problem(
     data: &DataTables,
     digest: &ContentDigest,
     bad_packs: &BTreeMap<Arc<str>, Problem>,
-) -> Option<(Problem, String)> {
-    match data.content(digest) {
-        None => Some((Problem::Missing, digest.to_string())),
-        Some(TableContent::Inline(_)) => None,
-        Some(TableContent::Chunks { chunks, .. }) => {
-            let packs: BTreeSet<_> = chunks.into_iter().map(|(chunk, _)| chunk.pack).collect();
-            packs.into_iter().find_map(|pack| bad_packs.get(&pack).map(|problem| (*problem, pack.to_string())))
-        }
+) -> Option<Fault> {
+    let Some(content) = data.content(digest) else {
+        return Some(Fault { problem: Problem::Missing, object: digest.to_string(), packs: BTreeSet::new() });
+    };
+    let packs = packs_of(&content);
+    let bad: Vec<_> = packs.iter().filter_map(|pack| Some((pack, *bad_packs.get(pack)?))).collect();
+    let (pack, problem) = bad.first().copied()?;
+    let packs = bad.iter().map(|(pack, _)| pack.to_string()).collect();
+    Some(Fault { problem, object: pack.to_string(), packs })
+}
+
+fn packs_of(content: &TableContent<'_>) -> BTreeSet<Arc<str>> {
+    match content {
+        TableContent::Inline(_) => BTreeSet::new(),
+        TableContent::Chunks { chunks, .. } => chunks.iter().map(|(chunk, _)| Arc::clone(&chunk.pack)).collect(),
     }
 }
 
-/// Reads a whole content.
-fn deep_problem(remote: &Remote, data: &DataTables, digest: &ContentDigest) -> Result<Option<(Problem, String)>> {
-    let mut content = remote.open_content(data, digest)?;
+/// Reads a whole content from where the tables say it is.
+fn deep_problem(remote: &Remote, data: &DataTables, digest: &ContentDigest) -> Result<Option<Fault>> {
+    let mut content = remote.open_plain(data, digest)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1024 * 1024];
+    let damaged = |object, packs| Ok(Some(Fault { problem: Problem::Damaged, object, packs }));
     loop {
-        match content.read(&mut buffer) {
+        match content.read_some(&mut buffer) {
             Ok(0) => break,
             Ok(count) => drop(hasher.update(buffer.get(..count).unwrap_or_default())),
-            Err(error) => {
-                let error = Error::from(error);
-                return match error.kind() {
-                    ErrorKind::Damaged | ErrorKind::TooNew => Ok(Some((Problem::Damaged, error.to_string()))),
-                    _ => Err(error),
-                };
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::TooNew) => {
+                let packs = error.key().into_iter().collect();
+                return damaged(error.to_string(), packs);
             }
+            Err(error) => return Err(error.into()),
         }
     }
-    let right = hasher.finalize().as_bytes() == digest.as_bytes();
-    Ok((!right).then(|| (Problem::Damaged, digest.to_string())))
+    if hasher.finalize().as_bytes() == digest.as_bytes() {
+        return Ok(None);
+    }
+    // Its chunks are sound but are not this content's: which of them, nobody can tell.
+    let packs = data.content(digest).iter().flat_map(packs_of).map(|pack| pack.to_string()).collect();
+    damaged(digest.to_string(), packs)
 }
