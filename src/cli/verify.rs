@@ -13,12 +13,13 @@ const EXAMPLES: &str = "\
 Examples:
   onenb verify
   onenb verify --remote v1
-  onenb verify --remote --sample 20
+  onenb verify --repair
+  onenb verify --remote --repair
   onenb verify --json";
 
 /// Read all data back and report damage
 ///
-/// Changes no data; what it finds damaged is stored anew by the next export or pull. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
+/// Changes nothing without `--repair`; what it finds damaged is stored anew by the next export or pull. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
@@ -31,23 +32,32 @@ pub(super) struct Args {
     /// Read so many contents of the remote in full, picked at random; of the others ask whether they are there
     #[arg(long, value_name = "N", requires = "remote")]
     sample: Option<usize>,
+    /// Fetch from the remote what is damaged or missing here; with `--remote` send what is damaged or missing there and sound here. The exit code tells whether damage is left
+    #[arg(long)]
+    repair: bool,
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     let repo = workspace.repo()?;
-    if let (true, Some(rev), None) = (args.remote, &args.rev, args.sample) {
+    if let (true, Some(rev), None, false) = (args.remote, &args.rev, args.sample, args.repair) {
         let report = repo.verify_remote(rev)?;
         ctx.print(&document(RemoteVerified::new(rev, &report)), || remote_text(rev, &report))?;
         return Ok(if report.unreadable.is_empty() { Exit::Success } else { Exit::Missing });
     }
     if args.remote {
-        let summary = repo.verify_remote_data(args.rev.as_deref(), args.sample)?;
+        let summary = if args.repair {
+            let mut progress = ctx.progress();
+            repo.verify_remote_and_repair(args.rev.as_deref(), args.sample, &mut |news| progress.update(news))?
+        } else {
+            repo.verify_remote_data(args.rev.as_deref(), args.sample)?
+        };
         ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Remote))?;
         return Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Missing });
     }
     let mut progress = ctx.progress();
-    let summary = repo.verify(&mut |news| progress.update(news))?;
+    let mut update = |news| progress.update(news);
+    let summary = if args.repair { repo.verify_and_repair(&mut update)? } else { repo.verify(&mut update)? };
     drop(progress);
     ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Store))?;
     Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Damage })
@@ -73,6 +83,9 @@ enum Place {
 
 fn text(summary: &VerifySummary, place: Place) -> String {
     let mut out = String::new();
+    for object in &summary.repaired {
+        let _ = writeln!(out, "repaired: {}", render::one_line(object));
+    }
     for damaged in &summary.damaged {
         let _ = writeln!(out, "damaged: {}", render::one_line(&damaged.object));
         if !damaged.exports.is_empty() {

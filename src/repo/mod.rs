@@ -30,6 +30,7 @@ mod receipts;
 mod registry;
 mod reindex;
 mod remote;
+mod repair;
 mod resolve;
 mod snapshot;
 mod stat_cache;

@@ -22,6 +22,7 @@ mod params_hash;
 mod push;
 mod reindex;
 mod remotes;
+mod repair;
 mod resolve;
 mod rm;
 mod status;
