@@ -8,6 +8,8 @@ ONENB_CORPUS ?= $(abspath ../shared/data)
 DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
 # moto's server is the S3 server of the tests and of `make demo S3=1`.
 S3_PACKAGES := 'moto[server]'
+# Azure's own emulator, a package of Node; newer ones need a newer Node.
+AZURITE := azurite@3.35.0
 TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) blake3 duckdb fsspec h5py openpyxl polars pytest ruff zstandard
 
 .PHONY: demo test test-rust test-python test-slow bench bench-engine bench-peers docs install venv wheel
@@ -20,7 +22,7 @@ demo: $(VENV)/.demo $(if $(S3),$(VENV)/.s3) install
 # Everything that must hold: format, lints, Rust and Python tests.
 test: test-rust test-python
 
-test-rust: $(VENV)/.s3
+test-rust: $(VENV)/.s3 $(VENV)/.azurite
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked
@@ -64,6 +66,11 @@ $(VENV)/.demo: $(VENV)/.ready
 
 $(VENV)/.s3: $(VENV)/.ready
 	$(VENV)/bin/python -m pip install --quiet $(S3_PACKAGES)
+	touch $@
+
+# Azure's emulator, where there is npm; what needs it is skipped, and says so, where there is none.
+$(VENV)/.azurite: $(VENV)/.ready
+	npm install --silent --no-fund --no-audit --prefix $(VENV)/azurite $(AZURITE) || echo "azurite could not be installed"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.ready

@@ -264,15 +264,16 @@ impl Backend for CloudBackend {
                 .run(|store| async move { store.list_paginated(Some(&prefix), options).await })?
                 .map_err(self.failed("list", folder))?;
             let objects = page.result.objects.into_iter();
-            entries
-                .extend(objects.filter_map(|meta| Some(Entry { key: self.key_of(&meta.location)?, len: meta.size })));
+            let found = objects.filter_map(|meta| Some(Entry { key: self.key_of(&meta.location)?, len: meta.size }));
+            // Not every look-alike knows where to start, and some ignore it; what comes before does not fill the page.
+            entries.extend(
+                found.filter(|entry| entry.key.is_below(folder) && start_after.is_none_or(|after| entry.key > *after)),
+            );
             page_token = page.page_token;
             if page_token.is_none() {
                 break;
             }
         }
-        // Not every look-alike knows where to start, and some ignore it.
-        entries.retain(|entry| entry.key.is_below(folder) && start_after.is_none_or(|after| entry.key > *after));
         entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         entries.truncate(limit);
         Ok(entries)
