@@ -33,8 +33,13 @@ test-python: $(VENV)/.test install
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -q python/tests
 
 # Acceptance runs that take minutes: many processes, kills, large streams, real version sets.
-test-slow:
+test-slow: $(VENV)/.s3 $(VENV)/.azurite
 	ONENB_CORPUS="$(ONENB_CORPUS)" cargo test --release --locked --features slow --test acceptance -- --nocapture
+	cargo test --release --locked --features slow --lib no_life_of_a_remote -- --nocapture
+	cargo build --release --locked --package onenb
+	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb
+	$(VENV)/bin/python tests/pushers.py target/release/onenb s3
+	test ! -d $(VENV)/azurite/node_modules || $(VENV)/bin/python tests/pushers.py target/release/onenb azure
 
 # Figures: the engine's parts, printed, then onenb beside the installed peers, into `docs/performance.md`.
 bench: bench-engine bench-peers

@@ -1,13 +1,13 @@
 """A proxy on loopback that spoils chosen requests to an object store, for tests.
 
 It listens on a port of its own, passes requests on one by one and counts them from 0. A line on its standard input,
-`N FAULT`, starts the count anew and spoils request N; `-` as N spoils none. A line on its standard output answers each of
-them with how many requests came since the one before. It ends with its standard input.
+`N FAULT`, starts the count anew and spoils request N; `-` as N spoils none. A line on its standard output answers each
+of them with how many requests came since the one before. It ends with its standard input.
 
-Faults: `500`, `503`, `429` and `409` answer without asking the store; `refuse` closes the connection at once; `half-sent`
-reads half of the request first; `lost` asks the store and never answers; `412` asks the store twice, so that a create finds
-its own object; `cut-N` breaks the answer off after N per cent of its bytes; `slow` waits a little; `kill-before` and
-`kill-after` print `kill` and hold the request, before or after it took effect, until the next line comes.
+Faults: `500`, `503`, `429` and `409` answer without asking the store; `refuse` closes the connection at once;
+`half-sent` reads half of the request first; `lost` asks the store and never answers; `412` asks the store twice, so
+that a create finds its own object; `cut-N` breaks the answer off after N per cent of its bytes; `slow` waits a little;
+`kill-before` and `kill-after` print `kill` and hold the request, before or after it took effect, until the next line.
 """
 
 import http.client

@@ -8,6 +8,7 @@ mod bad_input;
 mod batch;
 mod branches;
 mod cat;
+mod clouds;
 mod directory;
 mod export;
 mod get;

@@ -42,14 +42,23 @@ pub(super) fn leaves_effect_unknown(error: &object_store::Error) -> bool {
 
 /// Returns whether no connection came about, so that no provider has said anything.
 fn is_unreachable(error: &object_store::Error) -> bool {
+    http_kind(error) == Some(HttpErrorKind::Connect)
+}
+
+/// Returns whether an answer began and did not come to its end.
+pub(super) fn broke_off(error: &object_store::Error) -> bool {
+    matches!(http_kind(error), Some(HttpErrorKind::Decode | HttpErrorKind::Unknown))
+}
+
+fn http_kind(error: &object_store::Error) -> Option<HttpErrorKind> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(http) = error.downcast_ref::<HttpError>() {
-            return http.kind() == HttpErrorKind::Connect;
+            return Some(http.kind());
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 fn names_no_bucket(text: &str) -> bool {

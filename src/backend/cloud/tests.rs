@@ -158,6 +158,31 @@ fn pages_join(backend: &CloudBackend) {
     assert_eq!(rest.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), (1051..1091).map(key).collect::<Vec<_>>());
 }
 
+/// A connection that broke within the answer to a listing once failed the whole command.
+#[test]
+fn an_answer_that_breaks_off_is_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let address = listener.local_addr().expect("an address").to_string();
+    let body = "<ListBucketResult><Contents><Key>a/b</Key><Size>7</Size><LastModified>2024-01-01T00:00:00.000Z\
+                </LastModified></Contents></ListBucketResult>";
+    let whole = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let Ok(mut stream) = stream else { continue };
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let sent = if number < 2 { whole.len() - 1 - 50 * number } else { whole.len() };
+            let _ = stream.write_all(whole.as_bytes().get(..sent).unwrap_or_default());
+        }
+    });
+    let backend = CloudBackend::new("s3", BUCKET, "", &options(&address)).expect("a good place");
+    let found = backend.list(&Key::parse("a").expect("a key"), None, 1).expect("the third answer is whole");
+    assert_eq!(found.iter().map(|entry| (entry.key.as_str(), entry.len)).collect::<Vec<_>>(), [("a/b", 7)]);
+}
+
 #[test]
 fn refused_credentials_are_named_without_the_secret() {
     let address = answering(
