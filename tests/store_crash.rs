@@ -35,6 +35,16 @@ struct Acknowledged {
     objects: Vec<ObjectId>,
 }
 
+/// A table whose every version differs a little from the one before all over, so that the later ones are deltas.
+fn version(number: usize) -> Vec<u8> {
+    let noise = content(200, 4_000);
+    let row = |(at, noise): (usize, &[u8])| {
+        let edits: Vec<_> = (1..=number).filter(|edit| (at + edit) % 3 == 0).collect();
+        format!("{at},{noise:?},{edits:?}\n").into_bytes()
+    };
+    noise.chunks(16).enumerate().flat_map(row).collect()
+}
+
 /// Writes until the machine stops, and remembers what was acknowledged. Returns whether it came to the end.
 fn write_all(root: &Path, done: &mut Acknowledged) -> bool {
     let Ok(store) = Store::open(root, &options()) else { return false };
@@ -51,6 +61,17 @@ fn write_all(root: &Path, done: &mut Acknowledged) -> bool {
             Ok(ids) => done.objects.extend(ids),
             Err(_) => return false,
         }
+    }
+    let (mut parents, mut first) = (vec![], 0);
+    for number in 0..3 {
+        let bytes = version(number);
+        let Ok(stored) = store.put_content(&bytes, &WriteOptions { parents, ..WriteOptions::default() }) else {
+            return false;
+        };
+        first = if number == 0 { stored.stored_bytes } else { first };
+        assert!(number == 0 || first == 0 || stored.stored_bytes * 2 < first, "no delta: {stored:?}");
+        done.contents.push(bytes);
+        parents = vec![stored.digest];
     }
     true
 }
@@ -69,8 +90,8 @@ fn check(root: &Path, done: &Acknowledged, step: u32) {
     for id in &done.objects {
         assert!(store.get_object(id).is_ok(), "stopped at step {step}");
     }
-    for seed in 0..5 {
-        let bytes = content(seed, 35_000 * usize::from(seed));
+    let versions = (0..3).map(version);
+    for bytes in (0..5).map(|seed| content(seed, 35_000 * usize::from(seed))).chain(versions) {
         if store.contains(&ContentDigest::of(&bytes)).unwrap().is_some() {
             assert_eq!(read(&store, &ContentDigest::of(&bytes)), bytes, "stopped at step {step}");
         }
@@ -163,6 +184,57 @@ fn one_failed_write_or_sync_fails_one_call_and_the_process_goes_on() {
         check(dir.path(), &done, step);
     }
     assert!(failures > 30, "only {failures} failures were simulated");
+}
+
+/// Writes in pieces and drops what a failed call says, as buffering wrappers do. Returns what was acknowledged.
+fn write_heedlessly(root: &Path, in_batch: bool, failed: &mut usize) -> Vec<(ContentDigest, Option<Vec<u8>>)> {
+    let store = Store::open(root, &StoreOptions::default()).unwrap();
+    let mut acknowledged = vec![];
+    let mut batch = store.batch(&WriteOptions::default()).ok().filter(|_| in_batch);
+    for seed in 0..6 {
+        let bytes = content(seed, 1_500_000);
+        let writer = match &batch {
+            Some(batch) => Ok(batch.writer(vec![])),
+            None => store.writer(&WriteOptions::default()),
+        };
+        let Ok(mut writer) = writer else { continue };
+        for piece in bytes.chunks(400_000) {
+            *failed += usize::from(writer.push(piece).is_err());
+        }
+        let stored = match &mut batch {
+            Some(batch) => batch.add(writer),
+            None => writer.finish(),
+        };
+        match stored {
+            Ok(stored) => acknowledged
+                .push((stored.digest, Some(bytes).filter(|bytes| stored.digest == ContentDigest::of(bytes)))),
+            Err(_) => *failed += 1,
+        }
+    }
+    match batch.map(onenb::store::ContentBatch::commit) {
+        Some(Err(_)) => vec![],
+        _ => acknowledged,
+    }
+}
+
+#[test]
+fn what_failed_once_is_never_acknowledged_without_its_bytes() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut failed = 0;
+    for in_batch in [true, false] {
+        for step in 0..40 {
+            let dir = tempfile::tempdir().unwrap();
+            drop(Store::open(dir.path(), &StoreOptions::default()).unwrap());
+            fault::fail_once_after(step);
+            let acknowledged = write_heedlessly(dir.path(), in_batch, &mut failed);
+            fault::heal();
+            let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();
+            for (digest, bytes) in acknowledged {
+                assert_eq!(Some(read(&store, &digest)), bytes, "step {step}");
+            }
+        }
+    }
+    assert!(failed > 20, "only {failed} failures were simulated");
 }
 
 fn packs(root: &Path, class: &str) -> Vec<std::path::PathBuf> {

@@ -22,6 +22,8 @@ pub struct ContentBatch {
     active: Arc<ActiveWrite>,
     options: WriteOptions,
     data_failures: u64,
+    /// No call failed so far; after one, chunks of contents that were taken in may be missing.
+    is_whole: bool,
     /// New chunks that fill no frame yet.
     rest: Batch,
     /// The ids of these chunks, and of those that the worker has.
@@ -46,6 +48,7 @@ impl Store {
             active,
             options: options.clone(),
             data_failures: live.data.failures(),
+            is_whole: true,
             rest: Batch::default(),
             waiting: HashSet::new(),
             foreign: ForeignPacks::default(),
@@ -73,7 +76,10 @@ impl ContentBatch {
     /// If the writer is of another batch.
     pub fn add(&mut self, writer: ContentWriter) -> Result<StoredContent, StoreError> {
         assert!(Arc::ptr_eq(&writer.active, &self.active), "a batch takes only its own writers");
+        self.check_whole()?;
+        // A content that fails takes only its own chunks with it.
         let ended = writer.end_in_batch()?;
+        self.is_whole = false;
         self.foreign.extend(&ended.foreign);
         let mut raw = ended.rest.raw.as_slice();
         for key in ended.rest.keys {
@@ -93,7 +99,13 @@ impl ContentBatch {
         if self.known.insert(ended.stored.digest) {
             self.recipes.push((ended.recipe, ended.nodes));
         }
+        self.is_whole = true;
         Ok(ended.stored)
+    }
+
+    /// Refuses to go on where an earlier call failed.
+    fn check_whole(&self) -> Result<(), StoreError> {
+        if self.is_whole { Ok(()) } else { Err(StoreError::Unsynced) }
     }
 
     /// Makes all contents durable and then visible. Returns the bytes that the store grew by for their chunks.
@@ -102,6 +114,7 @@ impl ContentBatch {
     /// [`StoreError::Io`], [`StoreError::Unsynced`] or [`StoreError::Forked`]; nothing of the batch is then in the store.
     pub fn commit(mut self) -> Result<u64, StoreError> {
         self.active.check_process()?;
+        self.check_whole()?;
         self.send_rest()?;
         self.join_worker()?;
         let live: Arc<Live> = Arc::clone(&self.active.live);

@@ -18,7 +18,7 @@ use super::ingest::plain_frames;
 use super::parent::Parent;
 use super::reader::FrameCache;
 use super::shelf::{Found, Wanted};
-use super::{Live, StoreError};
+use super::Live;
 use crate::format::pack::{BaseSpan, DeltaBase, Frame, FrameKey, MAX_BASE_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES};
 use crate::id::{ChunkId, PackId};
 
@@ -86,32 +86,32 @@ impl DeltaSearch {
         Self { parent, window: 0..0, window_len: 0, anchors: HashMap::new(), cache, misses: 0, fruitless: 0 }
     }
 
-    /// Compresses a batch. `rely_on` is told of every frame that a delta leans on.
+    /// Compresses a batch. `rely_on` is told of every frame that a delta leans on. A pack that cannot be read is no base,
+    /// and no reason to fail.
     pub(super) fn encode(
         &mut self,
         live: &Live,
         batch: &Batch,
         level: i32,
         rely_on: &mut impl FnMut(&Found),
-    ) -> Result<Vec<Frame>, StoreError> {
+    ) -> Vec<Frame> {
         // New data all through: looking at one batch in eight is enough to notice where that ends.
         self.fruitless += 1;
         if self.fruitless > MAX_FRUITLESS && !self.fruitless.is_multiple_of(8) {
-            return Ok(plain_frames(&batch.keys, &batch.raw, level));
+            return plain_frames(&batch.keys, &batch.raw, level);
         }
         let votes = self.votes(live, batch);
         if matched(&votes) > 0 {
             self.fruitless = 0;
         }
         let mut frames = vec![];
-        for group in self.group(live, batch, &votes)? {
-            let delta = self.encode_on(live, &group, level, rely_on)?;
-            match delta {
+        for group in self.group(live, batch, &votes) {
+            match self.encode_on(live, &group, level, rely_on) {
                 Some(frame) => frames.push(frame),
                 None => frames.extend(plain_frames(group.keys, group.raw, level)),
             }
         }
-        Ok(frames)
+        frames
     }
 
     /// Counts, for each chunk of the batch, the anchors that it shares with chunks of the parent.
@@ -176,18 +176,13 @@ impl DeltaSearch {
     }
 
     /// Cuts a batch where the frames to lean on change. A chunk without anchors goes with the ones before.
-    fn group<'a>(
-        &self,
-        live: &Live,
-        batch: &'a Batch,
-        votes: &[HashMap<u32, u32>],
-    ) -> Result<Vec<Group<'a>>, StoreError> {
+    fn group<'a>(&self, live: &Live, batch: &'a Batch, votes: &[HashMap<u32, u32>]) -> Vec<Group<'a>> {
         let mut groups = vec![];
         let (mut first, mut start, mut end) = (0, 0, 0);
         let mut bases = Candidates::new();
         for (number, key) in batch.keys.iter().enumerate() {
             let next = match votes.get(number) {
-                Some(votes) => self.candidates(live, votes)?,
+                Some(votes) => self.candidates(live, votes),
                 None => Candidates::new(),
             };
             let added = next.keys().filter(|place| !bases.contains_key(*place)).count();
@@ -206,15 +201,17 @@ impl DeltaSearch {
             end += key.len as usize;
         }
         groups.extend(group_of(batch, first..batch.keys.len(), start..end, bases));
-        Ok(groups)
+        groups
     }
 
     /// Returns the frame that has most of the votes of a chunk; several where no single one has.
-    fn candidates(&self, live: &Live, votes: &HashMap<u32, u32>) -> Result<Candidates, StoreError> {
+    fn candidates(&self, live: &Live, votes: &HashMap<u32, u32>) -> Candidates {
         let mut frames: HashMap<(PackId, u64), (Found, HashSet<ChunkId>, u32)> = HashMap::new();
         for (number, count) in votes {
             let Some(chunk) = self.parent.chunk(*number as usize) else { continue };
-            let Some(found) = live.data.find(chunk.id.as_bytes(), Wanted::First)?.found.pop() else { continue };
+            let found =
+                live.data.find(chunk.id.as_bytes(), Wanted::First).ok().and_then(|mut search| search.found.pop());
+            let Some(found) = found else { continue };
             let entry = frames.entry(place(&found)).or_insert_with(|| (found, HashSet::new(), 0));
             entry.1.insert(chunk.id);
             entry.2 += count;
@@ -228,14 +225,11 @@ impl DeltaSearch {
         if count == 2 || ranked.first().is_some_and(|(_, (.., votes))| votes * 2 > total) {
             count = 1;
         }
-        Ok(ranked
-            .into_iter()
-            .take(count)
-            .map(|(place, (found, chunks, votes))| {
-                let spans = spans_of(&found, &chunks);
-                (place, Candidate { found, spans, votes })
-            })
-            .collect())
+        let to_candidate = |(place, (found, chunks, votes))| {
+            let spans = spans_of(&found, &chunks);
+            (place, Candidate { found, spans, votes })
+        };
+        ranked.into_iter().take(count).map(to_candidate).collect()
     }
 
     /// Compresses a group against what it leans on; `None` if it leans on nothing or had better stand alone.
@@ -245,30 +239,30 @@ impl DeltaSearch {
         group: &Group<'_>,
         level: i32,
         rely_on: &mut impl FnMut(&Found),
-    ) -> Result<Option<Frame>, StoreError> {
+    ) -> Option<Frame> {
         let cost = |bases: &[Candidate]| bases.iter().map(|base| 1 + base.found.header.delta_depth()).sum::<u8>();
         let mut bases: Vec<Candidate> = group.bases.values().cloned().collect();
         let is_far = cost(&bases) > MAX_DELTA_DEPTH;
         if is_far {
-            bases = bottoms(live, bases)?;
+            bases = bottoms(live, bases);
         }
         if bases.is_empty() {
-            return Ok(None);
+            return None;
         }
         let depth = cost(&bases);
-        let Some(base) = self.read_base(live, &bases, depth) else { return Ok(None) };
-        let Some(delta) = Frame::chunks_against(group.keys, group.raw, &base, level) else { return Ok(None) };
+        let base = self.read_base(live, &bases, depth)?;
+        let delta = Frame::chunks_against(group.keys, group.raw, &base, level)?;
         if is_far || delta.header().stored_len() * 2 > delta.header().raw_len() {
-            let alone = Frame::chunks_joined(group.keys.to_vec(), group.raw.to_vec(), level);
-            let (with, without) = (delta.header().frame_len(), alone.header().frame_len());
-            if with * 5 > without * 4 {
-                return Ok(Some(alone));
+            let alone = plain_frames(group.keys, group.raw, level);
+            let without: u64 = alone.iter().map(|frame| frame.header().frame_len()).sum();
+            if delta.header().frame_len() * 5 > without * 4 {
+                return None;
             }
         }
         for base in &bases {
             rely_on(&base.found);
         }
-        Ok(Some(delta))
+        Some(delta)
     }
 
     /// Reads the bases, as far as they fit; `None` if one of them is damaged.
@@ -300,7 +294,7 @@ impl Candidate {
 }
 
 /// Replaces frames that lean on others by the ones at the bottom, those that matter most first, as many as may be.
-fn bottoms(live: &Live, bases: Vec<Candidate>) -> Result<Vec<Candidate>, StoreError> {
+fn bottoms(live: &Live, bases: Vec<Candidate>) -> Vec<Candidate> {
     let mut bottoms = Candidates::new();
     let mut left = bases;
     while let Some(base) = left.pop() {
@@ -314,8 +308,9 @@ fn bottoms(live: &Live, bases: Vec<Candidate>) -> Result<Vec<Candidate>, StoreEr
         }
         let mut below = Candidates::new();
         for span in base.found.header.bases() {
-            let found = live.data.find(span.chunk.as_bytes(), Wanted::All)?.found;
-            let Some(found) = found.into_iter().find(|found| found.header.delta_depth() < depth) else { continue };
+            let Ok(search) = live.data.find(span.chunk.as_bytes(), Wanted::All) else { continue };
+            let found = search.found.into_iter().find(|found| found.header.delta_depth() < depth);
+            let Some(found) = found else { continue };
             let next = Candidate { found, spans: vec![*span], votes: base.votes };
             match below.get_mut(&place(&next.found)) {
                 Some(known) => known.spans.push(*span),
@@ -327,7 +322,7 @@ fn bottoms(live: &Live, bases: Vec<Candidate>) -> Result<Vec<Candidate>, StoreEr
     let mut bottoms: Vec<_> = bottoms.into_values().collect();
     bottoms.sort_by_key(|base| Reverse(base.votes));
     bottoms.truncate(MAX_BASE_FRAMES);
-    Ok(bottoms)
+    bottoms
 }
 
 fn place(found: &Found) -> (PackId, u64) {

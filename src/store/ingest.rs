@@ -126,6 +126,8 @@ pub struct ContentWriter {
     options: WriteOptions,
     forecast: Option<Forecast>,
     failures: u64,
+    /// No call failed so far; after one, bytes or chunks may be missing.
+    is_whole: bool,
     hasher: blake3::Hasher,
     len: u64,
     staged: Vec<u8>,
@@ -154,6 +156,7 @@ impl ContentWriter {
             options: options.clone(),
             forecast: Parent::load(&active.live, &options.parents).map(Forecast::new),
             failures,
+            is_whole: true,
             hasher: blake3::Hasher::new(),
             len: 0,
             staged: vec![],
@@ -172,7 +175,9 @@ impl ContentWriter {
     /// # Errors
     /// [`StoreError::Io`] if the disk is full or fails, [`StoreError::Forked`] in a forked child.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.active.check_process()?;
+        self.check_whole()?;
+        // Until all of it is taken in: whoever goes on after an error must not end with a part.
+        self.is_whole = false;
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         let mut rest = bytes;
@@ -184,7 +189,14 @@ impl ContentWriter {
                 self.cut_staged(Rest::More)?;
             }
         }
+        self.is_whole = true;
         Ok(())
+    }
+
+    /// Refuses to go on in a forked child, or where an earlier call failed.
+    fn check_whole(&self) -> Result<(), StoreError> {
+        self.active.check_process()?;
+        if self.is_whole { Ok(()) } else { Err(StoreError::Unsynced) }
     }
 
     /// Stores what is left, makes all of it durable and then visible.
@@ -192,7 +204,7 @@ impl ContentWriter {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Unsynced`] or [`StoreError::Forked`]; the content is then not in the store.
     pub fn finish(mut self) -> Result<StoredContent, StoreError> {
-        self.active.check_process()?;
+        self.check_whole()?;
         let live = Arc::clone(&self.active.live);
         let (recipe, nodes) = self.end()?;
         if self.len > MAX_INLINE_LEN as u64 {
@@ -216,7 +228,7 @@ impl ContentWriter {
 
     /// Ends the content and leaves the rest to a batch: new chunks that fill no frame, durability, the recipe.
     pub(super) fn end_in_batch(mut self) -> Result<Unfinished, StoreError> {
-        self.active.check_process()?;
+        self.check_whole()?;
         let (recipe, nodes) = self.end()?;
         if self.forecast.is_some() {
             // What leans on an earlier version is smaller so than together with strangers.
@@ -274,15 +286,26 @@ impl ContentWriter {
             self.foreign.rely_on(found);
             return Ok(());
         }
+        self.new_chunk_bytes += u64::from(len);
+        if self.active.live.data.holds_only_damaged(id.as_bytes())? {
+            return self.heal(bytes, FrameKey { id: *id.as_bytes(), len });
+        }
         if self.batch.raw.len() + bytes.len() > FRAME_TARGET_LEN {
             self.send_batch()?;
         }
         self.pending.insert(id);
-        self.new_chunk_bytes += u64::from(len);
         self.batch.keys.push(FrameKey { id: *id.as_bytes(), len });
         self.batch.raw.extend_from_slice(bytes);
         self.batch.expected.push(expected);
         Ok(())
+    }
+
+    /// Stores a chunk anew that is here but damaged. It leans on nothing: others may lean on it, and they look for it in
+    /// shallower frames than their own.
+    fn heal(&mut self, bytes: &[u8], key: FrameKey) -> Result<(), StoreError> {
+        let frames = plain_frames(&[key], bytes, self.options.level);
+        self.stored_bytes += frames.iter().map(|frame| frame.header().frame_len()).sum::<u64>();
+        self.active.live.data.append(&frames)
     }
 
     fn encoder(&self) -> Encoder {
@@ -409,11 +432,14 @@ impl Encoder {
     }
 
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let foreign = &mut self.foreign;
+        let mut bases = ForeignPacks::default();
         let frames = match &mut self.delta {
-            Some(delta) => delta.encode(&self.live, batch, self.level, &mut |found| foreign.rely_on(found))?,
+            Some(delta) => delta.encode(&self.live, batch, self.level, &mut |found| bases.rely_on(found)),
             None => plain_frames(&batch.keys, &batch.raw, self.level),
         };
+        // Before the frames can be found: whoever relies on them looks only at them, not at what they lean on.
+        bases.sync()?;
+        self.foreign.extend(&bases);
         self.stored_bytes += frames.iter().map(|frame| frame.header().frame_len()).sum::<u64>();
         self.live.data.append(&frames)
     }

@@ -115,9 +115,15 @@ impl Live {
         if let Some(bytes) = cache.find_below(id, depth) {
             return Ok(bytes);
         }
-        let search = self.data.find_fresh(id.as_bytes())?;
+        let is_shallow = |found: &&Found| found.header.delta_depth() < depth;
+        let mut search = self.data.find_fresh(id.as_bytes())?;
+        if !search.found.iter().any(|found| is_shallow(&found)) && !search.found.is_empty() {
+            // The shallower twin may be in a pack that was not seen yet.
+            self.data.refresh()?;
+            search = self.data.find(id.as_bytes(), Wanted::All)?;
+        }
         let mut fault = search.damage;
-        for found in search.found.iter().filter(|found| found.header.delta_depth() < depth) {
+        for found in search.found.iter().filter(is_shallow) {
             match self.read_chunk(found, id, cache) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => {

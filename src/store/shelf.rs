@@ -75,7 +75,7 @@ pub(super) struct Search {
 /// Which places of a key are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// One that is not known to be damaged, so that a writer may rely on it.
+    /// One that is not known to be damaged and leans on nothing that is, so that a writer may rely on it.
     First,
     /// All, those known to be damaged last.
     All,
@@ -212,6 +212,15 @@ impl Shelf {
         }
         state.refresh()?;
         Ok(!state.find(key, Wanted::First)?.found.is_empty())
+    }
+
+    /// Returns whether a key is here, but nowhere that anything new may rely on.
+    pub(super) fn holds_only_damaged(&self, key: &[u8; 32]) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        if state.damaged.is_empty() || !state.find(key, Wanted::First)?.found.is_empty() {
+            return Ok(false);
+        }
+        Ok(!state.find(key, Wanted::All)?.found.is_empty())
     }
 
     /// Looks a key up in what is known.
@@ -475,9 +484,35 @@ impl State {
         }
         self.headers.insert(place, Arc::clone(&header));
         if header.keys().iter().any(|named| named.id == *key) {
+            if wanted == Wanted::First && !self.stands_on_sound(&header)? {
+                return Ok(());
+            }
             search.found.push(Found { pack: id, offset, header, file, foreign });
         }
         Ok(())
+    }
+
+    /// Returns whether every chunk that a frame leans on has a place at less depth of which the same holds. Without notes
+    /// about damage, all do. The depth falls with each step, so that this ends.
+    fn stands_on_sound(&mut self, header: &FrameHeader) -> Result<bool, StoreError> {
+        if self.damaged.is_empty() {
+            return Ok(true);
+        }
+        let mut sound: HashSet<FramePosition> = HashSet::new();
+        'bases: for base in header.bases() {
+            for found in self.find(base.chunk.as_bytes(), Wanted::All)?.found {
+                let place = (found.pack, found.offset);
+                if found.header.delta_depth() >= header.delta_depth() || self.damaged.contains(&place) {
+                    continue;
+                }
+                if sound.contains(&place) || self.stands_on_sound(&found.header)? {
+                    sound.insert(place);
+                    continue 'bases;
+                }
+            }
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// Opens a pack under whichever name it has now; `None` if it has none.

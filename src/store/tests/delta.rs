@@ -262,3 +262,66 @@ proptest! {
         assert_sound(&store);
     }
 }
+
+#[test]
+fn nothing_relies_on_a_sound_frame_whose_base_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = table(9, 3000);
+    let first = put(&open(dir.path()), &rows.concat());
+    edit(&mut rows, 1);
+    let second = rows.concat();
+    let stored = open(dir.path()).put_content(&second, &over(&[first.digest])).unwrap();
+    assert_eq!(depth_of(&open(dir.path()), &stored.digest), 1);
+    flip_at(dir.path(), 64);
+    let store = open(dir.path());
+    assert!(get(&store, &first.digest).is_err());
+    assert!(!store.is_complete(&stored.digest).unwrap());
+    // The same bytes again, as after a pull or a rerun: they must not count as known.
+    let again = store.put_content(&second, &over(&[first.digest])).unwrap();
+    assert_eq!(again.digest, stored.digest);
+    assert!(get(&open(dir.path()), &again.digest).unwrap() == second);
+    assert!(store.is_complete(&stored.digest).unwrap());
+}
+
+#[test]
+fn a_damaged_base_that_is_stored_again_heals_what_leans_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = table(10, 3000);
+    let before = rows.concat();
+    let unrelated = put(&open(dir.path()), &random(77, 40_000));
+    let first = put(&open(dir.path()), &before);
+    edit(&mut rows, 1);
+    let second = open(dir.path()).put_content(&rows.concat(), &over(&[first.digest])).unwrap();
+    edit(&mut rows, 2);
+    let third = open(dir.path()).put_content(&rows.concat(), &over(&[second.digest])).unwrap();
+    assert_eq!(depth_of(&open(dir.path()), &third.digest), 2);
+    let frame = frame_of(&open(dir.path()), &first.digest);
+    flip_at(dir.path(), frame);
+    let store = open(dir.path());
+    assert!(get(&store, &first.digest).is_err());
+    let mut near = table(10, 3000);
+    edit(&mut near, 0);
+    // A sound relative, so that there is something to lean on.
+    let near = store.put_content(&near.concat(), &over(&[unrelated.digest])).unwrap();
+    let again = store.put_content(&before, &over(&[near.digest])).unwrap();
+    assert_eq!(again.digest, first.digest);
+    for digest in [first.digest, second.digest, third.digest] {
+        assert!(get(&open(dir.path()), &digest).is_ok(), "not healed");
+    }
+}
+
+/// Returns where the first chunk of a content lies.
+fn frame_of(store: &Store, digest: &ContentDigest) -> u64 {
+    let chunk = store.chunks_of(digest).unwrap()[0].id;
+    store.live().data.find_fresh(chunk.as_bytes()).unwrap().found[0].offset
+}
+
+/// Flips a byte in the payload of the frame at a position of the open pack.
+fn flip_at(root: &Path, offset: u64) {
+    let pack = files(&root.join("packs/data"), ".open").remove(0);
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let at = usize::try_from(offset).unwrap();
+    let header = crate::format::pack::FrameHeader::decode(&bytes[at..]).unwrap();
+    bytes[at + header.encoded_len()] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+}
