@@ -21,9 +21,7 @@ use std::time::Duration;
 
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path as StorePath;
-use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use tokio::runtime::Runtime;
 
 use super::{Backend, BackendError, Created, Entry, Key};
@@ -159,10 +157,7 @@ impl CloudBackend {
 
     /// Runs a request that reads, again if its answer breaks off in the middle: below us only what failed before an answer
     /// began is repeated.
-    fn ask<T, F>(
-        &self,
-        request: impl Fn(Arc<dyn Store>) -> F,
-    ) -> Result<Result<T, object_store::Error>, BackendError>
+    fn ask<T, F>(&self, request: impl Fn(Arc<dyn Store>) -> F) -> Result<Result<T, object_store::Error>, BackendError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, object_store::Error>> + Send + 'static,

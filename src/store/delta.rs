@@ -13,12 +13,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Live;
 use super::anchors::anchors;
 use super::ingest::plain_frames;
 use super::parent::Parent;
 use super::reader::FrameCache;
 use super::shelf::{Found, Wanted};
-use super::Live;
 use crate::format::pack::{BaseSpan, DeltaBase, Frame, FrameKey, MAX_BASE_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES};
 use crate::id::{ChunkId, PackId};
 

@@ -94,7 +94,8 @@ fn what_was_never_pushed_stays_damaged_and_the_rest_is_repaired() {
 
 #[test]
 fn a_store_without_a_remote_is_only_verified() {
-    let sandbox = Sandbox::ready();
+    let sandbox = Sandbox::git_only();
+    sandbox.onenb(&["init", "--name", "demo", "local"]).ok();
     sandbox.onenb(&["verify", "--repair"]).ok();
     sandbox.onenb(&["verify", "--remote", "--repair"]).fails(1, &["`onenb verify`"]);
 }
@@ -106,8 +107,10 @@ fn a_damaged_remote_is_healed_from_a_clone_that_has_the_data() {
         ("flipped packs", |remote| change(&files(&remote.join("packs"), ".pack"), |bytes| flip(bytes))),
         ("a lost pack", |remote| {
             let packs = files(&remote.join("packs"), ".pack");
-            onenb::fs::remove_file(packs.iter().max_by_key(|pack| pack.metadata().expect("is there").len()).expect("one"))
-                .expect("removes");
+            onenb::fs::remove_file(
+                packs.iter().max_by_key(|pack| pack.metadata().expect("is there").len()).expect("one"),
+            )
+            .expect("removes");
         }),
         ("short packs", |remote| change(&files(&remote.join("packs"), ".pack"), |bytes| bytes.truncate(1000))),
         ("damaged snapshots", |remote| change(&files(&remote.join("snapshots"), ""), |bytes| flip(bytes))),
@@ -118,11 +121,13 @@ fn a_damaged_remote_is_healed_from_a_clone_that_has_the_data() {
         harm(&remote);
         let found = sandbox.onenb(&["verify", "--remote", "--sample", "100", "--json"]);
         assert_eq!(found.code, 3, "{name}: {found}");
-        // A clone without the data can do nothing about it, and says so.
+        // A clone without the data can do nothing about packs, and says so; what snapshots say Git knows as well.
         sandbox.git(&["clone", "--quiet", ".", "../clone"]).ok();
         let clone = sandbox.path("clone").to_string_lossy().into_owned();
-        let helpless = sandbox.onenb(&["-C", &clone, "verify", "--remote", "--repair"]);
-        assert_eq!(helpless.code, 3, "{name}: {helpless}");
+        if name != "damaged snapshots" {
+            let helpless = sandbox.onenb(&["-C", &clone, "verify", "--remote", "--repair"]);
+            assert_eq!(helpless.code, 3, "{name}: {helpless}");
+        }
         let healed = sandbox.onenb(&["verify", "--remote", "--repair", "--json"]);
         assert_eq!(healed.code, 0, "{name}: {healed}");
         assert!(!texts(&healed.json()["repaired"]).is_empty(), "{name}");

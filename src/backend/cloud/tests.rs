@@ -37,8 +37,12 @@ impl Server {
     fn run(script: &str) -> Option<Self> {
         let python = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python");
         let script = format!("{}/tests/{script}", env!("CARGO_MANIFEST_DIR"));
-        let spawned =
-            Command::new(python).arg(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let spawned = Command::new(python)
+            .arg(&script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let Ok(mut child) = spawned else {
             println!("skipped 1 test: there is no `.venv` to run {script} with");
             return None;
@@ -155,7 +159,10 @@ fn pages_join(backend: &CloudBackend) {
     let all = backend.list(&Key::parse("many").expect("a key"), None, 5000).expect("lists");
     assert_eq!(all.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), (0..1100).map(key).collect::<Vec<_>>());
     let rest = backend.list(&Key::parse("many").expect("a key"), Some(&key(1050)), 40).expect("lists");
-    assert_eq!(rest.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), (1051..1091).map(key).collect::<Vec<_>>());
+    assert_eq!(
+        rest.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(),
+        (1051..1091).map(key).collect::<Vec<_>>()
+    );
 }
 
 /// A connection that broke within the answer to a listing once failed the whole command.
