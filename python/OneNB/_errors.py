@@ -48,5 +48,6 @@ class OfflineWarning(UserWarning):
 
 
 # Users see and pickle them under the name they are documented with.
-for _class in (Error, NotFound, NotInitialised, Damaged, AuthError, Conflict, DiskFull, TagMovedWarning, OfflineWarning):
+_errors = (Error, NotFound, NotInitialised, Damaged, AuthError, Conflict, DiskFull)
+for _class in (*_errors, TagMovedWarning, OfflineWarning):
     _class.__module__ = "OneNB"
