@@ -106,7 +106,10 @@ fn the_remote_is_verified_collected_and_repaired() {
     crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
     onenb::fs::remove_file(&packs[0]).expect("a pack is lost");
     let lost = sandbox.onenb(&["verify", "--remote"]);
-    assert!(lost.code == 3 && lost.text().contains("v2:Big") && lost.text().contains("push --force"), "{lost}");
+    assert!(
+        lost.code == 3 && lost.text().contains("v2:Big") && lost.text().contains("`onenb verify --remote --repair`"),
+        "{lost}"
+    );
     sandbox.onenb(&["push", "--force"]).fails(2, &["`onenb push --force TAG`"]);
     sandbox.onenb(&["push", "--force", "v2"]).ok();
     sandbox.onenb(&["verify", "--remote"]).ok();

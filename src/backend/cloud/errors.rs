@@ -1,5 +1,7 @@
 //! What a provider answers, in our words: short, classified, without secrets.
 
+use object_store::client::{HttpError, HttpErrorKind};
+
 use crate::backend::{BackendError, Key};
 
 /// Longest text of a provider that is shown, in characters.
@@ -25,6 +27,7 @@ impl Failed {
                 BackendError::Auth { key, reason: reason_of(&text) }
             }
             _ if text.contains("Range Not Satisfiable") => BackendError::OutOfRange { key },
+            _ if is_unreachable(error) => BackendError::Unreachable { doing, key, reason: reason_of(&text) },
             _ => BackendError::Remote { doing, key, reason: reason_of(&text) },
         }
     }
@@ -35,6 +38,27 @@ pub(super) fn leaves_effect_unknown(error: &object_store::Error) -> bool {
     use object_store::Error;
     matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. })
         || matches!(error, Error::Generic { .. } if !names_no_credentials(&error.to_string()))
+}
+
+/// Returns whether no connection came about, so that no provider has said anything.
+fn is_unreachable(error: &object_store::Error) -> bool {
+    http_kind(error) == Some(HttpErrorKind::Connect)
+}
+
+/// Returns whether an answer began and did not come to its end.
+pub(super) fn broke_off(error: &object_store::Error) -> bool {
+    matches!(http_kind(error), Some(HttpErrorKind::Decode | HttpErrorKind::Unknown))
+}
+
+fn http_kind(error: &object_store::Error) -> Option<HttpErrorKind> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(http) = error.downcast_ref::<HttpError>() {
+            return Some(http.kind());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn names_no_bucket(text: &str) -> bool {
