@@ -118,6 +118,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.publish()
 }
 
+/// Publishes bytes that only save work: whole or not at all to other processes, but a power cut may take or empty them.
+/// Whoever reads them must be able to tell.
+///
+/// # Errors
+/// The operating system's error; `path` is then unchanged.
+pub fn write_hint(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = PendingFile::create(path)?;
+    file.write_all(bytes)?;
+    drop(file.file.take());
+    fault::step()?;
+    fs::rename(&file.temporary, &file.target)
+}
+
 /// Replaces the bytes of an existing file as [`write_atomic`] does; its permission bits stay.
 ///
 /// # Errors

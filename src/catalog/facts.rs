@@ -76,6 +76,15 @@ impl ReadTransaction {
         self.all(sql, [worktree, name.as_str()], pending_columns)
     }
 
+    /// Returns the notebooks and scripts that ever exported something in a worktree.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn producers_of(&self, worktree: &str) -> Result<BTreeSet<String>, CatalogError> {
+        let sql = "SELECT DISTINCT producer FROM pending WHERE worktree = ?1 AND producer IS NOT NULL";
+        Ok(self.all(sql, [worktree], |row| column(row, 0))?.into_iter().collect())
+    }
+
     /// Returns the late bindings of a commit, sorted by key; of several for one key the latest.
     ///
     /// # Errors

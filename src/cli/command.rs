@@ -128,6 +128,9 @@ pub fn main() -> ExitCode {
 /// Runs the program with the given arguments, the program's name first, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some((event, rest)) = as_git_calls_a_hook(&arguments) {
+        return start_hook(event, rest);
+    }
     let parsed = clap_command(arguments.first()).try_get_matches_from(&arguments);
     match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => start(cli),
@@ -140,6 +143,25 @@ pub(super) fn clap_command(program: Option<&OsString>) -> clap::Command {
     let is_short = program.and_then(|path| Path::new(path).file_stem()).is_some_and(|stem| stem == "1nb");
     let name = if is_short { "1nb" } else { "onenb" };
     Cli::command().name(name).bin_name(name)
+}
+
+/// Recognises a hook as our block in Git's hooks calls it: `onenb hook EVENT` and Git's own arguments.
+///
+/// Those run on every commit, and the description of all commands costs more than what most hooks have to do.
+fn as_git_calls_a_hook(arguments: &[OsString]) -> Option<(&str, Vec<String>)> {
+    let [_, hook, event, rest @ ..] = arguments else { return None };
+    let event = event.to_str().filter(|event| hook == "hook" && !event.starts_with('-'))?;
+    let rest: Option<Vec<String>> = rest.iter().map(|word| word.to_str().map(str::to_owned)).collect();
+    let rest = rest.filter(|rest| !rest.iter().any(|word| word == "--help" || word == "-h"))?;
+    Some((event, rest))
+}
+
+fn start_hook(event: &str, arguments: Vec<String>) -> ExitCode {
+    let talk = Talk::new(false, false, ColorWhen::Never);
+    match enter(None) {
+        Ok(dir) => hook::run(event, &arguments, &Context::new(dir, talk, false, false)).code(),
+        Err(failure) => failure.report(talk),
+    }
 }
 
 /// Prints help, the version or a usage error.
@@ -217,7 +239,7 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::VerifyPack(args) => verify_pack::run(&args, ctx),
         Command::ParamsHash(args) => params_hash::run(&args, ctx),
         Command::IsAncestor(args) => is_ancestor::run(&args, ctx),
-        Command::Hook(args) => Ok(hook::run(&args, ctx)),
+        Command::Hook(args) => Ok(hook::run(&args.event, &args.arguments, ctx)),
     }
 }
 

@@ -68,12 +68,11 @@ fn note(report: &LocalGcReport, dry_run: bool) -> String {
     let contents = render::count(report.dropped_contents, "content");
     let (packs, kept) = (render::count(report.packs, "pack"), render::count(report.contents, "content"));
     let freed = render::size(report.freed_bytes);
-    let mut text = format!("{verb} {freed}: {contents}, {packs}, {} of them rewritten; {kept} stay", report.rewritten);
-    if report.busy_packs > 0 {
-        let busy = render::count(report.busy_packs, "pack");
-        text.push_str(&format!("; {busy} in use by other processes were left alone"));
+    let text = format!("{verb} {freed}: {contents}, {packs}, {} of them rewritten; {kept} stay", report.rewritten);
+    match report.busy_packs {
+        0 => text,
+        busy => format!("{text}; {} in use by other processes left alone", render::count(busy, "pack")),
     }
-    text
 }
 
 fn remote_note(report: &RemoteGcReport, dry_run: bool) -> String {
@@ -107,8 +106,8 @@ mod tests {
     #[test]
     fn ages_are_read_or_refused() {
         assert_eq!(parse_age("now").expect("good"), Duration::ZERO);
-        assert_eq!(parse_age("36h").expect("good"), Duration::from_secs(36 * 3600));
-        assert_eq!(parse_age("2w").expect("good"), Duration::from_secs(14 * 24 * 3600));
+        assert_eq!(parse_age("36h").expect("good"), Duration::from_hours(36));
+        assert_eq!(parse_age("2w").expect("good"), Duration::from_hours(14 * 24));
         for bad in ["", "d", "14", "-1d", "1.5d", "14 d", "99999999999999999999d", "9999999999999999w", "3\u{e9}"] {
             assert!(parse_age(bad).is_err(), "{bad}");
         }

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use gix::bstr::ByteSlice as _;
 use gix::sec::trust::Mapping;
 
+use super::grafts::Grafts;
+use super::handles::Idle;
 use super::program::LOCAL_VARIABLES;
 use super::{GitError, GitRepo};
 use crate::format::name::encode_component;
@@ -54,15 +56,12 @@ impl GitRepo {
         Ok(Self {
             git_dir: without_dots(repo.git_dir()),
             work_dir: repo.workdir().map(without_dots),
+            grafts: Grafts::read(&common_dir),
             common_dir,
             environment,
             inner: repo.into_sync(),
+            idle: Idle::default(),
         })
-    }
-
-    /// Returns a handle for one thread; cheap, and the object caches behind it are shared.
-    pub(super) fn local(&self) -> gix::Repository {
-        self.inner.to_thread_local()
     }
 
     pub(super) fn environment(&self) -> Environment {

@@ -136,12 +136,11 @@ impl GitRepo {
             let tree =
                 top.filter(|(_, entry)| entry.is_tree).find(|(name, _)| name == folder).map(|(_, entry)| entry.id);
             has_folder.insert(*commit, tree.is_some());
-            match tree {
-                Some(tree) => add_tree(&repo, folder, tree, seen, &mut new)?,
-                None => {
-                    let parents = self.commit_info(*commit)?.parents.into_iter();
-                    new.last_with.extend(parents.filter(|parent| has_folder.get(parent).copied().unwrap_or(false)));
-                }
+            if let Some(tree) = tree {
+                add_tree(&repo, folder, tree, seen, &mut new)?;
+            } else {
+                let parents = self.commit_info(*commit)?.parents.into_iter();
+                new.last_with.extend(parents.filter(|parent| has_folder.get(parent).copied().unwrap_or(false)));
             }
         }
         seen.commits.extend(commits);

@@ -66,10 +66,9 @@ impl Repo {
     fn pull_exports(&self, exports: &[BoundExport], rev: &str, progress: ProgressFn<'_>) -> Result<PullSummary> {
         let store = self.store()?;
         let mut summary = PullSummary { exports: exports.len(), ..PullSummary::default() };
-        let mut _hold = None;
+        let _hold = if store.is_read_only() { None } else { Some(self.hold()?) };
         if !store.is_read_only() {
             store.settle()?;
-            _hold = Some(self.hold()?);
         }
         self.pull_contents(exports, rev, &mut summary, progress)?;
         // The members of directories are known only once their manifests are here.

@@ -155,7 +155,9 @@ impl RootFinder {
             }
         }
         pinned(objects)?.iter().for_each(|pin| self.names.add_record(&pin.record));
-        latest.values().for_each(|pending| self.names.add_record(&pending.record));
+        for pending in latest.values() {
+            self.names.add_record(&pending.record);
+        }
         Ok(())
     }
 
@@ -225,7 +227,9 @@ impl Place {
             bindings.retain(|binding| reach.contains(binding.place));
             Ok(bindings)
         })?;
-        bound.iter().for_each(|binding| names.add_record(&binding.bound.record));
+        for binding in &bound {
+            names.add_record(&binding.bound.record);
+        }
         Ok(())
     }
 }

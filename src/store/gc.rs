@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::inventory::{FirstSight, FrameEntry, Inventory, PackEntry};
+use super::inventory::{FirstSight, FrameEntry, Inventory, PackEntry, Stays};
 use super::objects::ObjectKind;
 use super::reader::FrameCache;
 use super::shelf::{open_pack, read_frame, read_header};
@@ -130,8 +130,8 @@ impl GcPlan {
         let mut report = GcReport { contents: self.contents.len() as u64, ..GcReport::default() };
         for inventory in [&self.data, &self.meta] {
             for (number, pack) in inventory.packs.iter().enumerate() {
-                report.busy_packs += u64::from(pack.busy);
-                report.damaged_packs += u64::from(pack.damaged);
+                report.busy_packs += u64::from(pack.stays == Some(Stays::Busy));
+                report.damaged_packs += u64::from(pack.stays == Some(Stays::Damaged));
                 if !pack.goes() {
                     continue;
                 }
@@ -221,15 +221,18 @@ impl GcPlan {
     /// Needs everything in the packs of a class that stay whole, and what that names.
     fn close_stays(&mut self, class: PackClass) -> Result<(), StoreError> {
         let packs = &self.inventory(class).packs;
-        let staying: Vec<usize> = (0..packs.len()).filter(|at| packs.get(*at).is_some_and(|it| it.stays)).collect();
-        staying.into_iter().for_each(|pack| self.close_pack(class, pack));
+        let staying: Vec<usize> =
+            (0..packs.len()).filter(|at| packs.get(*at).is_some_and(|it| it.stays.is_some())).collect();
+        for pack in staying {
+            self.close_pack(class, pack);
+        }
         self.settle()
     }
 
     /// Lets a pack stay whole.
     pub(super) fn close_pack(&mut self, class: PackClass, pack: usize) {
         let Some(entry) = self.inventory(class).packs.get_mut(pack) else { return };
-        entry.stays = true;
+        entry.stays.get_or_insert(Stays::Needed);
         for frame in entry.frames.clone() {
             self.close_frame(class, frame);
         }
@@ -311,7 +314,9 @@ impl GcPlan {
             }
         }
         // None of them can be read; whoever mends the store may need any.
-        places.into_iter().for_each(|place| self.select(class, place));
+        for place in places {
+            self.select(class, place);
+        }
         Ok(())
     }
 

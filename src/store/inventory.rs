@@ -32,6 +32,19 @@ pub(super) struct FrameEntry {
     pub(super) sound: Option<bool>,
 }
 
+/// Why a pack stays whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stays {
+    /// Another process is appending to it.
+    Busy,
+    /// Something in it cannot be read.
+    Damaged,
+    /// It is newer than the plan.
+    New,
+    /// It was to go, and holds something that is needed now.
+    Needed,
+}
+
 /// A pack.
 #[derive(Debug)]
 pub(super) struct PackEntry {
@@ -41,12 +54,8 @@ pub(super) struct PackEntry {
     pub(super) len: u64,
     /// Position behind the last frame that is listed here.
     pub(super) end: u64,
-    /// It stays as it is, whatever is in it: in use, damaged, or newer than the plan.
-    pub(super) stays: bool,
-    /// Another process is appending to it.
-    pub(super) busy: bool,
-    /// Something in it cannot be read.
-    pub(super) damaged: bool,
+    /// Why it stays as it is, whatever is in it.
+    pub(super) stays: Option<Stays>,
     /// It is to go once its live frames are elsewhere.
     pub(super) condemned: bool,
     pub(super) frames: Vec<usize>,
@@ -54,7 +63,7 @@ pub(super) struct PackEntry {
 
 impl PackEntry {
     pub(super) fn goes(&self) -> bool {
-        self.condemned && !self.stays
+        self.condemned && self.stays.is_none()
     }
 }
 
@@ -114,8 +123,7 @@ impl Inventory {
                     return Err(fault);
                 }
                 if let Some(pack) = self.packs.get_mut(number) {
-                    pack.stays = true;
-                    pack.damaged = true;
+                    pack.stays = Some(Stays::Damaged);
                 }
             }
             if let Some(pack) = self.packs.get_mut(number) {
@@ -137,18 +145,21 @@ impl Inventory {
         file: &File,
         sight: FirstSight,
     ) -> Result<usize, StoreError> {
-        let shelf = self.shelf(live);
+        let ours = self.shelf(live).is_ours(id);
         let busy = match (stage, sight) {
-            (Stage::Open, FirstSight::Plan) if !shelf.is_ours(id) => {
+            (Stage::Open, FirstSight::Plan) if !ours => {
                 let path = live.layout.pack_path(self.class, id, Stage::Open);
                 lock_existing(&path).map_err(|error| StoreError::io("lock", &path, error))?.is_none()
             }
             _ => false,
         };
-        let stays = busy || sight == FirstSight::Later;
+        let stays = match sight {
+            FirstSight::Later => Some(Stays::New),
+            FirstSight::Plan => busy.then_some(Stays::Busy),
+        };
         let number = self.packs.len();
         let (len, frames) = (file_len(file), vec![]);
-        self.packs.push(PackEntry { id, stage, len, end: 0, stays, busy, damaged: false, condemned: false, frames });
+        self.packs.push(PackEntry { id, stage, len, end: 0, stays, condemned: false, frames });
         self.known.insert(id, number);
         Ok(number)
     }
@@ -194,7 +205,7 @@ impl Inventory {
                 let frame = self.frames.get(*number);
                 let pack = frame.and_then(|frame| self.packs.get(frame.pack));
                 let live = frame.is_some_and(|frame| frame.live);
-                let stays = pack.is_some_and(|pack| !pack.condemned && pack.stays);
+                let stays = pack.is_some_and(|pack| !pack.condemned && pack.stays.is_some());
                 std::cmp::Reverse((live, stays, pack.map(|pack| pack.id), *number))
             });
             places.dedup();
@@ -219,7 +230,7 @@ impl Inventory {
     pub(super) fn condemn(&mut self) {
         for pack in &mut self.packs {
             let has_garbage = pack.frames.iter().any(|frame| self.frames.get(*frame).is_some_and(|it| !it.live));
-            pack.condemned = has_garbage && !pack.stays;
+            pack.condemned = has_garbage && pack.stays.is_none();
         }
     }
 

@@ -33,6 +33,7 @@ mod parent;
 mod reader;
 mod segment;
 mod shelf;
+mod stamp;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use gc::{GcPlan, GcReport, GcStep};
 pub use ingest::{ContentWriter, StoredContent, WriteOptions};
 pub use objects::{NewObject, ObjectCursor, ObjectKind, StoredObject};
 pub use reader::ContentReader;
+pub use stamp::ObjectsStamp;
 pub use transfer::Inserted;
 pub use verify::{Damage, StoreStats, VerifyReport};
 

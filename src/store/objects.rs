@@ -20,6 +20,8 @@ const OBJECT_LEVEL: i32 = 3;
 /// A cursor position behind everything in a sealed pack.
 const FINISHED: u64 = u64::MAX;
 const CURSOR_VERSION: u8 = 1;
+/// How often all is listed again if a pack goes meanwhile.
+const LIST_ATTEMPTS: u32 = 8;
 const MAX_CURSOR_PACKS: usize = 1024 * 1024;
 
 /// What an object is. The store knows recipes and their nodes; the others it only keeps.
@@ -178,14 +180,24 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn objects_since(&self, cursor: &ObjectCursor) -> Result<(Vec<StoredObject>, ObjectCursor), StoreError> {
         let live = self.live();
-        let mut next = ObjectCursor::default();
-        let mut objects = vec![];
-        for pack in live.layout.list_packs(PackClass::Meta)?.into_keys() {
-            let from = cursor.positions.get(&pack).copied().unwrap_or(0);
-            let position = if from == FINISHED { FINISHED } else { live.list_pack(pack, from, &mut objects)? };
-            next.positions.insert(pack, position);
+        let mut attempts = 0;
+        'again: loop {
+            attempts += 1;
+            let mut next = ObjectCursor::default();
+            let mut objects = vec![];
+            for pack in live.layout.list_packs(PackClass::Meta)?.into_keys() {
+                let from = cursor.positions.get(&pack).copied().unwrap_or(0);
+                let position =
+                    if from == FINISHED { Some(FINISHED) } else { live.list_pack(pack, from, &mut objects)? };
+                match position {
+                    Some(position) => drop(next.positions.insert(pack, position)),
+                    // Collection moved its objects to a pack that was not listed yet.
+                    None if attempts < LIST_ATTEMPTS => continue 'again,
+                    None => {}
+                }
+            }
+            return Ok((objects, next));
         }
-        Ok((objects, next))
     }
 }
 
@@ -245,9 +257,9 @@ impl Live {
         Err(fault)
     }
 
-    /// Adds the objects of one pack from a position on, and returns the position behind them.
-    fn list_pack(&self, pack: PackId, from: u64, objects: &mut Vec<StoredObject>) -> Result<u64, StoreError> {
-        let Some((file, stage)) = open_pack(&self.layout, PackClass::Meta, pack)? else { return Ok(from) };
+    /// Adds the objects of one pack from a position on, and returns the position behind them; `None` if it is gone.
+    fn list_pack(&self, pack: PackId, from: u64, objects: &mut Vec<StoredObject>) -> Result<Option<u64>, StoreError> {
+        let Some((file, stage)) = open_pack(&self.layout, PackClass::Meta, pack)? else { return Ok(None) };
         let file = Arc::new(file);
         let (frames, position) = match stage {
             Stage::Sealed => match read_footer(&file, pack) {
@@ -266,7 +278,7 @@ impl Live {
             };
             objects.extend(frame.and_then(|frame| decode_object(&frame, &id)).ok());
         }
-        Ok(position)
+        Ok(Some(position))
     }
 }
 

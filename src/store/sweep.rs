@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::appender::lock_existing;
 use super::gc::{GcPlan, GcReport, GcStep, interrupted, refused};
-use super::inventory::{FirstSight, Inventory};
+use super::inventory::{FirstSight, Inventory, Stays};
 use super::layout::Stage;
 use super::{ActiveWrite, Live, Store, StoreError, gate};
 use crate::error::{Error, ErrorKind};
@@ -116,7 +116,7 @@ impl GcPlan {
             }
             let Some(frame) = self.read(class, number)? else {
                 if let Some(entry) = self.inventory(class).packs.get_mut(pack) {
-                    entry.damaged = true;
+                    entry.stays = Some(Stays::Damaged);
                 }
                 self.close_pack(class, pack);
                 self.settle()?;
@@ -139,9 +139,10 @@ impl GcPlan {
             return Ok(HashSet::new());
         }
         let Some(_closed) = gate::close(&live.layout)? else {
-            return Err(Error::new(ErrorKind::Conflict, "an export is being written and does not end").with_hint(
-                "end it (in a notebook: close the file, or restart the kernel), then run `onenb gc` again",
-            ));
+            return Err(Error::new(ErrorKind::Conflict, "an export or `onenb verify` is running and does not end")
+                .with_hint(
+                    "end it (in a notebook: close the file, or restart the kernel), then run `onenb gc` again",
+                ));
         };
         live.data.refresh()?;
         live.meta.refresh()?;

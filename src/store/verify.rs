@@ -108,6 +108,8 @@ impl Store {
         live.meta.refresh()?;
         let mut survey = Survey::default();
         let packs = live.all_packs()?;
+        // Or what is collected meanwhile would look lost.
+        let _hold = if packs.is_empty() { None } else { self.hold().ok() };
         let total = packs.iter().map(|(_, _, len)| len).sum();
         let mut done = 0;
         for (class, pack, len) in &packs {

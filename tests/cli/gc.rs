@@ -95,7 +95,7 @@ fn what_receipts_bind_and_what_folders_hold_stays() {
     sandbox.git(&["add", ".1nb"]).ok();
     sandbox.git(&["commit", "--quiet", "--message", "model"]).ok();
     sandbox.onenb_with(&["write-object", "-"], bytes("nobody's").as_bytes()).ok();
-    assert!(collect(&sandbox)["freed"].as_u64().unwrap() > 5_000);
+    assert_eq!(collect(&sandbox)["dropped_contents"], 1);
     assert_eq!(read(&sandbox, "HEAD:Sales"), bytes("receipt"));
     assert_eq!(sandbox.onenb(&["cat", "HEAD:Model", "--member", "weights.bin"]).ok().text(), bytes("weights"));
 }
@@ -150,7 +150,7 @@ fn a_shared_store_keeps_what_any_repository_names() {
     sandbox.onenb_with(&["-C", &second, "export", "Sales", "-", "--suffix", ".csv"], bytes("second").as_bytes()).ok();
     collect(&sandbox);
     assert_eq!(sandbox.onenb(&["-C", &second, "cat", "working:Sales"]).ok().text(), bytes("second"));
-    std::fs::rename(&second, sandbox.path("moved")).unwrap();
+    onenb::fs::rename(std::path::Path::new(&second), &sandbox.path("moved")).unwrap();
     sandbox.onenb(&["gc", "--prune", "now"]).fails(1, &["second", "`rm "]);
 }
 
@@ -216,8 +216,9 @@ fn ages_and_dry_runs() {
 #[test]
 fn exports_beside_collections_lose_nothing() {
     let sandbox = Sandbox::ready();
-    let rows =
-        |seed: usize| (0..4_000).map(|row| format!("{row},{}\n", row * 31 + (row % 7) * seed)).collect::<String>();
+    let rows = |seed: usize| {
+        (0..4_000).map(|row| format!("{row},{}\n", row * 31 + (row % 7) * seed)).collect::<Vec<_>>().concat()
+    };
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..3)
             .map(|writer| {

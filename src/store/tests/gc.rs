@@ -35,7 +35,8 @@ fn on_disk(root: &Path) -> u64 {
 fn what_nobody_names_is_gone_and_the_rest_reads_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = open_small(dir.path());
-    let contents: Vec<Vec<u8>> = (0..8).map(|seed| random(seed, 20_000 + 60_000 * (seed as usize % 4))).collect();
+    let contents: Vec<Vec<u8>> =
+        (0_u8..8).map(|seed| random(seed.into(), 20_000 + 60_000 * usize::from(seed % 4))).collect();
     let stored: Vec<StoredContent> = contents.iter().map(|bytes| put(&store, bytes)).collect();
     let inline = put(&store, b"small");
     let keep = roots(&[&stored[1], &stored[6]]);
@@ -47,9 +48,10 @@ fn what_nobody_names_is_gone_and_the_rest_reads_back() {
     assert!(report.freed_bytes > 300_000);
     for store in [&store, &open_small(dir.path())] {
         for (at, stored) in stored.iter().enumerate() {
-            match keep.contains(&stored.digest) {
-                true => assert_eq!(get(store, &stored.digest).unwrap(), contents[at]),
-                false => assert_eq!(store.contains(&stored.digest).unwrap(), None),
+            if keep.contains(&stored.digest) {
+                assert_eq!(get(store, &stored.digest).unwrap(), contents[at]);
+            } else {
+                assert_eq!(store.contains(&stored.digest).unwrap(), None);
             }
         }
         assert_eq!(store.contains(&inline.digest).unwrap(), None);
@@ -238,7 +240,7 @@ fn of_two_copies_the_sound_one_is_kept() {
     for damaged in &packs {
         let copy = tempfile::tempdir().unwrap();
         for class in ["data", "meta"] {
-            std::fs::create_dir_all(copy.path().join("packs").join(class)).unwrap();
+            crate::fs::create_dir_all(&copy.path().join("packs").join(class)).unwrap();
             for path in files(&dir.path().join("packs").join(class), ".open") {
                 let mut bytes = std::fs::read(&path).unwrap();
                 if path == *damaged {
@@ -263,7 +265,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn any_set_of_roots_reads_back_and_nothing_else_is_left(
-        steps in prop::collection::vec((0_u64..6, prop::option::of(0_usize..8), 0_usize..3), 1..14),
+        steps in prop::collection::vec((0_u8..6, prop::option::of(0_usize..8), 0_usize..3), 1..14),
         kept in prop::collection::vec(any::<bool>(), 14),
         reopen in any::<bool>(),
     ) {
@@ -272,9 +274,9 @@ proptest! {
         let mut stored: Vec<(StoredContent, Vec<u8>)> = vec![];
         for (seed, parent, shape) in steps {
             let bytes = match shape {
-                0 => version(seed),
-                1 => random(seed, 30_000 * (seed as usize + 1)),
-                _ => [version(seed), random(seed, 5_000)].concat(),
+                0 => version(seed.into()),
+                1 => random(seed.into(), 30_000 * (usize::from(seed) + 1)),
+                _ => [version(seed.into()), random(seed.into(), 5_000)].concat(),
             };
             let parent = parent.and_then(|at| stored.get(at)).map(|(stored, _)| stored.digest);
             let options = WriteOptions { parents: parent.into_iter().collect(), ..WriteOptions::default() };
