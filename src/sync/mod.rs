@@ -131,6 +131,13 @@ pub enum SyncError {
     BadSeek,
 }
 
+impl SyncError {
+    /// Returns whether nobody answered, so that what is cached is the best there is.
+    fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Backend(BackendError::Unreachable { .. }))
+    }
+}
+
 impl Classify for SyncError {
     fn kind(&self) -> ErrorKind {
         match self {
