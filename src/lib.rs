@@ -14,6 +14,8 @@ pub mod notebook;
 pub mod repo;
 pub mod store;
 pub mod sync;
+#[cfg(test)]
+mod testing;
 
 pub use error::{Error, ErrorKind, Result};
 pub use repo::*;

@@ -1,11 +1,12 @@
 //! The machine stops at every write step of a batch in turn: afterwards all of the batch is there, or nothing.
 //!
-//! The fault switch is one for the whole process, so this test has a program of its own.
+//! The fault switch is one for the whole process, so these tests have a program of their own and take turns.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use onenb::format::name::{ExportName, Suffix};
 use onenb::format::params::Params;
@@ -13,6 +14,7 @@ use onenb::fs::fault;
 use onenb::{Environment, ExportOptions, InitOptions, Repo, Workspace};
 
 const COUNT: usize = 4;
+static TURN: Mutex<()> = Mutex::new(());
 
 fn content(round: u8, number: usize) -> Vec<u8> {
     vec![round * 10 + u8::try_from(number).unwrap(); 2_000 + number * 500]
@@ -67,9 +69,41 @@ fn rounds(root: &Path) -> Vec<Option<u8>> {
 }
 
 #[test]
+fn what_is_exported_after_a_batch_died_is_never_overwritten_by_it() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut left = 0;
+    for step in 0..200 {
+        let dir = tempfile::tempdir().unwrap();
+        repository(dir.path());
+        export_all(&Repo::open(dir.path()).unwrap(), 1).unwrap();
+        let (lives, dies) = (Repo::open(dir.path()).unwrap(), Repo::open(dir.path()).unwrap());
+        fault::crash_after(step);
+        let _ = export_all(&dies, 2);
+        let stopped = fault::crashed();
+        drop(dies);
+        fault::heal();
+        let entries = std::fs::read_dir(dir.path().join(".git/onenb/batches")).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        left += names.filter(|name| name.ends_with(".json") && !name.starts_with('.')).count();
+        // The same bytes as before the batch, so that no record file seems to change.
+        let mut writer = lives.export(options(0)).unwrap();
+        writer.write_all(&content(1, 0)).unwrap();
+        writer.finish().unwrap();
+        drop(lives);
+        assert_eq!(rounds(dir.path())[0], Some(1), "stopped at step {step}");
+        if !stopped {
+            break;
+        }
+    }
+    assert!(left > 0, "no journal was ever left behind");
+}
+
+#[test]
 fn a_batch_is_visible_as_a_whole_or_not_at_all_wherever_the_machine_stops() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut seen = [0, 0];
-    for step in (0..200).step_by(3) {
+    let mut ended = false;
+    for step in 0..200 {
         let dir = tempfile::tempdir().unwrap();
         repository(dir.path());
         export_all(&Repo::open(dir.path()).unwrap(), 1).unwrap();
@@ -86,8 +120,10 @@ fn a_batch_is_visible_as_a_whole_or_not_at_all_wherever_the_machine_stops() {
         let report = Repo::open(dir.path()).unwrap().verify(&mut |_| true).unwrap();
         assert!(report.damaged.is_empty(), "stopped at step {step}: {:?}", report.damaged);
         if !stopped {
+            ended = true;
             break;
         }
     }
+    assert!(ended, "the batch has more write steps than were tried");
     assert!(seen[0] > 3 && seen[1] > 3, "{seen:?}");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom; a module may use its own folder and the layers below, never a neighbour or one above.
 const LAYERS: [&[&str]; 7] = [
-    &["id"],
+    &["id", "testing"],
     &["error"],
     &["fs"],
     &["format"],

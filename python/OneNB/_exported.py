@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,32 @@ class Exported:
         with self.open(suffix=_suffix_of(file_ext), encoding=encoding) as file:
             while data := stream.read(_SLICE):
                 file.write(data)
+
+    def to_parquet(self, table, **options):
+        """Exports a table as Parquet whose pages are cut by content, so that versions of it share what they have in common.
+
+        `table` is a data frame of pandas or polars, an Arrow table, or anything with Arrow's C stream interface; `options`
+        go to `pyarrow.parquet.write_table`. Pages are not compressed unless `compression` says so: the store compresses
+        them, and finds what changed inside of them.
+        """
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            raise Error("to_parquet needs pyarrow", "install it with `pip install 'pyarrow>=21'`") from None
+        options = {"use_content_defined_chunking": True, "compression": "none"} | options
+        pandas = sys.modules.get("pandas")
+        is_pandas = pandas is not None and isinstance(table, pandas.DataFrame)
+        # Arrow's interface would leave the index out.
+        table = pyarrow.Table.from_pandas(table) if is_pandas else pyarrow.table(table)
+        with self.open(suffix=".parquet", mode="wb") as file:
+            try:
+                parquet.write_table(table, file, **options)
+            except TypeError as error:
+                if "use_content_defined_chunking" not in str(error):
+                    raise
+                hint = "update it with `pip install -U 'pyarrow>=21'`, or pass use_content_defined_chunking=None"
+                raise Error(f"pyarrow {pyarrow.__version__} cannot cut pages by content", hint) from None
 
     @contextlib.contextmanager
     def path_writer(self, suffix):

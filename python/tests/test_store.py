@@ -9,6 +9,8 @@ import time
 import zipfile
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 import OneNB
@@ -366,3 +368,39 @@ def test_damage_names_the_export_and_what_to_do(repository):
                 file.read()
     with pytest.raises(OneNB.Damaged):
         sales.path()
+
+
+def stored_bytes(repository):
+    return sum(file.stat().st_size for file in (repository.path / ".git/onenb/packs").rglob("*") if file.is_file())
+
+
+def test_versions_of_a_parquet_table_share_what_did_not_change(repository):
+    rows = 200_000
+    frame = pd.DataFrame({"id": range(rows), "noise": [hash((row, "x")) % 10**12 for row in range(rows)]})
+    frame.index = frame.index + 7
+    OneNB.export("Table").to_parquet(frame)
+    first = stored_bytes(repository)
+    inserted = pd.DataFrame({"id": range(5), "noise": range(5)}, index=range(5))
+    changed = pd.concat([frame[:70_000], inserted, frame[70_000:]])
+    OneNB.export("Table").to_parquet(changed)
+    assert stored_bytes(repository) - first < first / 10
+
+    from OneNB.working import Table
+
+    pd.testing.assert_frame_equal(pd.read_parquet(Table.reader()), changed)
+    arrow = pyarrow.table({"a": [1, 2, 3]})
+    OneNB.export("Small").to_parquet(arrow, compression="zstd")
+    from OneNB.working import Small
+
+    assert pyarrow.parquet.read_table(Small.reader()) == arrow
+    assert Small.info["suffix"] == ".parquet"
+
+
+def test_a_pyarrow_that_cannot_cut_by_content_is_named(repository, monkeypatch):
+    def write_table(table, file, compression, use_dictionary=True):
+        raise AssertionError("never called with a word that it does not know")
+
+    monkeypatch.setattr(pyarrow.parquet, "write_table", write_table)
+    with pytest.raises(OneNB.Error, match="cannot cut pages by content"):
+        OneNB.export("Table").to_parquet(pyarrow.table({"a": [1]}))
+    assert "Table" not in repository.onenb("ls", "working")

@@ -108,6 +108,24 @@ impl ReadTransaction {
         self.any(sql, params![key.name.as_str(), key.params_hash.as_bytes(), record_text(record)])
     }
 
+    /// Returns the commits that a key was bound to or unbound from late.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn late_bound_commits(&self, key: &ExportKey) -> Result<Vec<CommitId>, CatalogError> {
+        let sql = "SELECT DISTINCT commit_id FROM late_bindings WHERE name = ?1 AND params_hash = ?2";
+        self.all(sql, params![key.name.as_str(), key.params_hash.as_bytes()], |row| commit_column(row, 0))
+    }
+
+    /// Returns the commits that something was bound to or unbound from late after a time, in microseconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn late_bound_since(&self, time_us: i64) -> Result<Vec<CommitId>, CatalogError> {
+        let sql = "SELECT DISTINCT commit_id FROM late_bindings WHERE time_us > ?1";
+        self.all(sql, [time_us], |row| commit_column(row, 0))
+    }
+
     /// Returns whether any commit has a late binding.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ Examples:
 
 /// Delete from the remote what no tag names any more
 ///
-/// Safe while others push. What tags name, what they named before they were moved, and uploads without a tag stay.
+/// Safe while others push. What tags name, what they named before they were moved, and uploads of branches and commits stay, until `onenb push --delete` and `--forget-history` let go of them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {

@@ -413,6 +413,8 @@ impl<'a> From<&'a PushSummary> for Pushed<'a> {
             match result {
                 PushOutcome::Pushed => plain("pushed"),
                 PushOutcome::AlreadyThere => plain("already_there"),
+                PushOutcome::Deleted => plain("deleted"),
+                PushOutcome::AlreadyDeleted => plain("already_deleted"),
                 PushOutcome::Skipped(missing) => PushedRev { missing, ..plain("skipped") },
                 PushOutcome::Refused { reason, hint } => {
                     PushedRev { reason: Some(reason), hint: Some(hint), ..plain("refused") }

@@ -6,7 +6,7 @@ use crate::format::name::ExportName;
 use crate::format::params::Params;
 use crate::format::record::ExportRecord;
 use crate::id::{ContentDigest, ParamsHash};
-use crate::{DiffRow, DiffSide, RecordConflict, RemoteVerification};
+use crate::{DiffRow, DiffSide, RecordConflict};
 
 /// `diff`.
 #[derive(Debug, Serialize)]
@@ -68,27 +68,6 @@ impl<'a> From<&'a [DiffRow]> for Changes<'a> {
             })
         };
         Self { changes: rows.iter().filter_map(changed).collect() }
-    }
-}
-
-/// `verify --remote`.
-#[derive(Debug, Serialize)]
-pub(super) struct RemoteVerified<'a> {
-    rev: &'a str,
-    checked: usize,
-    unreadable: Vec<UnreadableExport<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct UnreadableExport<'a> {
-    export: &'a str,
-    reason: &'a str,
-}
-
-impl<'a> RemoteVerified<'a> {
-    pub(super) fn new(rev: &'a str, report: &'a RemoteVerification) -> Self {
-        let row = |it: &'a crate::Unreadable| UnreadableExport { export: &it.export, reason: &it.reason };
-        Self { rev, checked: report.checked, unreadable: report.unreadable.iter().map(row).collect() }
     }
 }
 

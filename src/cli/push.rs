@@ -31,11 +31,11 @@ pub(super) struct Args {
     /// Only say what would be sent
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Let a tag that moved move on the remote too
+    /// Let a tag that moved move on the remote too, and send again what is lost or damaged there
     #[arg(long)]
     force: bool,
-    /// Delete a tag on the remote
-    #[arg(long, value_name = "TAG")]
+    /// Delete a tag on the remote, or what a branch or commit uploaded there; `gc --remote` frees the room
+    #[arg(long, value_name = "REV")]
     delete: Option<String>,
     /// Let `gc --remote` take what a tag named there before it was moved
     #[arg(long, value_name = "TAG", conflicts_with_all = ["revs", "all", "delete"])]
@@ -70,15 +70,19 @@ fn note(summary: &PushSummary, args: &Args) -> String {
         return "storage is local: nothing to send\nhint: choose a remote with `onenb remote set`".to_owned();
     }
     if let Some(tag) = &args.delete {
+        if summary.revs.iter().any(|(_, outcome)| *outcome == PushOutcome::AlreadyDeleted) {
+            return format!("`{tag}` was deleted on {} before", summary.remote);
+        }
         let verb = if args.dry_run { "would delete" } else { "deleted" };
-        return format!("{verb} tag `{tag}` on {}; `onenb push {tag}` brings it back", summary.remote);
+        return format!("{verb} `{tag}` on {}; `onenb push {tag}` brings it back", summary.remote);
     }
     if let Some(tag) = &args.forget_history {
         let verb = if args.dry_run { "would forget" } else { "forgot" };
         return format!("{verb} what `{tag}` named before on {}; `onenb gc --remote` frees the room", summary.remote);
     }
     if summary.revs.is_empty() {
-        return format!("every tag is on {} already", summary.remote);
+        let all = if summary.warnings.is_empty() { "every tag" } else { "every other tag" };
+        return format!("{all} is on {} already", summary.remote);
     }
     let mut lines: Vec<String> =
         summary.revs.iter().map(|(rev, outcome)| outcome_line(rev, outcome, args.dry_run)).collect();
@@ -98,6 +102,8 @@ fn outcome_line(rev: &str, outcome: &PushOutcome, dry_run: bool) -> String {
         PushOutcome::Pushed if dry_run => format!("{rev}: would be pushed"),
         PushOutcome::Pushed => format!("{rev}: pushed"),
         PushOutcome::AlreadyThere => format!("{rev}: already there"),
+        PushOutcome::Deleted => format!("{rev}: deleted"),
+        PushOutcome::AlreadyDeleted => format!("{rev}: deleted before"),
         PushOutcome::Skipped(missing) => {
             format!("{rev}: skipped, its data is neither here nor there: {}", missing.join(", "))
         }

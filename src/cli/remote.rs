@@ -49,7 +49,7 @@ enum Action {
         #[command(flatten)]
         storage: ApproveArgs,
     },
-    /// Ask the remote whether it can be read and written; exit code 1 if not
+    /// Ask the remote whether it can be read; exit code 1 if not
     Check,
 }
 

@@ -14,6 +14,8 @@ use super::name::ExportName;
 pub const CONFIG_PATH: &str = ".1nb/config.toml";
 /// Format of the `.1nb` directory that this program writes.
 pub const REPO_FORMAT: u32 = 1;
+/// Longest region of a bucket in bytes.
+const MAX_REGION_LEN: usize = 64;
 /// Longest configuration file in bytes.
 pub const MAX_CONFIG_LEN: u64 = 256 * 1024;
 
@@ -252,6 +254,18 @@ fn check_storage(storage: &StorageConfig) -> Result<(), FormatError> {
             return refuse("…", "credentials do not belong in a URL");
         }
     }
+    storage.region.as_deref().map_or(Ok(()), check_region)
+}
+
+/// Checks the region of a bucket, which becomes part of a host's name: `x@evil.example/` would send signed requests there.
+///
+/// # Errors
+/// [`FormatError::Refused`].
+pub fn check_region(region: &str) -> Result<(), FormatError> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !(1..=MAX_REGION_LEN).contains(&region.len()) || !region.bytes().all(plain) {
+        return Err(FormatError::refused("region", region, "it needs 1 to 64 lower-case letters, digits or `-`"));
+    }
     Ok(())
 }
 
@@ -370,6 +384,23 @@ mod tests {
             "[storage]\nurl = \"s3://key@bucket\"\n",
         ] {
             assert!(RepoConfig::from_text(&format!("{base}{bad}")).is_err(), "{bad}");
+        }
+    }
+
+    /// A region is part of the host that signed requests go to.
+    #[test]
+    fn a_region_cannot_name_another_host() {
+        let text = |region: &str| {
+            format!(
+                "name = \"r\"\nformat = 1\nmin_reader = 1\nmin_writer = 1\n\
+                 [storage]\nurl = \"s3://acme-data/x\"\nregion = \"{region}\"\n"
+            )
+        };
+        for bad in ["x@127.0.0.1:9443/", "evil.example/", "EU", "", "a b", "x#", &"x".repeat(65)] {
+            assert!(RepoConfig::from_text(&text(bad)).is_err(), "{bad}");
+        }
+        for good in ["eu-west-1", "auto", &"x".repeat(64)] {
+            assert!(RepoConfig::from_text(&text(good)).is_ok(), "{good}");
         }
     }
 

@@ -276,7 +276,7 @@ impl Manifest {
     /// Decodes a manifest.
     ///
     /// # Errors
-    /// [`FormatError::Malformed`], [`FormatError::Refused`] or [`FormatError::TooNew`].
+    /// [`FormatError::Malformed`] or [`FormatError::TooNew`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
         let malformed = |reason: String| FormatError::malformed(WHAT, reason);
         if bytes.len() as u64 > MAX_MANIFEST_LEN {
@@ -296,13 +296,21 @@ impl Manifest {
                 (None, None, false, Some(target)) => MemberKind::Link { target },
                 _ => return Err(malformed(format!("it is not said what `{}` is", line.path))),
             };
-            members.push(Member { path: MemberPath::parse(&line.path)?, kind });
+            members.push(Member { path: MemberPath::parse(&line.path).map_err(as_malformed)?, kind });
         }
-        let manifest = Self::checked(members)?;
+        let manifest = Self::checked(members).map_err(as_malformed)?;
         if manifest.to_bytes() != bytes {
             return Err(malformed("it is not written in the one way that counts".to_owned()));
         }
         Ok(manifest)
+    }
+}
+
+/// What is refused in a directory of the user's is damage in a manifest that was stored.
+fn as_malformed(error: FormatError) -> FormatError {
+    match error {
+        FormatError::Refused { .. } => FormatError::malformed(WHAT, error.to_string()),
+        other => other,
     }
 }
 
@@ -460,6 +468,18 @@ mod tests {
         let manifest = Manifest::from_bytes(example.as_bytes()).unwrap();
         assert_eq!(manifest.members().len(), 4);
         assert!(page.contains(&ContentDigest::of(example.as_bytes()).to_string()));
+    }
+
+    #[test]
+    fn a_stored_manifest_that_leads_out_is_damage() {
+        use crate::error::Classify as _;
+        let good = String::from_utf8(Manifest::new(vec![file("a"), link("b", "a")]).unwrap().to_bytes()).unwrap();
+        for (from, to) in [("\"a\"", "\"../a\""), ("\"link\":\"a\"", "\"link\":\"../a\"")] {
+            let text = good.replace(from, to);
+            assert_ne!(text, good);
+            let error = Manifest::from_bytes(text.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Damaged, "{error}");
+        }
     }
 
     proptest! {

@@ -95,6 +95,8 @@ impl PackClass {
 /// The first 64 bytes of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackHeader {
+    /// The version of the format, at most [`PACK_VERSION`].
+    pub version: u32,
     /// What the pack holds.
     pub class: PackClass,
     /// Its identity, which is also its file name.
@@ -107,7 +109,7 @@ impl PackHeader {
     /// Makes the header of a new pack without optional features.
     #[must_use]
     pub fn new(class: PackClass, pack: PackId) -> Self {
-        Self { class, pack, compat: 0 }
+        Self { version: PACK_VERSION, class, pack, compat: 0 }
     }
 
     /// Encodes the header.
@@ -115,7 +117,7 @@ impl PackHeader {
     pub fn to_bytes(&self) -> [u8; PACK_HEADER_LEN] {
         let mut bytes = Vec::with_capacity(PACK_HEADER_LEN);
         bytes.extend_from_slice(&PACK_MAGIC);
-        bytes.extend_from_slice(&PACK_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&[self.class.to_byte(), 0, 0, 0]);
         bytes.extend_from_slice(&0_u64.to_le_bytes());
         bytes.extend_from_slice(&self.compat.to_le_bytes());
@@ -152,7 +154,7 @@ impl PackHeader {
         match class {
             [byte, 0, 0, 0] if version > 0 => {
                 let class = PackClass::from_byte(byte).ok_or_else(|| fields.fault("its class is unknown"))?;
-                Ok(Self { class, pack, compat })
+                Ok(Self { version, class, pack, compat })
             }
             _ => Err(fields.fault("its version or class is unknown")),
         }

@@ -12,7 +12,9 @@ use super::FormatError;
 use crate::id::{CommitId, ContentDigest, SessionId};
 
 /// Newest version of a remote that this program reads and the one that it writes.
-pub const REMOTE_FORMAT: u32 = 2;
+pub const REMOTE_FORMAT: u32 = 3;
+/// Oldest version that is still read.
+const OLDEST_FORMAT: u32 = 2;
 /// Longest sealed text in bytes.
 pub const MAX_SEALED_LEN: u64 = 64 * 1024 * 1024;
 
@@ -157,6 +159,11 @@ pub enum LogOp {
         /// The tag.
         tag: String,
     },
+    /// What was uploaded of a commit without a tag need not be kept.
+    DeleteUpload {
+        /// The commit.
+        commit: CommitId,
+    },
     /// What a tag named before it was moved need not be kept.
     Forget {
         /// The tag.
@@ -225,7 +232,7 @@ pub fn unseal<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
 }
 
 fn refuse_older(what: &'static str, format: u32) -> Result<(), FormatError> {
-    if format < REMOTE_FORMAT {
+    if format < OLDEST_FORMAT {
         let reason = format!("it has format {format} of before the first release; push to a new place");
         return Err(FormatError::malformed(what, reason));
     }
@@ -275,6 +282,7 @@ mod tests {
             LogOp::Commit { session, repo: repo("demo", None), tags: vec![], packs: vec!["packs/x".to_owned()], index },
             LogOp::Revoke { sessions: vec![session], packs: vec!["packs/x".to_owned()] },
             LogOp::Delete { tag: "größe/1".to_owned() },
+            LogOp::DeleteUpload { commit: CommitId::from_slice(&[1; 20]).expect("20 bytes") },
             LogOp::Forget { tag: "v1".to_owned() },
         ];
         for op in ops {
@@ -291,14 +299,16 @@ mod tests {
 
     #[test]
     fn newer_and_unsealed_texts_are_refused() {
-        let newer = seal(&serde_json::json!({"format": 3, "op": {"unheard": 1}}));
-        assert!(matches!(unseal::<LogEntry>("log entry", &newer), Err(FormatError::TooNew { found: 3, .. })));
+        let newer = seal(&serde_json::json!({"format": 4, "op": {"unheard": 1}}));
+        assert!(matches!(unseal::<LogEntry>("log entry", &newer), Err(FormatError::TooNew { found: 4, .. })));
         let older = seal(&serde_json::json!({"format": 1}));
         assert!(unseal::<LogEntry>("log entry", &older).is_err_and(|error| error.to_string().contains("format 1")));
         for bad in [&b""[..], b"{}", b"onenb ", b"onenb 00\n{}"] {
             assert!(matches!(unseal::<LogEntry>("log entry", bad), Err(FormatError::Malformed { .. })));
         }
-        let marker = br#"{"format": 3, "min_reader": 3, "min_writer": 3, "id": "x"}"#;
-        assert!(matches!(RemoteMarker::from_bytes(marker), Err(FormatError::TooNew { found: 3, .. })));
+        let marker = br#"{"format": 4, "min_reader": 4, "min_writer": 4, "id": "x"}"#;
+        assert!(matches!(RemoteMarker::from_bytes(marker), Err(FormatError::TooNew { found: 4, .. })));
+        let before = br#"{"format": 2, "min_reader": 2, "min_writer": 2, "id": "x"}"#;
+        assert!(RemoteMarker::from_bytes(before).is_ok_and(|marker| marker.check_writable().is_ok()));
     }
 }

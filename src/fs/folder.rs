@@ -100,13 +100,15 @@ impl Drop for PendingFolder {
 }
 
 impl FolderFile {
-    /// Syncs the bytes.
+    /// Sets the mode, and syncs it with the bytes.
     ///
     /// # Errors
     /// The operating system's error.
     pub fn finish(self, executable: bool) -> io::Result<()> {
-        sync_file(&self.file)?;
-        if executable { set_executable(&self.path) } else { Ok(()) }
+        if executable {
+            set_executable(&self.path)?;
+        }
+        sync_file(&self.file)
     }
 }
 

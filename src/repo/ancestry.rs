@@ -1,11 +1,8 @@
-//! Questions about ancestry, and whether a revision can be read by who has nothing but the remote.
+//! Questions about ancestry.
 
 use super::Repo;
-use super::read::remote_data_with;
-use super::types::{RemoteVerification, Unreadable};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::id::CommitId;
-use crate::sync::Presence;
 
 impl Repo {
     /// Returns whether one revision is another or comes before it; `None` where history is cut off before that shows.
@@ -35,32 +32,5 @@ impl Repo {
             }
         }
         Ok(Some(false))
-    }
-
-    /// Checks that every export of a revision can be read from the remote: its data is named there, and every pack
-    /// that it needs is there and long enough. Bytes are not fetched.
-    ///
-    /// # Errors
-    /// `NotFound` for an unknown revision, `Failed` where storage is local, Auth.
-    pub fn verify_remote(&self, rev: &str) -> Result<RemoteVerification> {
-        let Some((remote, _)) = self.remote()? else {
-            return Err(Error::new(ErrorKind::Failed, "storage is local: there is no remote to look at")
-                .with_hint("name one with `onenb remote set URL`"));
-        };
-        let exports = match self.list_local(rev) {
-            Err(error) if error.kind() == ErrorKind::NotFound => self.list_remote(rev)?.ok_or(error)?,
-            other => other?,
-        };
-        let mut presence = Presence::new(&remote);
-        let mut report = RemoteVerification { checked: exports.len(), unreadable: Vec::new() };
-        for export in exports {
-            let digest = &export.record.digest;
-            let fault = match remote_data_with(&remote, digest, export.commit, rev)?.data {
-                None => Some("its data was never pushed".to_owned()),
-                Some(data) => presence.fault(&data, digest)?,
-            };
-            report.unreadable.extend(fault.map(|reason| Unreadable { export: export.record.label(), reason }));
-        }
-        Ok(report)
     }
 }

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::export::{ExportWriter, check_is_file, record_of};
-use super::facts::now_us;
 use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use super::{Repo, STORE_DIR};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::binding::{BatchJournal, Pending};
+use crate::format::binding::BatchJournal;
 use crate::format::name::ExportName;
 use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::fs::{self, FileLock, Sharing};
@@ -71,29 +70,43 @@ impl Repo {
         self.git().git_dir().join(STORE_DIR).join(JOURNALS_DIR)
     }
 
-    /// Finishes batches that were acknowledged by a process that died before it wrote all records.
+    /// Finishes batches that were acknowledged by a process that died before it wrote all records. Every export does this
+    /// before it writes its own record, so that what a batch left never comes after it.
     pub(super) fn finish_batches(&self) -> Result<()> {
         let dir = self.journals_dir();
-        let journals = journals_in(&dir);
-        if journals.is_empty() || self.work_dir().is_none() {
+        if journals_in(&dir).is_empty() || self.work_dir().is_none() {
             return Ok(());
         }
         // Somebody who lives holds the lock and finishes by itself.
-        let Some(_lock) = FileLock::try_acquire(&dir.join(LOCK_FILE), Sharing::Exclusive)? else { return Ok(()) };
-        for path in journals {
-            let bytes = fs::read_bounded(&path, MAX_JOURNAL_LEN)?;
-            let journal = BatchJournal::from_bytes(&bytes)?;
-            let written = std::fs::metadata(&path)?.modified()?;
+        match FileLock::try_acquire(&dir.join(LOCK_FILE), Sharing::Exclusive)? {
+            Some(_lock) => self.finish_journals(&dir),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what journals say, while their lock is held. One that cannot be finished does not keep others from it.
+    fn finish_journals(&self, dir: &Path) -> Result<()> {
+        let done: Vec<Result<()>> = journals_in(dir).iter().map(|path| self.finish_journal(path)).collect();
+        done.into_iter().collect()
+    }
+
+    fn finish_journal(&self, path: &Path) -> Result<()> {
+        let finish = || -> Result<()> {
+            let journal = BatchJournal::from_bytes(&fs::read_bounded(path, MAX_JOURNAL_LEN)?)?;
+            let written = std::fs::metadata(path)?.modified()?;
             let is_newer = |record: &ExportRecord| {
                 let file = self.record_file(&record.key()).and_then(|file| std::fs::metadata(file).ok());
                 file.and_then(|file| file.modified().ok()).is_some_and(|modified| modified > written)
             };
-            // What was exported since by somebody who did not look here counts more.
+            // A checkout since then counts more.
             let records: Vec<_> = journal.records.into_iter().filter(|record| !is_newer(record)).collect();
             self.publish_records(&records)?;
-            fs::remove_file(&path)?;
-        }
-        Ok(())
+            remove_journal(path)
+        };
+        finish().map_err(|error| {
+            let hint = format!("mend that, or give the batch up by deleting `{}`", path.display());
+            error.context("a batch that ended half way could not be finished").with_hint(hint)
+        })
     }
 
     /// Writes record files and remembers that no commit has them yet.
@@ -107,13 +120,7 @@ impl Repo {
             if fs::read_bounded(&path, MAX_RECORD_LEN).is_ok_and(|old| old == bytes) {
                 continue;
             }
-            let entry = Pending {
-                worktree: self.git().worktree_id(),
-                script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
-                record: record.clone(),
-                time_us: now_us(),
-            };
-            pending.push((ObjectKind::PENDING, entry.to_bytes()));
+            pending.push((ObjectKind::PENDING, self.pending(record).to_bytes()));
             files.push((path, bytes));
         }
         if !pending.is_empty() {
@@ -136,7 +143,7 @@ impl ExportBatch {
         if self.repo.work_dir().is_none() {
             return Err(bare());
         }
-        check_is_file(&options)?;
+        check_is_file(&options.suffix)?;
         let mut guard = self.lock();
         let state = guard.as_mut().ok_or_else(ended)?;
         let known = state.names.entry(options.name.fold()).or_insert_with(|| options.name.clone());
@@ -200,13 +207,21 @@ impl ExportBatch {
         let dir = self.repo.journals_dir();
         fs::create_dir_all(&dir)?;
         let _lock = FileLock::acquire(&dir.join(LOCK_FILE), Sharing::Exclusive)?;
+        // Older than this one, whoever left it.
+        self.repo.finish_journals(&dir)?;
         let journal = BatchJournal { records };
         let path = dir.join(format!("{}.json", crate::id::fresh_ulid()));
         fs::write_atomic(&path, &journal.to_bytes())?;
         self.repo.publish_records(&journal.records)?;
-        fs::remove_file(&path)?;
+        remove_journal(&path)?;
         Ok(BatchOutcome { records: journal.records, stored_len })
     }
+}
+
+/// Removes a journal for good: one that came back after a power cut would bring back what was removed since.
+fn remove_journal(path: &Path) -> Result<()> {
+    fs::remove_file(path)?;
+    Ok(path.parent().map_or(Ok(()), fs::sync_dir)?)
 }
 
 fn ended() -> Error {

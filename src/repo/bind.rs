@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::Repo;
+use super::export::check_is_file;
 use super::types::{BoundExport, ResolvedExport, Spec};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
@@ -99,6 +100,7 @@ impl Repo {
             Error::new(ErrorKind::Usage, format!("`{shown}` has no suffix"))
                 .with_hint("rename it, for example to `NAME.csv`")
         })?;
+        check_is_file(&suffix)?;
         let stem = shown.strip_suffix(suffix.as_str()).unwrap_or(&shown);
         let name = name.map_or_else(|| ExportName::parse(stem), Ok)?;
         let mut content = self.store()?.writer(&WriteOptions::default())?;

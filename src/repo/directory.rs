@@ -181,6 +181,9 @@ impl Intake<'_> {
         let failed = |error| could_not("read", &place, error);
         let mut file = File::open(&place).map_err(failed)?;
         let still = |file: &File| file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == *stamp);
+        if stamp.is_settled(self.started) {
+            crate::fs::sync_file(&file).map_err(failed)?;
+        }
         let same_before = still(&file);
         let mut writer = self.batch.writer(self.before.get(path).copied().into_iter().collect());
         let mut buffer = vec![0; COPY_LEN];

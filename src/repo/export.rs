@@ -11,6 +11,7 @@ use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::Pending;
+use crate::format::name::Suffix;
 use crate::format::record::{ExportKey, ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
 use crate::format::run::{RECEIPT_VERSION, Receipt};
 use crate::fs;
@@ -40,7 +41,7 @@ impl Repo {
             return Err(bare());
         }
         self.check_name_is_unique(&options.name)?;
-        check_is_file(&options)?;
+        check_is_file(&options.suffix)?;
         let parents = self.earlier_versions(&options);
         let content = self.store()?.writer(&WriteOptions { parents, ..WriteOptions::default() })?;
         Ok(ExportWriter { repo: self.clone(), options, content, batch: None })
@@ -85,11 +86,11 @@ impl Repo {
 }
 
 /// Refuses the suffix that marks directories for what is one file.
-pub(super) fn check_is_file(options: &ExportOptions) -> Result<()> {
-    if !options.suffix.is_directory() {
+pub(super) fn check_is_file(suffix: &Suffix) -> Result<()> {
+    if !suffix.is_directory() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Usage, format!("suffix `{}` is kept for directories", options.suffix))
+    Err(Error::new(ErrorKind::Usage, format!("suffix `{suffix}` is kept for directories"))
         .with_hint("export a directory with `onenb export NAME DIR`, or choose another suffix with `--suffix`"))
 }
 
@@ -154,6 +155,16 @@ impl ExportWriter {
 }
 
 impl Repo {
+    /// Makes the note that no commit has a record yet.
+    pub(super) fn pending(&self, record: &ExportRecord) -> Pending {
+        Pending {
+            worktree: self.git().worktree_id(),
+            script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
+            record: record.clone(),
+            time_us: now_us(),
+        }
+    }
+
     /// Writes the record of a content that is durable.
     pub(super) fn conclude(
         &self,
@@ -162,15 +173,10 @@ impl Repo {
         stored_len: u64,
     ) -> Result<ExportOutcome> {
         let path = self.record_file(&record.key()).ok_or_else(bare)?;
+        self.finish_batches()?;
         let unchanged = fs::read_bounded(&path, MAX_RECORD_LEN).is_ok_and(|old| old == record.to_bytes());
         if !unchanged {
-            let pending = Pending {
-                worktree: self.git().worktree_id(),
-                script: record.producer.code_identity.filter(|_| !record.producer.is_notebook()),
-                record: record.clone(),
-                time_us: now_us(),
-            };
-            self.remember(&[(ObjectKind::PENDING, pending.to_bytes())])?;
+            self.remember(&[(ObjectKind::PENDING, self.pending(&record).to_bytes())])?;
             self.write_record(&record)?;
         }
         // Talk only: an unreadable history must not fail an export that is already durable.

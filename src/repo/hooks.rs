@@ -1,11 +1,12 @@
 //! What Git's hooks do. They speed things up and are never needed for correctness; a commit is never blocked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use super::Repo;
 use super::addnb::Newest;
 use super::export::script_identity;
+use super::push::PushItem;
 use super::receipts::{MAX_INDEXED_NOTEBOOK_LEN, is_notebook_path};
 use super::snapshot::changed_against_all;
 use super::types::{HookOutcome, PushOptions, PushOutcome};
@@ -230,38 +231,56 @@ impl Repo {
     fn pre_push(&self, stdin: &mut dyn Read) -> Result<HookOutcome> {
         let mut outcome = HookOutcome::default();
         let policy = PushPolicy::from_config(self.git().config_string(POLICY_KEY).as_deref(), &mut outcome);
-        let Some(storage) = self.storage()?.filter(|_| policy != PushPolicy::Off) else { return Ok(outcome) };
-        let place = storage.place();
-        let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
-        let mut tags = Vec::new();
-        for update in updates.iter().filter(|update| !update.local.is_null()) {
-            let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
-            // A tag on a blob or tree, or an object we do not have, is nothing of ours.
-            let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            let is_confirmed = self.facts(|view| view.is_confirmed(tag, &commit, &place))?;
-            if !is_confirmed && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
-                tags.push((tag.to_owned(), commit));
-            }
+        if policy == PushPolicy::Off {
+            return Ok(outcome);
         }
-        self.push_tags(&tags, policy, &mut outcome)?;
+        let storage = match self.storage() {
+            Ok(None) => return Ok(outcome),
+            other => other,
+        };
+        let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
+        let storage = match storage {
+            // No tag would go without its data, so a remote that cannot be used blocks nothing.
+            Err(error) if self.tags_among(&updates, None)?.is_empty() => {
+                outcome.lines.push(format!("no data was looked for: {error}"));
+                return Ok(outcome);
+            }
+            other => other?,
+        };
+        let Some(place) = storage.map(|storage| storage.place()) else { return Ok(outcome) };
+        let tags = self.tags_among(&updates, Some(&place))?;
+        self.push_tags(tags, policy, &mut outcome)?;
         if !outcome.refuse {
             self.check_branches(&updates, &place, policy, &mut outcome)?;
         }
         Ok(outcome)
     }
 
-    fn push_tags(&self, tags: &[(String, CommitId)], policy: PushPolicy, outcome: &mut HookOutcome) -> Result<()> {
+    /// Returns the tags with exports that Git is about to push, without those whose data is known to be at a place.
+    fn tags_among(&self, updates: &[RefUpdate], place: Option<&str>) -> Result<Vec<PushItem>> {
+        let mut tags = Vec::new();
+        for update in updates.iter().filter(|update| !update.local.is_null()) {
+            let Some(tag) = update.remote_ref.strip_prefix("refs/tags/") else { continue };
+            // A tag on a blob or tree, or an object we do not have, is nothing of ours.
+            let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
+            let is_there = place.map_or(Ok(false), |place| self.is_settled(tag, commit, place))?;
+            if !is_there && !self.at_commit(commit, ReadTransaction::names)?.is_empty() {
+                tags.push(PushItem { label: tag.to_owned(), tag: Some(tag.to_owned()), commit });
+            }
+        }
+        Ok(tags)
+    }
+
+    fn push_tags(&self, tags: Vec<PushItem>, policy: PushPolicy, outcome: &mut HookOutcome) -> Result<()> {
         if tags.is_empty() {
             return Ok(());
         }
-        let names: Vec<&str> = tags.iter().map(|(tag, _)| tag.as_str()).collect();
+        let names: Vec<String> = tags.iter().map(|item| item.label.clone()).collect();
+        let command = self.push_command(&tags)?;
         let mut refuse = |reason: &str| {
             outcome.refuse = true;
             outcome.lines.push(format!("the data of {} is not on the remote yet: {reason}", names.join(", ")));
-            outcome.lines.push(format!(
-                "run `onenb push {}`, or push without the data by `git push --no-verify`",
-                names.join(" ")
-            ));
+            outcome.lines.push(format!("run {command}, or push without the data by `git push --no-verify`"));
         };
         let limit = self
             .git()
@@ -272,16 +291,25 @@ impl Repo {
             refuse("onenb.prePush is `verify`");
             return Ok(());
         }
-        if policy != PushPolicy::Upload && self.raw_len_of(tags)? > limit {
-            refuse("it is more than `onenb.prePushLimit`");
-            return Ok(());
+        if policy != PushPolicy::Upload && self.raw_len_of(&tags)? > limit {
+            // That is an upper bound: this clone need not know what others have pushed.
+            let dry_run = PushOptions { dry_run: true, ..PushOptions::default() };
+            let reason = match self.push_items(tags.clone(), &dry_run, &mut |_| true) {
+                Ok(planned) if planned.bytes_sent <= limit => None,
+                Ok(_) => Some("it is more than `onenb.prePushLimit`".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = reason {
+                refuse(&reason);
+                return Ok(());
+            }
         }
-        let commits: BTreeMap<String, CommitId> = tags.iter().cloned().collect();
-        match self.push_commits(&commits, &PushOptions::default(), &mut |_| true) {
+        match self.push_items(tags, &PushOptions::default(), &mut |_| true) {
             Ok(summary) => {
                 let mut sent = Vec::new();
                 for (tag, result) in &summary.revs {
                     match result {
+                        PushOutcome::Deleted | PushOutcome::AlreadyDeleted => {}
                         PushOutcome::Pushed | PushOutcome::AlreadyThere => sent.push(tag.as_str()),
                         PushOutcome::Skipped(missing) => outcome.lines.push(format!(
                             "`{tag}` is pushed without its data, which is neither here nor there: {}",
@@ -302,6 +330,19 @@ impl Repo {
             Err(error) => refuse(&error.to_string()),
         }
         Ok(())
+    }
+
+    /// Returns the command that uploads what these tags will name. One that has another name there is made here first.
+    fn push_command(&self, tags: &[PushItem]) -> Result<String> {
+        let (mut commands, mut names) = (vec![], vec![]);
+        for PushItem { label, commit, .. } in tags {
+            if self.git().tag_commit(label)? != Some(*commit) {
+                commands.push(format!("`git tag {label} {commit}`"));
+            }
+            names.push(label.as_str());
+        }
+        commands.push(format!("`onenb push {}`", names.join(" ")));
+        Ok(commands.join(" and "))
     }
 
     fn check_branches(
@@ -338,8 +379,18 @@ impl Repo {
                     ));
                 }
                 BranchPolicy::Upload => {
-                    let commits = BTreeMap::from([(branch.to_owned(), commit)]);
-                    self.push_commits(&commits, &PushOptions::default(), &mut |_| true)?;
+                    // Without a tag, whatever local tag may be called like the branch.
+                    let item = PushItem { label: branch.to_owned(), tag: None, commit };
+                    let summary = self.push_items(vec![item], &PushOptions::default(), &mut |_| true)?;
+                    for (_, result) in &summary.revs {
+                        if let PushOutcome::Skipped(missing) = result {
+                            outcome.lines.push(format!(
+                                "`{branch}` is pushed without its data, which is neither here nor there: {}",
+                                missing.join(", ")
+                            ));
+                        }
+                    }
+                    outcome.lines.extend(summary.warnings);
                 }
             }
         }

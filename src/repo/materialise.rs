@@ -7,9 +7,11 @@ use super::Workspace;
 use super::directory::digest_of_directory;
 use super::types::ResolvedExport;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::PendingFile;
+use crate::fs::{self, FileLock, PendingFile, Sharing};
 use crate::id::ContentDigest;
 
+/// Held while a directory is put into its folder of the cache.
+const LOCK_FILE: &str = ".lock";
 /// Bytes that are copied at once.
 const COPY_LEN: usize = 1024 * 1024;
 
@@ -30,11 +32,16 @@ impl Workspace {
         let folder = cache.join("files").join(digest.get(..2).unwrap_or("00")).join(&digest);
         if record.suffix.is_directory() {
             let path = folder.join(format!("{}{}", record.name.to_component(), record.suffix.folder_suffix()));
-            if path.is_dir() && digest_of_directory(&path).is_ok_and(|found| found == record.digest) {
-                return Ok(path);
+            let is_whole = || path.is_dir() && digest_of_directory(&path).is_ok_and(|found| found == record.digest);
+            if !is_whole() {
+                // One at a time: nobody may take away what another just put there and handed out.
+                fs::create_dir_all(&folder)?;
+                let _lock = FileLock::acquire(&folder.join(LOCK_FILE), Sharing::Exclusive)?;
+                if !is_whole() {
+                    fs::remove_folder(&path)?;
+                    self.restore_directory(export, &path, &mut |_| true)?;
+                }
             }
-            crate::fs::remove_folder(&path)?;
-            self.restore_directory(export, &path, &mut |_| true)?;
             return Ok(path);
         }
         let path = folder.join(format!("{}{}", record.name.to_component(), record.suffix));

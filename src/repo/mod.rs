@@ -20,6 +20,7 @@ mod facts;
 mod hooks;
 mod init;
 mod inspect;
+mod learn;
 mod log;
 mod materialise;
 mod notebooks;

@@ -37,9 +37,11 @@ impl Workspace {
             return Err(Error::new(ErrorKind::Failed, "there is no clone on this machine to pull into")
                 .with_hint("read it directly with `onenb get`, or clone the repository first"));
         };
-        let exports = match target {
-            PullTarget::Export(spec) => vec![self.resolve(spec)?.export],
-            _ => self.list(repo.as_deref(), &rev)?,
+        let exports = if let PullTarget::Export(spec) = target {
+            vec![self.resolve(spec)?.export]
+        } else {
+            clone.learned_about(&rev);
+            self.list(repo.as_deref(), &rev)?
         };
         clone.pull_exports(&exports, &rev, progress)
     }
@@ -49,6 +51,7 @@ impl Workspace {
         let repo = self.repo()?;
         let mut all = PullSummary::default();
         for (tag, _) in repo.git().tags()? {
+            repo.learned_about(&tag);
             let one = repo.pull_exports(&self.list(None, &tag)?, &tag, progress)?;
             all.exports += one.exports;
             all.fetched += one.fetched;

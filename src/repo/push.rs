@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Repo;
 use super::directory::read_manifest;
 use super::facts::now_us;
+use super::learn::pushed_commits;
 use super::types::{Progress, ProgressFn, PushOptions, PushOutcome, PushSummary};
 use crate::backend::RemoteUrl;
+use crate::catalog::ReadTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::PushLog;
+use crate::format::config::StorageConfig;
 use crate::format::recipe::{RecipeBody, RecipeNode};
 use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::remote_log::RepoIdentity;
@@ -21,6 +24,41 @@ use crate::sync::{self, ChunkSource, LocalContent, PushReport, PushRequest, Remo
 /// Confirmed pushes whose contents are looked at to estimate what another one sends.
 const MAX_PUSHES_READ: usize = 16;
 
+/// One revision to push.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PushItem {
+    /// What people call it.
+    pub(super) label: String,
+    /// The tag that the remote shall have; `None` uploads the commit without naming it. A branch has none, even where a tag is
+    /// called alike.
+    pub(super) tag: Option<String>,
+    /// The commit.
+    pub(super) commit: CommitId,
+}
+
+/// What the directories among some exports name.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// The contents, with what people call them.
+    pub(super) contents: Vec<(ContentDigest, String)>,
+    /// Directories whose manifests cannot be understood.
+    pub(super) broken: Vec<BrokenManifest>,
+}
+
+/// A directory whose manifest cannot be understood.
+#[derive(Debug)]
+pub(super) struct BrokenManifest {
+    pub(super) digest: ContentDigest,
+    pub(super) label: String,
+    pub(super) error: Error,
+}
+
+impl PushItem {
+    fn of_tag((tag, commit): (String, CommitId)) -> Self {
+        Self { label: tag.clone(), tag: Some(tag), commit }
+    }
+}
+
 impl Repo {
     /// Pushes tags, branches or commits.
     ///
@@ -29,42 +67,78 @@ impl Repo {
     /// with parameters that their exports do not declare, Auth for a remote that is not approved.
     pub fn push(&self, options: &PushOptions, progress: ProgressFn<'_>) -> Result<PushSummary> {
         if self.storage()?.is_none() {
+            // A typing error is one with or without a remote.
+            options.revs.iter().try_for_each(|rev| self.commit_of(rev).map(drop))?;
             return Ok(PushSummary::default());
         }
         if let Some(tag) = &options.delete {
-            return self.delete_remote_tag(tag, options.dry_run);
+            return self.delete_on_remote(tag, options.dry_run);
         }
         if let Some(tag) = &options.forget_history {
             return self.forget_remote_history(tag, options.dry_run);
         }
         self.check_writable()?;
-        let commits = self.commits_to_push(options)?;
-        self.push_commits(&commits, options, progress)
+        let (items, warnings) = self.items_to_push(options)?;
+        let mut summary = self.push_items(items, options, progress)?;
+        summary.warnings.splice(0..0, warnings);
+        Ok(summary)
     }
 
-    fn commits_to_push(&self, options: &PushOptions) -> Result<BTreeMap<String, CommitId>> {
+    /// Returns what is to be pushed, and what people should know about the rest.
+    fn items_to_push(&self, options: &PushOptions) -> Result<(Vec<PushItem>, Vec<String>)> {
         if !options.revs.is_empty() {
-            return options.revs.iter().map(|rev| Ok((rev.clone(), self.commit_of(rev)?))).collect();
+            let items: Result<_> = options.revs.iter().map(|rev| self.item_of(rev)).collect();
+            return Ok((items?, vec![]));
+        }
+        if options.force && !options.all {
+            return Err(Error::new(ErrorKind::Usage, "`--force` wants to know what to send again").with_hint(
+                "name it, as in `onenb push --force TAG`, or mean every tag by `onenb push --all --force`",
+            ));
         }
         let tags = self.git().tags()?;
-        if options.all {
-            return Ok(tags.into_iter().collect());
-        }
-        let Some((remote, storage)) = self.remote()? else { return Ok(BTreeMap::new()) };
-        let there = match remote.named_tags() {
-            Err(SyncError::NotCreated) => BTreeMap::new(),
+        let Some((remote, storage)) = self.remote()? else { return Ok((vec![], vec![])) };
+        let there = match remote.tag_words() {
+            Err(SyncError::NotCreated) => {
+                self.check_may_create(&storage, options)?;
+                BTreeMap::new()
+            }
             other => other?,
         };
         self.correct_push_log(&tags, &there, &storage.place())?;
-        let mut wanted = BTreeMap::new();
+        let (mut wanted, mut warnings) = (vec![], vec![]);
         for (tag, commit) in tags {
-            let known = there.get(&tag) == Some(&commit)
-                && self.facts(|view| view.is_confirmed(&tag, &commit, &storage.place()))?;
-            if !known && !self.bound_at(commit)?.is_empty() {
-                wanted.insert(tag, commit);
+            let word = there.get(&tag);
+            let known =
+                word == Some(&Some(commit)) && !options.all && self.is_settled(&tag, commit, &storage.place())?;
+            if known || !options.all && self.bound_at(commit)?.is_empty() {
+                continue;
+            }
+            if word == Some(&None) {
+                warnings.push(format!("`{tag}` was deleted on the remote; `onenb push {tag}` brings it back"));
+            } else {
+                wanted.push(PushItem::of_tag((tag, commit)));
             }
         }
-        Ok(wanted)
+        Ok((wanted, warnings))
+    }
+
+    /// Refuses to make a directory a new remote where this machine has pushed before: then it is likely not mounted.
+    fn check_may_create(&self, storage: &StorageConfig, options: &PushOptions) -> Result<()> {
+        let was_there = || self.facts(|view| Ok(!view.pushes_of(&storage.place())?.is_empty()));
+        if options.create || !RemoteUrl::parse(&storage.url)?.is_directory() || !was_there()? {
+            return Ok(());
+        }
+        let message = format!("the remote `{}` is not there, though this machine has pushed to it", storage.place());
+        Err(Error::new(ErrorKind::NotFound, message)
+            .with_hint("mount it again, or make a new one in its place with `onenb push --create`"))
+    }
+
+    /// Says what a revision is on the remote: the tag that it names here, else no more than its commit.
+    fn item_of(&self, rev: &str) -> Result<PushItem> {
+        let commit = self.commit_of(rev)?;
+        let name = rev.strip_prefix("refs/tags/").unwrap_or(rev);
+        let tag = self.git().tag_commit(name)?.filter(|tagged| *tagged == commit).map(|_| name.to_owned());
+        Ok(PushItem { label: rev.to_owned(), tag, commit })
     }
 
     /// Writes down where the remote says something else than this machine last heard: tags deleted there, moved there, or
@@ -72,22 +146,23 @@ impl Repo {
     fn correct_push_log(
         &self,
         tags: &[(String, CommitId)],
-        there: &BTreeMap<String, CommitId>,
+        there: &BTreeMap<String, Option<CommitId>>,
         place: &str,
     ) -> Result<()> {
         let heard: BTreeMap<String, Option<CommitId>> =
             self.facts(|view| view.pushes_of(place))?.into_iter().map(|push| (push.tag, push.commit)).collect();
         let mut news = BTreeMap::new();
         for (tag, commit) in &heard {
-            let now = there.get(tag).copied();
+            let now = there.get(tag).copied().flatten();
             if now != *commit {
                 news.insert(tag, now);
             }
         }
         for (tag, local) in tags {
             // What agrees with Git is written down once a push has seen to it that the tag is complete.
-            if let Some(now) = there.get(tag).filter(|now| *now != local && !heard.contains_key(tag)) {
-                news.insert(tag, Some(*now));
+            let now = there.get(tag).copied().flatten();
+            if now.is_some_and(|now| now != *local && !heard.contains_key(tag)) {
+                news.insert(tag, now);
             }
         }
         let objects: Vec<_> = news.into_iter().map(|(tag, now)| push_word(tag, now, place)).collect();
@@ -104,39 +179,24 @@ impl Repo {
     }
 
     /// Pushes revisions that are resolved already. Named tags become readable by name, other revisions by commit.
-    pub(super) fn push_commits(
+    pub(super) fn push_items(
         &self,
-        commits: &BTreeMap<String, CommitId>,
+        mut items: Vec<PushItem>,
         options: &PushOptions,
         progress: ProgressFn<'_>,
     ) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
         let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
-        let confirmed =
-            |tag: &str, commit: &CommitId| self.facts(|view| view.is_confirmed(tag, commit, &storage.place()));
         let named = !options.revs.is_empty();
-        let (mut tags, mut refused) = (Vec::new(), Vec::new());
-        for (rev, commit) in commits {
-            let tag = self.tag_name(rev)?;
-            if let Some(tag) = &tag
-                && !options.force
-                && confirmed(tag, commit)?
-                && remote.is_current(tag, commit)?
-            {
-                summary.revs.push((rev.clone(), PushOutcome::AlreadyThere));
-                continue;
-            }
-            let exports: Vec<ExportRecord> = self.bound_at(*commit)?.into_iter().map(|bound| bound.record).collect();
-            let runs = self.runs_behind(*commit, &exports)?;
-            if let Err(error) = check_declared(rev, &runs) {
-                refused.push((rev.clone(), error));
-                continue;
-            }
-            summary.exports += exports.len();
-            self.warn_of_newer(rev, &exports, &mut summary.warnings)?;
-            let members = self.members_of(&exports, rev, *commit)?;
-            tags.push((rev.clone(), TagToPush { tag, commit: *commit, exports, runs, members, force: options.force }));
-        }
+        // Without late bindings Git alone says what a commit has here, and a remote that has the commit has no less.
+        let compares = named || self.facts(ReadTransaction::has_late_bindings)?;
+        let mut seen = BTreeSet::new();
+        items.retain(|item| seen.insert((item.tag.clone(), item.commit)));
+        items.sort();
+        let open = self.unsettled(&remote, items, options, &mut summary)?;
+        self.take_in_late_bindings(&remote, &open, named, &mut summary.warnings)?;
+        let mut refused = vec![];
+        let tags = self.prepare(open, options, &mut summary, &mut refused)?;
         if tags.is_empty() {
             summary.requests = remote.requests();
             return settle(summary, refused, named);
@@ -144,39 +204,160 @@ impl Repo {
         let request = PushRequest {
             repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
             tags: tags.iter().map(|(_, tag)| tag.clone()).collect(),
-            distrusted: BTreeSet::new(),
             dry_run: options.dry_run,
         };
         // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
-        if !options.dry_run && (options.create || RemoteUrl::parse(&storage.url)?.is_directory()) {
-            remote.create()?;
+        let is_directory = RemoteUrl::parse(&storage.url)?.is_directory();
+        if (options.create || is_directory) && !remote.exists()? {
+            self.check_may_create(&storage, options)?;
+            if !options.dry_run {
+                remote.create()?;
+            }
         }
         let report = self.send(&remote, &request, progress)?;
         summary.packs = report.packs;
         summary.bytes_sent = report.bytes_sent;
+        for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
+            if outcome == TagOutcome::AlreadyThere
+                && compares
+                && let Err(error) = self.check_same(&remote, rev, tag)
+            {
+                refused.push((rev.clone(), error));
+                continue;
+            }
+            if let (Some(name), Some(there), false) = (&tag.tag, commit_there(&outcome, tag.commit), options.dry_run) {
+                // Also what was heard before is written down anew: it holds for late bindings up to now.
+                self.remember(&[push_word(name, Some(there), &storage.place())])?;
+            }
+            match told(rev, tag, outcome, named) {
+                Ok(outcome) => summary.revs.push((rev.clone(), outcome)),
+                Err(error) => refused.push((rev.clone(), error)),
+            }
+        }
         // A dry run reports more than it made.
         summary.requests = report.requests.max(remote.requests());
-        for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
-            if let (Some(name), Some(there), false) = (&tag.tag, commit_there(&outcome, tag.commit), options.dry_run) {
-                self.note_remote_tag(name, Some(there), &storage.place())?;
-            }
-            let outcome = match outcome {
-                TagOutcome::Pushed => PushOutcome::Pushed,
-                TagOutcome::AlreadyThere => PushOutcome::AlreadyThere,
-                TagOutcome::MissingLocally(missing) if named => {
-                    refused.push((rev.clone(), missing_data(rev, &missing)));
-                    continue;
-                }
-                TagOutcome::MissingLocally(missing) => PushOutcome::Skipped(missing),
-                TagOutcome::Conflict { remote_commit } => {
-                    refused.push((rev.clone(), conflict(rev, tag.commit, remote_commit)));
-                    continue;
-                }
-            };
-            summary.revs.push((rev.clone(), outcome));
-        }
         // The others are on the remote by now, and written down.
         settle(summary, refused, named)
+    }
+
+    /// Returns the revisions that this machine does not know to be on the remote as they are here.
+    fn unsettled(
+        &self,
+        remote: &Remote,
+        items: Vec<PushItem>,
+        options: &PushOptions,
+        summary: &mut PushSummary,
+    ) -> Result<Vec<PushItem>> {
+        let mut open = vec![];
+        for item in items {
+            if let Some(tag) = &item.tag
+                && !options.force
+                && self.is_settled(tag, item.commit, &summary.remote)?
+                && remote.is_current(tag, &item.commit)?
+            {
+                summary.revs.push((item.label, PushOutcome::AlreadyThere));
+            } else {
+                open.push(item);
+            }
+        }
+        Ok(open)
+    }
+
+    /// Collects what each revision has; one that must not be pushed is refused and does not keep the others back.
+    fn prepare(
+        &self,
+        items: Vec<PushItem>,
+        options: &PushOptions,
+        summary: &mut PushSummary,
+        refused: &mut Vec<(String, Error)>,
+    ) -> Result<Vec<(String, TagToPush)>> {
+        let mut tags = vec![];
+        for PushItem { label: rev, tag, commit } in items {
+            let exports: Vec<ExportRecord> = self.bound_at(commit)?.into_iter().map(|bound| bound.record).collect();
+            let runs = self.runs_behind(commit, &exports)?;
+            if let Err(error) = check_declared(&rev, &runs) {
+                refused.push((rev, error));
+                continue;
+            }
+            summary.exports += exports.len();
+            self.warn_of_newer((&rev, commit), &exports, &mut summary.warnings)?;
+            let Members { contents: members, broken } = self.members_of(&exports, &rev, Some(commit))?;
+            for BrokenManifest { label, error, .. } in broken {
+                summary.warnings.push(format!("no members of `{label}` at {rev} are sent: {error}"));
+            }
+            tags.push((rev, TagToPush { tag, commit, exports, runs, members, force: options.force }));
+        }
+        Ok(tags)
+    }
+
+    /// Learns what others bound late to what these inherit from; without that a push would drop it.
+    fn take_in_late_bindings(
+        &self,
+        remote: &Remote,
+        items: &[PushItem],
+        named: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let pushed = pushed_commits(remote)?;
+        // A plain push hands on nothing of what is there already, and there may be many such tags.
+        let is_asked = |item: &&PushItem| named || !pushed.contains(&item.commit);
+        let tips: Vec<CommitId> = items.iter().filter(is_asked).map(|item| item.commit).collect();
+        let learned = self.learn_late_bindings(remote, &tips, &pushed)?;
+        if let Some((commit, error)) = learned.damaged {
+            warnings.push(format!("what others bound late to {} cannot be read: {error}", commit.short()));
+        }
+        if let Some(cut) = learned.cut_off {
+            warnings.push(format!(
+                "history is cut off at {}, so exports that others bound late before it may be left out; complete it with \
+                 `git fetch --unshallow`",
+                cut.short()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses to call a revision "already there" where the remote's snapshot of it is another than ours.
+    fn check_same(&self, remote: &Remote, rev: &str, ours: &TagToPush) -> Result<()> {
+        let theirs = match &ours.tag {
+            Some(tag) => remote.snapshot_of_tag(tag)?.map(|(_, snapshot)| snapshot),
+            None => remote.snapshot_of_commit(&ours.commit)?,
+        };
+        // In a history that is cut off, what was taken away from a commit may still seem to be there.
+        let Some(theirs) = theirs.filter(|theirs| theirs.commit == ours.commit) else { return Ok(()) };
+        if self.git().is_shallow()? {
+            return Ok(());
+        }
+        let by_key = |exports: &[ExportRecord]| -> BTreeMap<ExportKey, (String, ContentDigest)> {
+            exports.iter().map(|record| (record.key(), (record.label(), record.digest))).collect()
+        };
+        let (here, there) = (by_key(&ours.exports), by_key(&theirs.exports));
+        let mut differing = vec![];
+        for (key, (label, digest)) in &here {
+            match there.get(key) {
+                None => differing.push(format!("lacks `{label}`")),
+                Some((_, other)) if other != digest => differing.push(format!("has another `{label}`")),
+                Some(_) => {}
+            }
+        }
+        let more = there.iter().filter(|(key, _)| !here.contains_key(*key));
+        differing.extend(more.map(|(_, (label, _))| format!("still has `{label}`")));
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let message = format!("`{rev}` is on the remote already, which {}", differing.join(", "));
+        Err(Error::new(ErrorKind::Conflict, message)
+            .with_hint(format!("send it as it is here with `onenb push --force {rev}`")))
+    }
+
+    /// Returns whether the remote, as last heard, has a tag as it is here: nothing it inherits was bound late since.
+    pub(super) fn is_settled(&self, tag: &str, commit: CommitId, place: &str) -> Result<bool> {
+        let heard = self.facts(|view| view.last_push_of(place, tag))?;
+        let Some(heard) = heard.filter(|heard| heard.commit == Some(commit)) else { return Ok(false) };
+        let since = self.facts(|view| view.late_bound_since(heard.time_us))?;
+        Ok(!since.into_iter().any(|bound| self.git().is_ancestor(bound, commit).unwrap_or(false)))
     }
 
     pub(super) fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {
@@ -188,25 +369,31 @@ impl Repo {
         sync::push(remote, request, &source, &mut report_progress)
     }
 
-    /// Returns the tag that a revision names, without `refs/tags/`; `None` for branches and commits.
-    fn tag_name(&self, rev: &str) -> Result<Option<String>> {
-        let name = rev.strip_prefix("refs/tags/").unwrap_or(rev);
-        Ok(self.git().tag_commit(name)?.map(|_| name.to_owned()))
-    }
-
-    fn delete_remote_tag(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
+    /// Deletes a tag on the remote, or else what was uploaded of a revision without a tag.
+    fn delete_on_remote(&self, rev: &str, dry_run: bool) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
-        if dry_run {
-            let warnings = vec![format!("would delete `{tag}` on the remote")];
-            return Ok(PushSummary { remote: storage.place(), warnings, ..PushSummary::default() });
-        }
-        remote.delete_tag(tag)?;
-        self.note_remote_tag(tag, None, &storage.place())?;
-        Ok(PushSummary {
-            remote: storage.place(),
-            warnings: vec![format!("deleted `{tag}` on the remote")],
-            ..PushSummary::default()
-        })
+        let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
+        let tag = rev.strip_prefix("refs/tags/").unwrap_or(rev);
+        let done = match remote.tag_words()?.get(tag) {
+            Some(None) if dry_run => false,
+            Some(_) if dry_run => true,
+            Some(_) => {
+                let done = remote.delete_tag(tag)?;
+                self.note_remote_tag(tag, None, &storage.place())?;
+                done
+            }
+            None => {
+                let no_tag = || Error::from(SyncError::NoTag { tag: tag.to_owned() });
+                let commit = self.commit_of(rev).or_else(|_| rev.parse().map_err(|_| no_tag()))?;
+                if !remote.is_uploaded(&commit)? {
+                    return Err(no_tag().with_hint("see what is there with `onenb remote check`"));
+                }
+                dry_run || remote.delete_upload(&commit)?
+            }
+        };
+        let outcome = if done { PushOutcome::Deleted } else { PushOutcome::AlreadyDeleted };
+        summary.revs.push((rev.to_owned(), outcome));
+        Ok(summary)
     }
 
     fn forget_remote_history(&self, tag: &str, dry_run: bool) -> Result<PushSummary> {
@@ -237,29 +424,39 @@ impl Repo {
         Ok(runs)
     }
 
-    /// Returns the contents that the directories among some exports name. A manifest that nobody has is reported as missing
-    /// itself.
-    pub(super) fn members_of(
-        &self,
-        exports: &[ExportRecord],
-        rev: &str,
-        commit: CommitId,
-    ) -> Result<Vec<(ContentDigest, String)>> {
-        let mut members = vec![];
+    /// Returns the contents that the directories among some exports name. A manifest that nobody has is missing itself; one
+    /// that is none, or is damaged, does not keep the other exports back.
+    pub(super) fn members_of(&self, exports: &[ExportRecord], rev: &str, commit: Option<CommitId>) -> Result<Members> {
+        let mut members = Members::default();
         for record in exports.iter().filter(|record| record.suffix.is_directory()) {
-            let Ok(reader) = self.read_content(record, Some(commit), rev) else { continue };
-            let manifest = read_manifest(reader)?;
             let label = record.label();
-            members.extend(manifest.contents().map(|(path, digest)| (digest, format!("{label}/{path}"))));
+            match self.read_content(record, commit, rev).and_then(read_manifest) {
+                Ok(manifest) => {
+                    let contents = manifest.contents().map(|(path, digest)| (digest, format!("{label}/{path}")));
+                    members.contents.extend(contents);
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::NotFound => {}
+                    ErrorKind::Damaged | ErrorKind::TooNew | ErrorKind::Usage => {
+                        members.broken.push(BrokenManifest { digest: record.digest, label, error });
+                    }
+                    _ => return Err(error.context(format!("could not read the members of `{label}` at `{rev}`"))),
+                },
+            }
         }
         Ok(members)
     }
 
-    fn warn_of_newer(&self, rev: &str, exports: &[ExportRecord], warnings: &mut Vec<String>) -> Result<()> {
+    fn warn_of_newer(
+        &self,
+        (rev, commit): (&str, CommitId),
+        exports: &[ExportRecord],
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
         for export in exports {
             if let Ok(Some(now)) = self.working_record(&export.key())
                 && now.digest != export.digest
-                && Some(self.commit_of(rev)?) == self.git().head()?
+                && Some(commit) == self.git().head()?
             {
                 warnings.push(format!("`{}` was re-exported after {rev} and is not in it", export.label()));
             }
@@ -283,11 +480,11 @@ impl Repo {
         Ok(contents)
     }
 
-    /// Returns the raw length of everything that these tags have and no pushed one; an upper bound of what a push sends.
-    pub(super) fn raw_len_of(&self, tags: &[(String, CommitId)]) -> Result<u64> {
-        let mut contents = std::collections::BTreeMap::new();
-        for (_, commit) in tags {
-            for bound in self.bound_at(*commit)? {
+    /// Returns the raw length of everything that these revisions have and no pushed one; an upper bound of what a push sends.
+    pub(super) fn raw_len_of(&self, items: &[PushItem]) -> Result<u64> {
+        let mut contents = BTreeMap::new();
+        for item in items {
+            for bound in self.bound_at(item.commit)? {
                 contents.insert(bound.record.digest, bound.record.size);
             }
         }
@@ -311,6 +508,17 @@ fn settle(mut summary: PushSummary, refused: Vec<(String, Error)>, named: bool) 
         summary.revs.push((rev, PushOutcome::Refused { reason: error.to_string(), hint }));
     }
     Ok(summary)
+}
+
+/// Says how a revision ended in the words of this layer; what was named and could not be pushed is an error.
+fn told(rev: &str, tag: &TagToPush, outcome: TagOutcome, named: bool) -> Result<PushOutcome> {
+    match outcome {
+        TagOutcome::Pushed => Ok(PushOutcome::Pushed),
+        TagOutcome::AlreadyThere => Ok(PushOutcome::AlreadyThere),
+        TagOutcome::MissingLocally(missing) if named => Err(missing_data(rev, &missing)),
+        TagOutcome::MissingLocally(missing) => Ok(PushOutcome::Skipped(missing)),
+        TagOutcome::Conflict { remote_commit } => Err(conflict(rev, tag.commit, remote_commit)),
+    }
 }
 
 /// Refuses runs whose exports do not say which parameters they depend on: another run would overwrite them unseen.

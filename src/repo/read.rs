@@ -248,7 +248,15 @@ impl Repo {
                 return resolve_remote(remote, self.name(), spec);
             }
         }
-        let export = self.resolve_local(&spec.rev, &spec.name, &spec.params)?;
+        let export = match self.resolve_local(&spec.rev, &spec.name, &spec.params) {
+            // Somebody else may have bound it late.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound && spec.rev != WORKING && self.learned_about(&spec.rev) =>
+            {
+                self.resolve_local(&spec.rev, &spec.name, &spec.params).map_err(|_| error)?
+            }
+            other => other?,
+        };
         Ok(found(export, self.moved_tag(&spec.rev)?))
     }
 
@@ -429,7 +437,7 @@ fn moved_to(tag: &str, local: CommitId, there: Option<CommitId>) -> Option<Moved
 }
 
 /// To who reads, a place that nobody has pushed to yet is a remote that holds nothing.
-fn unless_never_pushed<T>(found: std::result::Result<Option<T>, SyncError>) -> Result<Option<T>> {
+pub(super) fn unless_never_pushed<T>(found: std::result::Result<Option<T>, SyncError>) -> Result<Option<T>> {
     match found {
         Err(SyncError::NotCreated) => Ok(None),
         other => Ok(other?),

@@ -22,6 +22,8 @@ pub(crate) struct Registry {
     file: Option<PathBuf>,
     system: Option<PathBuf>,
     approved_now: Option<String>,
+    /// The region that the user's own environment names.
+    region: Option<String>,
 }
 
 impl Registry {
@@ -30,6 +32,10 @@ impl Registry {
             file: environment.config_dir.as_ref().map(|dir| dir.join("config.toml")),
             system: environment.system_config.clone(),
             approved_now: environment.approved_remote.clone(),
+            region: ["AWS_REGION", "AWS_DEFAULT_REGION"]
+                .iter()
+                .find_map(|name| environment.cloud.vars.get(*name))
+                .cloned(),
         }
     }
 
@@ -165,8 +171,14 @@ impl Registry {
 
     /// Returns whether data may be sent to or read from a remote.
     pub(crate) fn is_approved(&self, storage: &StorageConfig) -> Result<bool> {
-        let here = self.approved_now.as_deref() == Some(storage.url.as_str()) && storage.endpoint_url.is_none();
-        Ok(here || [self.load()?, self.system()].iter().any(|config| allows(config, storage)))
+        let configs = [self.load()?, self.system()];
+        if configs.iter().any(|config| config.approved.contains(storage)) {
+            return Ok(true);
+        }
+        // A URL or a prefix says nothing about where an endpoint or region of the repository's own choice leads.
+        let is_plain = storage.endpoint_url.is_none() && (storage.region.is_none() || storage.region == self.region);
+        let here = || self.approved_now.as_deref() == Some(storage.url.as_str());
+        Ok(is_plain && (here() || configs.iter().any(|config| allows_by_prefix(config, storage))))
     }
 }
 
@@ -182,14 +194,9 @@ fn approve(config: &mut UserConfig, storage: &StorageConfig) {
     }
 }
 
-fn allows(config: &UserConfig, storage: &StorageConfig) -> bool {
-    // A prefix says nothing about where an endpoint of its own leads.
-    let by_prefix = || {
-        let url = RemoteUrl::parse(&storage.url).ok().filter(|_| storage.endpoint_url.is_none());
-        let prefixes = config.approved_prefixes.iter().filter_map(|prefix| UrlPrefix::parse(prefix).ok());
-        url.is_some_and(|url| prefixes.into_iter().any(|prefix| prefix.covers(&url)))
-    };
-    config.approved.contains(storage) || by_prefix()
+fn allows_by_prefix(config: &UserConfig, storage: &StorageConfig) -> bool {
+    let mut prefixes = config.approved_prefixes.iter().filter_map(|prefix| UrlPrefix::parse(prefix).ok());
+    RemoteUrl::parse(&storage.url).is_ok_and(|url| prefixes.any(|prefix| prefix.covers(&url)))
 }
 
 fn taken(name: &str, known: &str, new: &str) -> Error {
@@ -265,6 +272,33 @@ mod tests {
         let elsewhere =
             StorageConfig { endpoint_url: Some("https://evil.example".to_owned()), ..storage("s3://acme-data") };
         assert!(!registry.is_approved(&elsewhere)?);
+        Ok(())
+    }
+
+    /// A tracked region became part of the host's name, while only the URL and the endpoint were compared.
+    #[test]
+    fn a_url_or_a_prefix_approves_no_region_but_the_users_own() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let url = "s3://acme-data/x";
+        let in_region = |region: &str| StorageConfig { region: Some(region.to_owned()), ..storage(url) };
+        let mut environment = Environment {
+            config_dir: Some(dir.path().to_path_buf()),
+            approved_remote: Some(url.to_owned()),
+            ..Environment::default()
+        };
+        let registry = Registry::new(&environment);
+        assert!(registry.is_approved(&storage(url))?);
+        assert!(!registry.is_approved(&in_region("eu-west-1"))?);
+        environment.approved_remote = None;
+        let registry = Registry::new(&environment);
+        registry.approve_prefix("s3://acme-")?;
+        assert!(!registry.is_approved(&in_region("eu-west-1"))?);
+        environment.cloud.vars.insert("AWS_REGION".to_owned(), "eu-west-1".to_owned());
+        let registry = Registry::new(&environment);
+        assert!(registry.is_approved(&in_region("eu-west-1"))?);
+        assert!(!registry.is_approved(&in_region("us-east-1"))?);
+        registry.approve(&in_region("us-east-1"))?;
+        assert!(registry.is_approved(&in_region("us-east-1"))?);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::types::{Check, Environment};
 use super::{Repo, Workspace};
 use crate::backend::RemoteUrl;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig, StorageConfig};
+use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig, StorageConfig, check_region};
 use crate::fs;
 use crate::id::ContentDigest;
 use crate::sync::{ReadCache, Remote, RemoteOptions};
@@ -36,6 +36,7 @@ pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, enviro
 
 /// Opens a remote without asking whether it is approved: the caller knows, or the user typed its URL.
 pub(super) fn open(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
+    storage.region.as_deref().map_or(Ok(()), check_region)?;
     let options = registry.cloud_options(storage, &environment.cloud)?;
     let backend = RemoteUrl::parse(&storage.url)?.open(&options)?;
     let name = ContentDigest::of(storage.place().as_bytes()).short();
@@ -51,6 +52,7 @@ pub(super) fn open(registry: &Registry, storage: &StorageConfig, environment: &E
 /// # Errors
 /// Usage with the rule that its URL or endpoint breaks.
 pub(super) fn check_usable(storage: &StorageConfig, registry: &Registry, environment: &Environment) -> Result<()> {
+    storage.region.as_deref().map_or(Ok(()), check_region)?;
     let options = registry.cloud_options(storage, &environment.cloud)?;
     RemoteUrl::parse(&storage.url)?.open(&options)?;
     Ok(())
@@ -227,6 +229,7 @@ impl Workspace {
                 .with_hint("name it: `onenb remote approve URL`")
         })?;
         RemoteUrl::parse(&storage.url)?;
+        storage.region.as_deref().map_or(Ok(()), check_region)?;
         self.registry().approve(&storage)?;
         Ok(storage)
     }

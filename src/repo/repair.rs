@@ -9,8 +9,7 @@ use std::collections::BTreeSet;
 use super::Repo;
 use super::pull::fetch;
 use super::types::{Damaged, ProgressFn, VerifySummary};
-use super::verify_remote::Ailing;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ExportRecord;
 use crate::format::remote_log::RepoIdentity;
 use crate::id::{CommitId, ContentDigest};
@@ -73,58 +72,58 @@ impl Repo {
         progress: ProgressFn<'_>,
     ) -> Result<VerifySummary> {
         self.check_writable()?;
-        let (remote, storage) = self.remote_to_verify()?;
-        let checked = self.check_remote(&remote, &storage.place(), rev, sample)?;
-        let before = checked.summary.damaged.clone();
-        if before.is_empty() {
-            return Ok(checked.summary);
+        let before = self.verify_remote_data(rev, sample)?;
+        if before.damaged.is_empty() {
+            return Ok(before);
         }
-        for ailing in checked.ailing {
-            if let Some(tag) = self.tag_to_send(&remote, ailing)? {
-                self.send_again(&remote, tag, &checked.packs, progress)?;
+        let Some((remote, _)) = self.remote()? else { return Ok(before) };
+        let labels: Vec<&String> = before.damaged.iter().flat_map(|damaged| &damaged.exports).collect();
+        for (tag, commit) in remote.named_tags()? {
+            let of_tag = |label: &&&String| label.strip_prefix(tag.as_str()).is_some_and(|rest| rest.starts_with(':'));
+            if labels.iter().any(|label| **label == tag || of_tag(&label))
+                && let Some(tag) = self.tag_to_send(&remote, &tag, commit)?
+            {
+                self.send_again(&remote, tag, progress)?;
             }
         }
-        let mut summary = self.check_remote(&remote, &storage.place(), rev, sample)?.summary;
+        let mut summary = self.verify_remote_data(rev, sample)?;
         let after = std::mem::take(&mut summary.damaged);
-        Ok(with_repaired(summary, &before, after))
+        Ok(with_repaired(summary, &before.damaged, after))
     }
 
     /// Returns what a tag of the remote names: by its snapshot, else by Git; `None` if neither tells.
-    fn tag_to_send(&self, remote: &Remote, ailing: Ailing) -> Result<Option<TagToPush>> {
-        let Ailing { tag, snapshot } = ailing;
-        if let Some(snapshot) = snapshot {
-            let named: BTreeSet<ContentDigest> = snapshot.needs().map(|(digest, _)| digest).collect();
-            let members = snapshot.data.digests().filter(|digest| !named.contains(*digest));
-            let members = members.map(|digest| (*digest, format!("a directory's member {}", digest.short()))).collect();
-            let (commit, exports, runs) = (snapshot.commit, snapshot.exports, snapshot.runs);
-            return Ok(Some(TagToPush { tag: Some(tag), commit, exports, runs, members, force: true }));
-        }
-        let Some(commit) = remote.named_tags()?.get(&tag).copied() else { return Ok(None) };
-        match self.tag_of_git(&tag, commit) {
-            // This clone does not know the commit.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
+    fn tag_to_send(&self, remote: &Remote, tag: &str, commit: CommitId) -> Result<Option<TagToPush>> {
+        match remote.snapshot_of_tag(tag).map_err(Error::from) {
+            Ok(None) => Ok(None),
+            Ok(Some((_, snapshot))) => {
+                let named: BTreeSet<ContentDigest> = snapshot.needs().map(|(digest, _)| digest).collect();
+                let members = snapshot.data.digests().filter(|digest| !named.contains(*digest));
+                let label = |digest: &ContentDigest| (*digest, format!("a directory's member {}", digest.short()));
+                let members = members.map(label).collect();
+                let (commit, exports, runs) = (snapshot.commit, snapshot.exports, snapshot.runs);
+                Ok(Some(TagToPush { tag: Some(tag.to_owned()), commit, exports, runs, members, force: true }))
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => match self.tag_of_git(tag, commit) {
+                // This clone does not know the commit.
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                other => other.map(Some),
+            },
+            Err(error) => Err(error),
         }
     }
 
     fn tag_of_git(&self, tag: &str, commit: CommitId) -> Result<TagToPush> {
         let exports: Vec<ExportRecord> = self.bound_at(commit)?.into_iter().map(|bound| bound.record).collect();
         let runs = self.runs_behind(commit, &exports)?;
-        let members = self.members_of(&exports, tag, commit)?;
+        let members = self.members_of(&exports, tag, Some(commit))?.contents;
         Ok(TagToPush { tag: Some(tag.to_owned()), commit, exports, runs, members, force: true })
     }
 
-    fn send_again(
-        &self,
-        remote: &Remote,
-        tag: TagToPush,
-        damaged: &BTreeSet<String>,
-        progress: ProgressFn<'_>,
-    ) -> Result<()> {
+    /// Sends a tag as if it were forced: a push that builds on nothing it has not read.
+    fn send_again(&self, remote: &Remote, tag: TagToPush, progress: ProgressFn<'_>) -> Result<()> {
         let request = PushRequest {
             repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
             tags: vec![tag],
-            distrusted: damaged.clone(),
             dry_run: false,
         };
         match self.send(remote, &request, progress).map(|report| report.outcomes) {

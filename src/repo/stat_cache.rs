@@ -1,8 +1,10 @@
 //! What files looked like when their content was stored, so that an unchanged file costs a `stat` the next time.
 //!
 //! - An entry counts only if length, times, inode and device are the same as when the file was read.
-//! - Git's rule against races: a file that was modified less than two seconds before it was read may change again without
+//! - Git's rule against races: a file that was changed less than two seconds before it was read may change again without
 //!   looking different, so no entry is kept for it.
+//! - A store through a memory map moves the times only when it makes a clean page dirty, so what is noted was synced
+//!   before it was read.
 //! - One file for each exported path, in the store's directory. Derived: deleting it costs reading the files once more.
 
 use std::collections::BTreeMap;
@@ -59,6 +61,12 @@ impl Stamp {
     pub(super) fn size(&self) -> u64 {
         self.size
     }
+
+    /// Returns whether any later change will show. The time of modification alone says little: copies keep that of
+    /// another file.
+    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+        self.modified_ns.max(self.changed_ns).saturating_add(GRANULARITY_NS) <= nanoseconds(now)
+    }
 }
 
 /// Returns the time as nanoseconds since 1970; 0 for what was before.
@@ -79,9 +87,9 @@ impl StatCache {
         self.files.get(below).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
     }
 
-    /// Notes what a file looked like when it was read, unless it was modified just before `read_at`.
+    /// Notes what a file looked like when it was read, unless it was changed just before `read_at`.
     pub(super) fn note(&mut self, below: &str, stamp: Stamp, digest: ContentDigest, read_at: SystemTime) {
-        if stamp.modified_ns.saturating_add(GRANULARITY_NS) <= nanoseconds(read_at) {
+        if stamp.is_settled(read_at) {
             self.files.insert(below.to_owned(), (stamp, digest));
         }
     }
@@ -111,6 +119,26 @@ fn forget_old(dir: &Path) {
         let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age.as_secs() > OLD_SECONDS) {
             let _ = fs::remove_file(&entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_changed_just_now_is_not_noted_whatever_its_time_of_modification() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let at = |seconds_ago: u64| nanoseconds(now) - seconds_ago * 1_000_000_000;
+        let digest = ContentDigest::of(b"x");
+        for (modified, changed, is_noted) in [(9, 9, true), (1, 9, false), (9, 1, false), (9, 2, true)] {
+            let stamp = Stamp { size: 1, modified_ns: at(modified), changed_ns: at(changed), inode: 1, device: 1 };
+            let mut cache = StatCache::default();
+            cache.note("a", stamp, digest, now);
+            assert_eq!(cache.find("a", &stamp).is_some(), is_noted, "{modified} {changed}");
         }
     }
 }

@@ -165,7 +165,7 @@ pub struct PushOptions {
     pub dry_run: bool,
     /// Let tags move on the remote.
     pub force: bool,
-    /// Tag to delete on the remote.
+    /// Tag, or revision uploaded without one, to delete on the remote.
     pub delete: Option<String>,
     /// Tag whose earlier commits the remote need not keep.
     pub forget_history: Option<String>,
@@ -178,6 +178,10 @@ pub enum PushOutcome {
     Pushed,
     /// They were there already.
     AlreadyThere,
+    /// Its name, or what was uploaded without one, is deleted there; in a dry run, it would be.
+    Deleted,
+    /// It was deleted there before.
+    AlreadyDeleted,
     /// Skipped because its data is neither here nor there: labels of the missing exports.
     Skipped(Vec<String>),
     /// Not sent: the remote has the tag for another commit, or its runs do not declare their parameters.
@@ -380,24 +384,6 @@ pub struct VerifySummary {
     pub absent: Vec<String>,
     /// With repair: what was damaged before and is not any more.
     pub repaired: Vec<String>,
-}
-
-/// What `verify --remote` found.
-#[derive(Debug, Clone, Default)]
-pub struct RemoteVerification {
-    /// Exports that were checked.
-    pub checked: usize,
-    /// Those that cannot be read from the remote.
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// An export that cannot be read from the remote.
-#[derive(Debug, Clone)]
-pub struct Unreadable {
-    /// Label of the export.
-    pub export: String,
-    /// Why not.
-    pub reason: String,
 }
 
 /// What `stats` says; all in bytes unless said.

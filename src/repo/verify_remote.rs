@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Repo;
-use super::read::remote_data_with;
-use super::types::{Damaged, VerifySummary};
+use super::read::{remote_rev, unless_never_pushed};
+use super::types::{BoundExport, Damaged, VerifySummary};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::config::StorageConfig;
 use crate::format::snapshot::{Snapshot, needs_of};
+use crate::format::spec::WORKING;
 use crate::format::tables::DataTables;
 use crate::id::{ContentDigest, fresh_ulid};
 use crate::sync::{Finding, Remote, verify_contents};
@@ -15,138 +15,162 @@ use crate::sync::{Finding, Remote, verify_contents};
 /// The exports and notebooks that have a content, as people write them.
 type Labels = BTreeMap<ContentDigest, Vec<String>>;
 
-/// Something whose contents are looked for on the remote.
-pub(super) struct Part {
-    /// The tag that it is about, if it is a tag of the remote.
-    tag: Option<String>,
-    /// The tag's snapshot.
-    snapshot: Option<Snapshot>,
-    data: Option<DataTables>,
-    labels: Labels,
-    /// Why the snapshot cannot be read.
-    broken: Option<String>,
+/// Contents, and where the remote has them; `None` for those that it has nowhere.
+type Part = (Option<DataTables>, Labels);
+
+/// What is to be verified.
+#[derive(Default)]
+struct Subject {
+    parts: Vec<Part>,
+    /// What cannot even be looked up, because a snapshot is damaged, with the reason.
+    broken: Vec<(Vec<String>, Error)>,
+    /// Contents that are read in any case: manifests that could not be understood.
+    suspects: BTreeSet<ContentDigest>,
 }
 
-/// A tag of the remote that cannot be read in full.
-pub(super) struct Ailing {
-    pub(super) tag: String,
-    /// What it names, as far as that can be read.
-    pub(super) snapshot: Option<Snapshot>,
-}
-
-/// What a check of the remote came to.
-pub(super) struct Checked {
-    pub(super) summary: VerifySummary,
-    pub(super) ailing: Vec<Ailing>,
-    /// Packs that cannot be relied on any more.
-    pub(super) packs: BTreeSet<String>,
+impl Subject {
+    /// Takes a look at a snapshot; damage there is a finding about what it was needed for, not the end of verifying.
+    fn look<T>(&mut self, needed_for: impl FnOnce() -> Vec<String>, found: Result<Option<T>>) -> Result<Option<T>> {
+        match found {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.broken.push((needed_for(), error));
+                Ok(None)
+            }
+            other => other,
+        }
+    }
 }
 
 impl Repo {
-    /// Reads contents back from the remote: those of a revision, else those of every tag there. With `sample` so many of them,
-    /// picked at random, are read, and of the others only whether their packs are there and long enough is asked.
+    /// Reads contents back from the remote: those of a revision, else those of every tag there, with the notebooks and the
+    /// members of directories. With `sample` so many of them, picked at random, are read, and of the others only whether their
+    /// packs are there and long enough is asked.
     ///
     /// # Errors
     /// `NotFound` for an unknown revision, `Failed` without a remote, Auth for one that is not approved.
     pub fn verify_remote_data(&self, rev: Option<&str>, sample: Option<usize>) -> Result<VerifySummary> {
-        let (remote, storage) = self.remote_to_verify()?;
-        Ok(self.check_remote(&remote, &storage.place(), rev, sample)?.summary)
-    }
-
-    pub(super) fn remote_to_verify(&self) -> Result<(Remote, StorageConfig)> {
-        self.remote()?.ok_or_else(|| {
-            Error::new(ErrorKind::Failed, "storage is local: there is no remote to verify")
-                .with_hint("verify the local store with `onenb verify`")
-        })
-    }
-
-    pub(super) fn check_remote(
-        &self,
-        remote: &Remote,
-        place: &str,
-        rev: Option<&str>,
-        sample: Option<usize>,
-    ) -> Result<Checked> {
-        let parts = match rev {
-            Some(rev) => self.parts_of_rev(remote, rev)?,
-            None => parts_of_tags(remote)?,
+        let Some((remote, storage)) = self.remote()? else {
+            return Err(Error::new(ErrorKind::Failed, "storage is local: there is no remote to verify")
+                .with_hint("verify the local store with `onenb verify`"));
         };
-        let all: BTreeSet<ContentDigest> = parts.iter().flat_map(|part| part.labels.keys().copied()).collect();
+        let fix = format!("from a clone that has the data, `onenb push --force {}`", rev.unwrap_or("TAG"));
+        let Subject { parts, broken, suspects } = match rev {
+            Some(rev) => self.parts_of_rev(&remote, rev)?,
+            None => parts_of_tags(&remote)?,
+        };
+        let mut summary = VerifySummary::default();
+        for (exports, error) in broken {
+            let object = format!("{error} ({})", storage.place());
+            summary.damaged.push(Damaged { object, exports, fix: fix.clone() });
+        }
+        if rev.is_none() {
+            let fix = "from a clone that has the data, `onenb push --all --force`, then `onenb gc --remote`";
+            for (key, error) in remote.bad_segments()? {
+                let object = format!("{key} at {}: {error}", storage.place());
+                summary.damaged.push(Damaged { object, exports: vec![], fix: fix.to_owned() });
+            }
+        }
+        let all: BTreeSet<ContentDigest> = parts.iter().flat_map(|(_, labels)| labels.keys().copied()).collect();
         let read = sample.map(|count| pick(&all, count));
-        let is_read = |digest: &ContentDigest| read.as_ref().is_none_or(|picked| picked.contains(digest));
-        let summary = VerifySummary { contents: all.len() as u64, ..VerifySummary::default() };
-        let mut checked = Checked { summary, ailing: vec![], packs: BTreeSet::new() };
-        for Part { tag, snapshot, data, labels, broken } in parts {
-            let findings = match &data {
-                Some(data) => verify_contents(remote, data, &labels, &is_read)?,
+        summary.contents = all.len() as u64;
+        for (data, labels) in &parts {
+            let is_read = |digest: &ContentDigest| {
+                suspects.contains(digest) || read.as_ref().is_none_or(|picked| picked.contains(digest))
+            };
+            let findings = match data {
+                Some(data) => verify_contents(&remote, data, labels, &is_read)?,
                 None => labels.iter().map(|(digest, labels)| Finding::missing(*digest, labels.clone())).collect(),
             };
-            let damaged = |object: String, exports| Damaged {
-                object: format!("{object} at {place}"),
-                exports,
-                fix: "from a clone that has the data, `onenb verify --remote --repair`".to_owned(),
-            };
-            let is_ailing = broken.is_some() || !findings.is_empty();
-            checked.summary.damaged.extend(broken.map(|broken| damaged(broken, tag.iter().cloned().collect())));
-            for Finding { labels, object, packs, .. } in findings {
-                checked.packs.extend(packs);
-                checked.summary.damaged.push(damaged(object, labels));
+            for finding in findings {
+                summary.damaged.push(Damaged {
+                    object: format!("{} at {}", finding.object, storage.place()),
+                    exports: finding.labels,
+                    fix: fix.clone(),
+                });
             }
-            checked.ailing.extend(tag.filter(|_| is_ailing).map(|tag| Ailing { tag, snapshot }));
         }
-        Ok(checked)
+        Ok(summary)
     }
 
     /// Finds what a revision needs, and where the remote has it.
-    fn parts_of_rev(&self, remote: &Remote, rev: &str) -> Result<Vec<Part>> {
-        let commit = match self.commit_of(rev) {
-            Ok(commit) => commit,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(vec![part_of_tag(remote, rev)?.ok_or(error)?]);
-            }
-            Err(error) => return Err(error),
+    fn parts_of_rev(&self, remote: &Remote, rev: &str) -> Result<Subject> {
+        let mut subject = Subject::default();
+        let exports = match self.list_local(rev) {
+            Err(error) if error.kind() == ErrorKind::NotFound => match remote_rev(remote, rev) {
+                Ok(snapshot) => {
+                    subject.parts.push(part_of_snapshot(rev, snapshot));
+                    return Ok(subject);
+                }
+                Err(there) if there.kind() == ErrorKind::NotFound => return Err(error),
+                Err(there) => return Err(there),
+            },
+            other => other?,
         };
-        if remote.named_tags()?.get(rev) == Some(&commit)
-            && let Some(part) = part_of_tag(remote, rev)?
-        {
-            return Ok(vec![part]);
+        let commit = if rev == WORKING { None } else { Some(self.commit_of(rev)?) };
+        let records: Vec<_> = exports.iter().map(|export| export.record.clone()).collect();
+        let runs = commit.map(|commit| self.runs_behind(commit, &records)).transpose()?.unwrap_or_default();
+        let members = self.members_of(&records, rev, commit)?;
+        let mut left = labels_of(rev, needs_of(&records, &runs).chain(members.contents));
+        subject.suspects = members.broken.iter().map(|broken| broken.digest).collect();
+        // As a read does: by tag, by commit, by the index.
+        let labels = |left: &Labels| left.values().flatten().cloned().collect::<Vec<_>>();
+        let by_tag = unless_never_pushed(remote.snapshot_of_tag(rev)).map(|found| found.map(|(_, snapshot)| snapshot));
+        if let Some(snapshot) = subject.look(|| labels(&left), by_tag)? {
+            subject.parts.push(take(&mut left, snapshot.data));
         }
-        let exports: Vec<_> = self.bound_at(commit)?.into_iter().map(|bound| bound.record).collect();
-        let runs = self.runs_behind(commit, &exports)?;
-        let members = self.members_of(&exports, rev, commit)?;
-        let mut left = labels_of(rev, needs_of(&exports, &runs).chain(members));
-        let mut parts = vec![];
+        if let Some(commit) = commit.filter(|_| subject.broken.is_empty() && !left.is_empty()) {
+            let by_commit = unless_never_pushed(remote.snapshot_of_commit(&commit));
+            if let Some(snapshot) = subject.look(|| labels(&left), by_commit)? {
+                subject.parts.push(take(&mut left, snapshot.data));
+            }
+        }
+        if !subject.broken.is_empty() {
+            return Ok(subject);
+        }
+        let mut nowhere = Labels::new();
         while let Some(digest) = left.keys().next().copied() {
-            let data = remote_data_with(remote, &digest, Some(commit), rev)?.data;
-            // Where one content is, others usually are as well.
-            let here = |digest: &ContentDigest| data.as_ref().is_some_and(|data| data.content_len(digest).is_some());
-            let (labels, without): (Labels, Labels) =
-                left.into_iter().partition(|(other, _)| *other == digest || here(other));
-            left = without;
-            parts.push(Part { tag: None, snapshot: None, data, labels, broken: None });
+            match data_of(remote, &digest, &exports)? {
+                Some(data) => subject.parts.push(take(&mut left, data)),
+                None => nowhere.extend(left.remove_entry(&digest)),
+            }
         }
-        Ok(parts)
+        subject.parts.push((None, nowhere));
+        Ok(subject)
     }
 }
 
-fn parts_of_tags(remote: &Remote) -> Result<Vec<Part>> {
-    let tags = remote.tags()?;
-    tags.iter().filter_map(|tag| part_of_tag(remote, &tag.tag).transpose()).collect()
+/// Takes the contents that some tables have: where one is, others usually are as well.
+fn take(left: &mut Labels, data: DataTables) -> Part {
+    let (here, rest) = std::mem::take(left).into_iter().partition(|(digest, _)| data.content_len(digest).is_some());
+    *left = rest;
+    (Some(data), here)
 }
 
-fn part_of_tag(remote: &Remote, tag: &str) -> Result<Option<Part>> {
-    let part = |labels, snapshot: Option<Snapshot>, broken| {
-        let data = snapshot.as_ref().map(|snapshot| snapshot.data.clone());
-        Part { tag: Some(tag.to_owned()), snapshot, data, labels, broken }
-    };
-    match remote.snapshot_of_tag(tag).map_err(Error::from) {
-        Ok(None) => Ok(None),
-        Ok(Some((_, snapshot))) => Ok(Some(part(labels_of_snapshot(tag, &snapshot), Some(snapshot), None))),
-        Err(error) if error.kind() == ErrorKind::Damaged => {
-            Ok(Some(part(Labels::new(), None, Some(error.to_string()))))
-        }
-        Err(error) => Err(error),
+/// Finds a content by the index, else by the commit that bound it, as a read does.
+fn data_of(remote: &Remote, digest: &ContentDigest, exports: &[BoundExport]) -> Result<Option<DataTables>> {
+    if let Some(data) = unless_never_pushed(remote.data_with(digest))? {
+        return Ok(Some(data));
     }
+    let bound = exports.iter().find(|export| export.record.digest == *digest).and_then(|export| export.commit);
+    let Some(commit) = bound else { return Ok(None) };
+    let snapshot = unless_never_pushed(remote.snapshot_of_commit(&commit))?;
+    Ok(snapshot.map(|snapshot| snapshot.data).filter(|data| data.content_len(digest).is_some()))
+}
+
+fn parts_of_tags(remote: &Remote) -> Result<Subject> {
+    let mut subject = Subject::default();
+    for tag in remote.tags()? {
+        let found = remote.snapshot_of_tag(&tag.tag).map_err(Error::from);
+        if let Some((_, snapshot)) = subject.look(|| vec![tag.tag.clone()], found)? {
+            subject.parts.push(part_of_snapshot(&tag.tag, snapshot));
+        }
+    }
+    Ok(subject)
+}
+
+fn part_of_snapshot(rev: &str, snapshot: Snapshot) -> Part {
+    let labels = labels_of_snapshot(rev, &snapshot);
+    (Some(snapshot.data), labels)
 }
 
 /// Members of directories are named by manifests, which are contents themselves.

@@ -42,12 +42,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-
-    fn random(seed: u64, len: usize) -> Vec<u8> {
-        let mut bytes = vec![0; len];
-        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-        bytes
-    }
+    use crate::testing::random;
 
     #[test]
     fn anchors_are_sparse_and_move_with_the_bytes() {

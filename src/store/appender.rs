@@ -14,7 +14,9 @@ use super::StoreError;
 use super::layout::Stage;
 use super::segment::{Entry, Segment, prefix_of, write_segment};
 use super::shelf::{Shelf, open_pack, read_footer, read_pack_header, scan_file};
-use crate::format::pack::{Footer, Frame, Marker, PACK_HEADER_LEN, PackClass, PackHeader, PlacedHeader, ScanDepth};
+use crate::format::pack::{
+    Footer, Frame, Marker, PACK_HEADER_LEN, PACK_VERSION, PackClass, PackHeader, PlacedHeader, ScanDepth,
+};
 use crate::fs::{self, AppendFile, FileLock, Sharing};
 use crate::id::PackId;
 
@@ -38,6 +40,7 @@ pub(super) struct Appender {
 #[derive(Debug)]
 struct OpenPack {
     id: PackId,
+    version: u32,
     ordinal: u32,
     file: AppendFile,
     frames: Vec<PlacedHeader>,
@@ -188,7 +191,8 @@ impl Shelf {
         let wrap = |error| StoreError::io("adopt", &path, error);
         let Some(file) = lock_existing(&path).map_err(wrap)? else { return Ok(()) };
         let Some((mut open, tail)) = self.recover(id, file)? else { return Ok(()) };
-        if appender.pack.is_none() {
+        // One of an older version has no room for the frames of this one: it stays as it is.
+        if appender.pack.is_none() && open.version == PACK_VERSION {
             // Its owner may have died before its name was durable.
             fs::sync_dir(&self.layout.packs_dir(self.class)).map_err(wrap)?;
             appender.pack = Some(open);
@@ -219,9 +223,7 @@ impl Shelf {
             file.append(&PackHeader::new(self.class, id).to_bytes()).map_err(wrap)?;
         }
         // A header that is damaged, foreign or newer: leave the pack alone, `verify` names it.
-        if read_pack_header(file.file(), id).is_err() {
-            return Ok(None);
-        }
+        let Ok(header) = read_pack_header(file.file(), id) else { return Ok(None) };
         let Some(found) = scan_file(file.file(), id, 0, ScanDepth::TailPayloads)? else { return Ok(None) };
         // Damage, not a torn tail: what is sound there stays readable, `verify` names the rest, nobody writes on.
         if !found.gaps.is_empty() {
@@ -251,6 +253,7 @@ impl Shelf {
         }
         let open = OpenPack {
             id,
+            version: header.version,
             ordinal,
             file,
             frames: found.frames,

@@ -80,12 +80,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn random(seed: u64, len: usize) -> Vec<u8> {
-        let mut bytes = vec![0; len];
-        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-        bytes
-    }
+    use crate::testing::random;
 
     fn cut_all(mut bytes: &[u8]) -> Vec<(usize, Cut)> {
         let mut cuts = vec![];

@@ -23,8 +23,10 @@ use crate::format::pack::{BaseSpan, DeltaBase, Frame, FrameKey, MAX_BASE_LEN, MA
 use crate::id::{ChunkId, PackId};
 
 /// Bytes of the parent on both sides of the expected place that are looked at first.
+const CLOSE_LEN: u64 = 128 * 1024;
+/// The same where these hold less than half of what is looked for.
 const NEAR_LEN: u64 = 1024 * 1024;
-/// The same where nothing was found near by.
+/// The same where little was found near by.
 const FAR_LEN: u64 = 16 * 1024 * 1024;
 /// Bytes of the parent whose anchors are kept at most.
 const MAX_WINDOW_LEN: u64 = 64 * 1024 * 1024;
@@ -116,7 +118,6 @@ impl DeltaSearch {
 
     /// Counts, for each chunk of the batch, the anchors that it shares with chunks of the parent.
     fn votes(&mut self, live: &Live, batch: &Batch) -> Vec<HashMap<u32, u32>> {
-        let (Some(first), Some(last)) = (batch.expected.first(), batch.expected.last()) else { return vec![] };
         let mut rest = batch.raw.as_slice();
         let mut samples = Vec::with_capacity(batch.keys.len());
         for key in &batch.keys {
@@ -124,12 +125,30 @@ impl DeltaSearch {
             samples.push(anchors(bytes));
             rest = after;
         }
+        let (mut votes, mut samples) = (vec![], samples.as_slice());
+        for expected in batch.expected.chunk_by(|one, next| one.abs_diff(*next) <= NEAR_LEN) {
+            let Some((now, later)) = samples.split_at_checked(expected.len()) else { break };
+            votes.extend(self.votes_near(live, expected, now));
+            samples = later;
+        }
+        votes
+    }
+
+    /// Does so for chunks that are expected close to each other, looking further away only where that finds too little.
+    fn votes_near(&mut self, live: &Live, expected: &[u64], samples: &[Vec<u64>]) -> Vec<HashMap<u32, u32>> {
+        let first = expected.iter().min().copied().unwrap_or_default();
+        let last = expected.iter().max().copied().unwrap_or_default();
+        let around = |len: u64| first.saturating_sub(len)..last + len;
         let total: usize = samples.iter().map(Vec::len).sum();
-        self.look_at(live, first.saturating_sub(NEAR_LEN)..last + NEAR_LEN);
-        let mut votes = self.count(&samples);
+        self.look_at(live, around(CLOSE_LEN));
+        let mut votes = self.count(samples);
+        if matched(&votes) * 2 < total {
+            self.look_at(live, around(NEAR_LEN));
+            votes = self.count(samples);
+        }
         if matched(&votes) * 4 < total && self.misses < MAX_MISSES {
-            self.look_at(live, first.saturating_sub(FAR_LEN)..last + FAR_LEN);
-            votes = self.count(&samples);
+            self.look_at(live, around(FAR_LEN));
+            votes = self.count(samples);
             self.misses = if matched(&votes) * 8 < total { self.misses + 1 } else { 0 };
         }
         votes

@@ -13,8 +13,9 @@ mod delta;
 
 use super::*;
 use crate::error::{Classify as _, ErrorKind};
-use crate::format::pack::{Check, Frame};
+use crate::format::pack::{Check, Frame, PackClass, PackHeader};
 use crate::id::ChunkId;
+use crate::testing::random;
 
 fn open(root: &Path) -> Store {
     Store::open(root, &StoreOptions::default()).unwrap()
@@ -24,12 +25,6 @@ fn open(root: &Path) -> Store {
 fn open_small(root: &Path) -> Store {
     let limits = PackLimits { data_len: 150_000, data_frames: 1024, meta_len: 8 * 1024, meta_frames: 16 };
     Store::open(root, &StoreOptions { read_only: false, limits }).unwrap()
-}
-
-fn random(seed: u64, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
 }
 
 fn put(store: &Store, bytes: &[u8]) -> StoredContent {
@@ -430,6 +425,25 @@ fn a_torn_tail_of_an_orphan_is_cut_and_its_pack_goes_on() {
         store.frame_with(&store.chunks_of(&kept.digest).unwrap()[0].id).unwrap().decode(Check::Chunks).unwrap().len(),
         50_000
     );
+    assert_sound(&store);
+}
+
+#[test]
+fn an_orphan_of_an_older_version_is_read_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (before, after) = (random(1, 30_000), random(2, 30_000));
+    let old = put(&open(dir.path()), &before).digest;
+    let pack = files(&dir.path().join("packs/data"), ".open").remove(0);
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let id = pack.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let header = PackHeader { version: 1, ..PackHeader::new(PackClass::Data, id) };
+    bytes[..64].copy_from_slice(&header.to_bytes());
+    crate::fs::write_atomic(&pack, &bytes).unwrap();
+    let new = put(&open(dir.path()), &after).digest;
+    assert_eq!(files(&dir.path().join("packs/data"), ".open").len(), 2);
+    assert!(std::fs::read(&pack).unwrap().len() < bytes.len() + 1000, "frames of today in a pack of an older version");
+    let store = open(dir.path());
+    assert!((get(&store, &old).unwrap(), get(&store, &new).unwrap()) == (before, after));
     assert_sound(&store);
 }
 

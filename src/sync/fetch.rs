@@ -140,7 +140,7 @@ fn collect_frames(
 }
 
 /// Joins frames that lie behind each other into requests of bounded length.
-fn runs_of(frames: &BTreeMap<FramePlace, u32>) -> Vec<Run> {
+pub(super) fn runs_of(frames: &BTreeMap<FramePlace, u32>) -> Vec<Run> {
     let mut runs: Vec<Run> = vec![];
     for ((pack, offset), stored_len) in frames {
         if let Some((last_pack, run)) = runs.last_mut()

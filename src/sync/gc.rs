@@ -19,7 +19,6 @@ use crate::id::SessionId;
 
 /// How often others may push while a plan is made.
 const MAX_PLANS: u32 = 16;
-const PAGE: usize = 1000;
 
 /// How a collection is made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,20 +76,32 @@ fn with_pushes(report: GcReport, plan: &Plan) -> GcReport {
     GcReport { pushes: plan.sessions.len() as u64, ..report }
 }
 
-/// Finds out what is void: pushes and packs that no root uses.
+/// Finds out what is void: pushes and packs that no root uses, as long as no listing of theirs is needed.
 fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, SyncError> {
-    let (mut packs, mut sessions) = (BTreeSet::new(), BTreeSet::new());
+    let (mut packs, mut sessions, mut digests) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for root in state.roots() {
         sessions.extend(session_of_snapshot(&root.key));
-        for pack in remote.snapshot(root)?.data.packs() {
+        let data = remote.snapshot(root)?.data;
+        digests.extend(data.digests().copied());
+        for pack in data.packs() {
             sessions.extend(session_of_pack(pack));
             packs.insert(pack.to_string());
+        }
+    }
+    // A content is listed once, by the push that brought it first, and a small one lies in no pack. Clones find by the
+    // index what commits without a tag have, so a listing stays as long as something kept has the content.
+    for (session, key) in state.newest_first() {
+        if !sessions.contains(&session)
+            && let Some(segment) = remote.sound_segment(session, key)?
+            && segment.data.digests().any(|digest| digests.contains(digest))
+        {
+            sessions.insert(session);
         }
     }
     let unused = state.committed.keys().filter(|session| !sessions.contains(session));
     let given_up = state.open.iter().filter(|session| session.time_ms() < options.give_up_before_ms);
     let mut plan = Plan { sessions: unused.chain(given_up).copied().collect(), packs: BTreeSet::new() };
-    for entry in entries(remote, "packs")? {
+    for entry in remote.list_all(&Key::parse("packs")?)? {
         let session = session_of_pack(entry.key.as_str()).filter(|session| state.committed.contains_key(session));
         let void = session.is_some_and(|session| !plan.sessions.contains(&session));
         if void && !packs.contains(entry.key.as_str()) && !state.dropped.contains(entry.key.as_str()) {
@@ -144,7 +155,7 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
         state.tags.iter().map(|(tag, named)| tag_key(tag, named.number)).collect::<Result<_, _>>()?;
     // Only records behind the current one of their tag: what lies before it somebody is writing just now.
     let mut passed: Option<String> = None;
-    for entry in entries(remote, "tags")? {
+    for entry in remote.list_all(&Key::parse("tags")?)? {
         let folder = entry.key.as_str().rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
         if current.contains(&entry.key) {
             passed = Some(folder);
@@ -153,20 +164,20 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
         }
     }
     let roots: BTreeSet<&str> = state.roots().map(|root| root.key.as_str()).collect();
-    for entry in entries(remote, "snapshots")? {
+    for entry in remote.list_all(&Key::parse("snapshots")?)? {
         let done = |session: &SessionId| state.committed.contains_key(session) || state.revoked.contains(session);
         let void = session_of_snapshot(entry.key.as_str()).is_some_and(|session| done(&session));
         if void && !roots.contains(entry.key.as_str()) {
             take(&entry)?;
         }
     }
-    for entry in entries(remote, "index")? {
+    for entry in remote.list_all(&Key::parse("index")?)? {
         let session = session_of_name(entry.key.file_name());
         if session.is_some_and(|session| state.revoked.contains(&session)) {
             take(&entry)?;
         }
     }
-    for entry in entries(remote, "packs")? {
+    for entry in remote.list_all(&Key::parse("packs")?)? {
         let revoked = session_of_pack(entry.key.as_str()).is_some_and(|session| state.revoked.contains(&session));
         if revoked || state.dropped.contains(entry.key.as_str()) {
             take(&entry)?;
@@ -178,20 +189,6 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
 /// Returns the push that wrote a snapshot.
 fn session_of_snapshot(key: &str) -> Option<SessionId> {
     session_of_name(key.strip_prefix("snapshots/")?.rsplit_once('/')?.1)
-}
-
-/// Lists a whole folder.
-fn entries(remote: &Remote, folder: &str) -> Result<Vec<Entry>, SyncError> {
-    let folder = Key::parse(folder)?;
-    let mut all: Vec<Entry> = vec![];
-    loop {
-        let page = remote.backend().list(&folder, all.last().map(|entry| &entry.key), PAGE)?;
-        let full = page.len() == PAGE;
-        all.extend(page);
-        if !full {
-            return Ok(all);
-        }
-    }
 }
 
 impl LogState {

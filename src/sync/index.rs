@@ -1,6 +1,6 @@
 //! The index: which chunks and contents the remote has already.
 //!
-//! Every complete push left a segment. They are read newest first, from the cache where possible, and only what was asked
+//! Every complete push left a segment. They are read newest first in the order of the log, from the cache where possible, and only what was asked
 //! for is kept, so memory follows the push and not the remote. A place counts only while the push that wrote its pack
 //! is complete and not revoked.
 
@@ -10,6 +10,7 @@ use super::log::LogState;
 use super::remote::Remote;
 use super::{SyncError, cache};
 use crate::backend::Key;
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::recipe::Cut;
 use crate::format::snapshot::{MAX_SNAPSHOT_LEN, Segment};
 use crate::format::tables::{DataTables, LocatedChunk, TableContent};
@@ -45,19 +46,21 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Forgets whatever lies in packs that are gone, too short, or known to be damaged, so that it is sent again.
-    pub(super) fn forget_lost(&mut self, remote: &Remote, distrusted: &BTreeSet<String>) -> Result<(), SyncError> {
+    /// Forgets whatever lies in packs that are gone, too short or damaged where it matters, so that it is sent again. Everything
+    /// that would be built on is read.
+    pub(super) fn forget_lost(&mut self, remote: &Remote) -> Result<(), SyncError> {
         let of_contents = self.contents.values().flat_map(|body| match body {
             RemoteBody::Inline(_) => &[],
             RemoteBody::Chunks { chunks, .. } => chunks.as_slice(),
         });
-        let chunks = self.chunks.values().chain(of_contents.map(|(chunk, _)| chunk)).cloned();
-        let bad = remote.bad_packs(chunks)?;
-        let is_sound = |pack: &str| !bad.contains_key(pack) && !distrusted.contains(pack);
-        self.chunks.retain(|_, chunk| is_sound(&chunk.pack));
+        let chunks: Vec<_> = self.chunks.values().chain(of_contents.map(|(chunk, _)| chunk)).cloned().collect();
+        let mut bad: BTreeSet<_> = remote.bad_packs(chunks.iter().cloned())?.into_keys().collect();
+        let rest = chunks.into_iter().filter(|chunk| !bad.contains(&chunk.pack)).collect::<Vec<_>>();
+        bad.extend(remote.unreadable_packs(&rest)?);
+        self.chunks.retain(|_, chunk| !bad.contains(&chunk.pack));
         self.contents.retain(|_, body| match body {
             RemoteBody::Inline(_) => true,
-            RemoteBody::Chunks { chunks, .. } => chunks.iter().all(|(chunk, _)| is_sound(&chunk.pack)),
+            RemoteBody::Chunks { chunks, .. } => chunks.iter().all(|(chunk, _)| !bad.contains(&chunk.pack)),
         });
         Ok(())
     }
@@ -77,9 +80,10 @@ impl Remote {
     /// Looks wanted chunks and contents up in the segments of all complete pushes.
     pub(super) fn look_up(&self, state: &LogState, wanted: &Wanted) -> Result<Found, SyncError> {
         let mut found = Found::default();
-        for (session, key) in state.committed.iter().rev() {
-            let segment = self.segment(*session, key)?;
-            collect(&segment, state, wanted, &mut found);
+        for (session, key) in state.newest_first() {
+            if let Some(segment) = self.sound_segment(session, key)? {
+                collect(&segment, state, wanted, &mut found);
+            }
         }
         Ok(found)
     }
@@ -90,8 +94,8 @@ impl Remote {
     /// [`SyncError::NotCreated`], [`SyncError::Backend`], or [`SyncError::Damaged`] and its like if the remote is.
     pub fn data_with(&self, digest: &ContentDigest) -> Result<Option<DataTables>, SyncError> {
         let state = self.refresh()?;
-        for (session, key) in state.committed.iter().rev() {
-            let data = self.segment(*session, key)?.data;
+        for (session, key) in state.newest_first() {
+            let Some(Segment { data, .. }) = self.sound_segment(session, key)? else { continue };
             let whole = match data.content(digest) {
                 Some(TableContent::Inline(_)) => true,
                 Some(TableContent::Chunks { chunks, .. }) => chunks.iter().all(|(chunk, _)| state.is_live(&chunk.pack)),
@@ -104,22 +108,49 @@ impl Remote {
         Ok(None)
     }
 
-    fn segment(&self, session: SessionId, key: &str) -> Result<Segment, SyncError> {
+    /// Returns the segments of complete pushes that are lost or damaged, by key with the reason. Asks the place itself.
+    ///
+    /// # Errors
+    /// [`SyncError::NotCreated`], [`SyncError::Backend`].
+    pub fn bad_segments(&self) -> Result<Vec<(String, SyncError)>, SyncError> {
+        let mut bad = vec![];
+        for (session, key) in self.refresh()?.newest_first() {
+            match self.fetch_segment(session, key) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Damaged => bad.push((key.to_owned(), error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bad)
+    }
+
+    /// Reads a segment. One that is lost or damaged lists nothing: what it listed is sent again by who needs it.
+    pub(super) fn sound_segment(&self, session: SessionId, key: &str) -> Result<Option<Segment>, SyncError> {
         let name = format!("index/{session}.seg");
         let cached = cache::read(self.cache_dir.as_ref(), &name, MAX_SNAPSHOT_LEN)
             .and_then(|bytes| Segment::from_bytes(&bytes).ok())
             .filter(|segment| segment.session == session);
-        if let Some(segment) = cached {
-            return Ok(segment);
+        if cached.is_some() {
+            return Ok(cached);
         }
+        match self.fetch_segment(session, key) {
+            Ok((segment, bytes)) => {
+                cache::write(self.cache_dir.as_ref(), &name, &bytes);
+                Ok(Some(segment))
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fetch_segment(&self, session: SessionId, key: &str) -> Result<(Segment, Vec<u8>), SyncError> {
         let bytes = self.get_named(&Key::parse(key)?, MAX_SNAPSHOT_LEN)?;
         let segment =
             Segment::from_bytes(&bytes).map_err(|source| SyncError::Damaged { key: key.to_owned(), source })?;
         if segment.session != session {
             return Err(SyncError::WrongObject { key: key.to_owned(), reason: "it is of another push" });
         }
-        cache::write(self.cache_dir.as_ref(), &name, &bytes);
-        Ok(segment)
+        Ok((segment, bytes))
     }
 }
 

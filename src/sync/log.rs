@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::index::session_of_pack;
+use super::index::{session_of_name, session_of_pack};
 use super::remote::Remote;
 use super::{SyncError, cache};
 use crate::backend::{Created, Key};
@@ -37,6 +37,34 @@ pub(super) struct TagState {
     pub(super) history: Vec<SnapshotRef>,
 }
 
+/// A complete push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "CommittedText")]
+pub(super) struct Committed {
+    /// The entry that said so. Which push is newer says this alone: the time in a session's id is that of some machine's clock.
+    pub(super) number: u64,
+    /// Key of its index segment.
+    pub(super) index: String,
+}
+
+/// How checkpoints write it; those of format 2 knew only the key.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CommittedText {
+    Now { number: u64, index: String },
+    Before(String),
+}
+
+impl From<CommittedText> for Committed {
+    fn from(text: CommittedText) -> Self {
+        match text {
+            CommittedText::Now { number, index } => Self { number, index },
+            // All of them are older than any that has its number.
+            CommittedText::Before(index) => Self { number: 0, index },
+        }
+    }
+}
+
 /// What all entries up to one add up to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LogState {
@@ -57,8 +85,8 @@ pub(super) struct LogState {
     pub(super) uploads: BTreeMap<CommitId, SnapshotRef>,
     /// Pushes begun and neither committed nor revoked.
     pub(super) open: BTreeSet<SessionId>,
-    /// Complete pushes, with the keys of their index segments.
-    pub(super) committed: BTreeMap<SessionId, String>,
+    /// Complete pushes.
+    pub(super) committed: BTreeMap<SessionId, Committed>,
     /// Void pushes.
     pub(super) revoked: BTreeSet<SessionId>,
     /// Void packs of pushes that are not void.
@@ -104,7 +132,7 @@ impl LogState {
             LogOp::Commit { session, repo, tags, index, .. } => {
                 if self.open.remove(session) && self.is_of(repo) {
                     self.repo.get_or_insert_with(|| repo.clone());
-                    self.committed.insert(*session, index.clone());
+                    self.committed.insert(*session, Committed { number, index: index.clone() });
                     for tag_move in tags {
                         self.apply_move(number, tag_move);
                     }
@@ -116,6 +144,7 @@ impl LogState {
                     *state = TagState { number, snapshot: None, history: vec![] };
                 }
             }
+            LogOp::DeleteUpload { commit } => drop(self.uploads.remove(commit)),
             LogOp::Forget { tag } => {
                 if let Some(state) = self.tags.get_mut(tag) {
                     state.history.clear();
@@ -134,6 +163,19 @@ impl LogState {
             let below = format!("packs/{session}/");
             self.dropped.retain(|pack| !pack.starts_with(&below));
         }
+    }
+
+    /// Returns the complete pushes, newest first, with the keys of their index segments.
+    pub(super) fn newest_first(&self) -> Vec<(SessionId, &str)> {
+        let mut all: Vec<_> = self.committed.iter().map(|(id, push)| (push.number, *id, push.index.as_str())).collect();
+        all.sort_unstable_by(|one, other| other.cmp(one));
+        all.into_iter().map(|(_, id, index)| (id, index)).collect()
+    }
+
+    /// Returns which push in the order of the log wrote a snapshot; `None` if it is not complete.
+    pub(super) fn age_of(&self, snapshot: &Key) -> Option<(u64, SessionId)> {
+        let session = session_of_name(snapshot.file_name())?;
+        Some((self.committed.get(&session)?.number, session))
     }
 
     /// Returns whether new snapshots may use a pack: its push is complete, and neither is void.
@@ -257,7 +299,9 @@ impl Remote {
     }
 
     fn cached_state(&self) -> Option<LogState> {
-        unseal("cached state", &cache::read(self.cache_dir.as_ref(), CACHED_STATE, MAX_SEALED_LEN)?).ok()
+        let state =
+            unseal("cached state", &cache::read(self.cache_dir.as_ref(), CACHED_STATE, MAX_SEALED_LEN)?).ok()?;
+        Some(LogState { format: REMOTE_FORMAT, ..state })
     }
 
     fn state_from_checkpoint(&self, newest: u64, remote: String) -> Result<LogState, SyncError> {
@@ -268,6 +312,7 @@ impl Remote {
         let bytes = self.get_named(&key, MAX_SEALED_LEN)?;
         let mut state: LogState =
             unseal("checkpoint", &bytes).map_err(|source| SyncError::Damaged { key: key.to_string(), source })?;
+        state.format = REMOTE_FORMAT;
         if state.remote != remote || state.next != covered + 1 {
             return Err(SyncError::WrongObject { key: key.to_string(), reason: "it is of another log or entry" });
         }

@@ -1,6 +1,6 @@
 //! The plan of a push: what must be sent, what the remote has already, and what nobody has.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::SyncError;
 use super::index::{Found, RemoteBody, Wanted};
@@ -69,6 +69,15 @@ impl Plan {
     pub(super) fn missing_bytes(&self) -> u64 {
         self.missing.iter().map(|chunk| u64::from(chunk.len)).sum()
     }
+
+    /// Returns the bytes of small contents that the remote does not have; they travel in its tables.
+    pub(super) fn unlisted_inline_bytes(&self) -> u64 {
+        let len = |(digest, content): (&ContentDigest, &Planned)| match content {
+            Planned::Local(LocalContent::Inline(bytes)) if self.unlisted.contains(digest) => bytes.len() as u64,
+            _ => 0,
+        };
+        self.contents.iter().map(len).sum()
+    }
 }
 
 /// Plans the push of some tags. The second value names, for each of them, the exports that neither side has; such tags
@@ -77,7 +86,6 @@ pub(super) fn plan(
     remote: &Remote,
     state: &LogState,
     tags: &[&TagToPush],
-    distrusted: &BTreeSet<String>,
     source: &dyn ChunkSource,
 ) -> Result<(Plan, Vec<Vec<String>>)> {
     let mut local = HashMap::new();
@@ -99,7 +107,7 @@ pub(super) fn plan(
     let mut found = remote.look_up(state, &wanted)?;
     if tags.iter().any(|tag| tag.force) {
         // Who insists may know that something is broken there.
-        found.forget_lost(remote, distrusted)?;
+        found.forget_lost(remote)?;
     }
     let has = |digest: &ContentDigest| local.contains_key(digest) || found.contents.contains_key(digest);
     let missing_of = |tag: &&TagToPush| {

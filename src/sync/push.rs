@@ -41,7 +41,7 @@ pub struct TagToPush {
     pub runs: Vec<RunRecord>,
     /// Contents that these name: the members of directories, with what people call them.
     pub members: Vec<(ContentDigest, String)>,
-    /// Whether a tag that names another commit there is moved, and a commit that is there is sent again.
+    /// Whether a tag that names another commit there is moved, and a commit that is there is sent again after reading what it builds on.
     pub force: bool,
 }
 
@@ -59,8 +59,6 @@ pub struct PushRequest {
     pub repo: RepoIdentity,
     /// The tags, each at most once.
     pub tags: Vec<TagToPush>,
-    /// Packs of the remote that are known to be damaged: what they hold is sent again.
-    pub distrusted: BTreeSet<String>,
     /// Only plan: nothing is written.
     pub dry_run: bool,
 }
@@ -86,7 +84,7 @@ pub enum TagOutcome {
 pub struct PushReport {
     /// Packs sent; in a dry run, how many there would be without compression.
     pub packs: u64,
-    /// Bytes of packs sent; in a dry run, raw bytes that would be sent.
+    /// Bytes of packs sent; in a dry run, raw bytes that would be sent, small contents outside of packs included.
     pub bytes_sent: u64,
     /// Raw bytes of chunks that were there already.
     pub bytes_reused: u64,
@@ -143,7 +141,11 @@ fn push_once(
     progress: &mut dyn FnMut(Progress),
     report: &mut PushReport,
 ) -> Result<bool> {
-    let state = remote.refresh()?;
+    let state = match remote.refresh() {
+        // What the first push would send can be told before there is a remote.
+        Err(SyncError::NotCreated) if request.dry_run => LogState::empty(String::new()),
+        other => other?,
+    };
     check_repo(&state, &request.repo)?;
     let mut outcomes: Vec<_> = request.tags.iter().map(|tag| judge(&state, tag)).collect();
     if !request.dry_run {
@@ -155,7 +157,7 @@ fn push_once(
     let tag_of = |number: &usize| request.tags.get(*number);
     let asked = open(&outcomes);
     let tags: Vec<_> = asked.iter().filter_map(tag_of).collect();
-    let (plan, missing) = plan(remote, &state, &tags, &request.distrusted, source)?;
+    let (plan, missing) = plan(remote, &state, &tags, source)?;
     for (number, missing) in asked.iter().zip(missing).filter(|(_, missing)| !missing.is_empty()) {
         set(&mut outcomes, *number, TagOutcome::MissingLocally(missing));
     }
@@ -163,8 +165,8 @@ fn push_once(
     let numbers = open(&outcomes);
     let tags: Vec<_> = numbers.iter().filter_map(tag_of).collect();
     if request.dry_run || tags.is_empty() {
-        report.bytes_sent += plan.missing_bytes();
-        report.packs = report.bytes_sent.div_ceil(remote.pack_len as u64);
+        report.packs = plan.missing_bytes().div_ceil(remote.pack_len as u64);
+        report.bytes_sent += plan.missing_bytes() + plan.unlisted_inline_bytes();
         report.outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(TagOutcome::Pushed)).collect();
         return Ok(true);
     }

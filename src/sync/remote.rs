@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::SyncError;
-use super::index::session_of_name;
 use super::log::LogState;
 use super::read_cache::{OfflineNote, ReadCache};
-use crate::backend::{Backend, BackendError, Created, FaultBackend, Key};
+use crate::backend::{Backend, BackendError, Created, Entry, FaultBackend, Key};
 use crate::format::remote_log::{MAX_SEALED_LEN, RemoteMarker, SnapshotRef, TagRecord, unseal};
 use crate::format::snapshot::{MAX_SNAPSHOT_LEN, Snapshot};
 use crate::id::{CommitId, ContentDigest, fresh_ulid};
@@ -99,16 +98,23 @@ impl Remote {
     /// # Errors
     /// [`SyncError::Backend`], or [`SyncError::Damaged`] and its like if the remote is.
     pub fn snapshot_of_commit(&self, commit: &CommitId) -> Result<Option<Snapshot>, SyncError> {
-        let folder = Key::parse(&format!("snapshots/{commit}"))?;
-        let found = self.list_all(&folder)?;
-        if found.is_empty() {
-            return Ok(None);
+        // An unfinished push may never be complete, and a place without a log holds nothing that is.
+        let state = match self.refresh() {
+            Err(SyncError::NotCreated) => return Ok(None),
+            other => other?,
+        };
+        let place_of = |place: &SnapshotRef| Some((state.age_of(&Key::parse(&place.key).ok()?)?, place.clone()));
+        let named = state.tags.values().filter_map(|tag| tag.snapshot.as_ref()).chain(state.uploads.values());
+        let newest = named.filter(|place| place.commit == *commit).filter_map(place_of).max_by_key(|(age, _)| *age);
+        if let Some((_, place)) = newest {
+            return self.snapshot(&place).map(Some);
         }
-        // What an unfinished push names may never be complete. Session ids grow with time, so the last one is the newest.
-        let state = self.refresh()?;
-        let complete =
-            |key: &&Key| session_of_name(key.file_name()).is_some_and(|id| state.committed.contains_key(&id));
-        let Some(entry) = found.iter().rfind(complete) else { return Ok(None) };
+        // What a tag named before it was moved or deleted may still be there.
+        let folder = Key::parse(&format!("snapshots/{commit}"))?;
+        let found = self.list_all(&folder)?.into_iter().map(|entry| entry.key);
+        let complete = found.filter_map(|key| Some((state.age_of(&key)?, key)));
+        let Some((_, entry)) = complete.max_by_key(|(age, _)| *age) else { return Ok(None) };
+        let entry = &entry;
         let bytes = self.get_named(entry, MAX_SNAPSHOT_LEN)?;
         decode_snapshot(entry, &bytes, commit).map(Some)
     }
@@ -178,15 +184,15 @@ impl Remote {
     }
 
     /// Lists a whole folder, page by page.
-    pub(super) fn list_all(&self, folder: &Key) -> Result<Vec<Key>, SyncError> {
+    pub(super) fn list_all(&self, folder: &Key) -> Result<Vec<Entry>, SyncError> {
         const PAGE: usize = 1000;
-        let mut keys: Vec<Key> = vec![];
+        let mut all: Vec<Entry> = vec![];
         loop {
-            let page = self.backend.list(folder, keys.last(), PAGE)?;
+            let page = self.backend.list(folder, all.last().map(|entry| &entry.key), PAGE)?;
             let full = page.len() == PAGE;
-            keys.extend(page.into_iter().map(|entry| entry.key));
+            all.extend(page);
             if !full {
-                return Ok(keys);
+                return Ok(all);
             }
         }
     }

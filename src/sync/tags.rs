@@ -62,15 +62,32 @@ impl Remote {
         Ok(tags.collect())
     }
 
-    /// Returns what the log says that every tag names, also of a tag whose record an interrupted push has yet to write.
-    /// Two requests if nothing happened since this machine's last one.
+    /// Returns what the log says that every tag names, also of a tag whose record an interrupted push has yet to write;
+    /// `None` for one that was deleted. Two requests if nothing happened since this machine's last one.
     ///
     /// # Errors
     /// As [`Remote::tags`].
-    pub fn named_tags(&self) -> Result<BTreeMap<String, CommitId>, SyncError> {
+    pub fn tag_words(&self) -> Result<BTreeMap<String, Option<CommitId>>, SyncError> {
         let state = self.refresh()?;
-        let named = |(tag, named): (String, super::log::TagState)| Some((tag, named.snapshot?.commit));
-        Ok(state.tags.into_iter().filter_map(named).collect())
+        Ok(state.tags.into_iter().map(|(tag, named)| (tag, named.snapshot.map(|snapshot| snapshot.commit))).collect())
+    }
+
+    /// Returns whether a commit was uploaded without a tag.
+    ///
+    /// # Errors
+    /// As [`Remote::tags`].
+    pub fn is_uploaded(&self, commit: &CommitId) -> Result<bool, SyncError> {
+        Ok(self.refresh()?.uploads.contains_key(commit))
+    }
+
+    /// Returns the commits that tags name or that were uploaded without one. Two requests, as for [`Remote::tag_words`].
+    ///
+    /// # Errors
+    /// As [`Remote::tags`].
+    pub fn pushed_commits(&self) -> Result<BTreeSet<CommitId>, SyncError> {
+        let state = self.refresh()?;
+        let named = state.tags.into_values().filter_map(|named| Some(named.snapshot?.commit));
+        Ok(named.chain(state.uploads.into_keys()).collect())
     }
 
     /// Returns what a tag names; `None` if the remote does not have it. Three requests.
@@ -117,16 +134,36 @@ impl Remote {
         Ok(twice(|| self.resolve_tag(tag))?.is_some_and(|place| place.commit == *commit))
     }
 
-    /// Hides a tag. Its data stays until garbage collection, its history in the log.
+    /// Hides a tag, unless it is hidden already: then it answers `false`. Its data stays until garbage collection, its history
+    /// in the log.
     ///
     /// # Errors
     /// [`SyncError::NoTag`] if the tag was never pushed, else as [`Remote::tags`].
-    pub fn delete_tag(&self, tag: &str) -> Result<(), SyncError> {
+    pub fn delete_tag(&self, tag: &str) -> Result<bool, SyncError> {
+        let mut is_new = false;
         let state = self.append(|state| match state.tags.get(tag) {
             None => Err(SyncError::NoTag { tag: tag.to_owned() }),
-            Some(named) => Ok(named.snapshot.is_some().then(|| LogOp::Delete { tag: tag.to_owned() })),
+            Some(named) => {
+                is_new = named.snapshot.is_some();
+                Ok(is_new.then(|| LogOp::Delete { tag: tag.to_owned() }))
+            }
         })?;
-        self.write_tag_record(&state, tag)
+        // Also of one hidden before: that deletion may have been interrupted here.
+        self.write_tag_record(&state, tag)?;
+        Ok(is_new)
+    }
+
+    /// Lets garbage collection take what was uploaded of a commit without a tag; `false` if there is nothing of it.
+    ///
+    /// # Errors
+    /// As [`Remote::tags`].
+    pub fn delete_upload(&self, commit: &CommitId) -> Result<bool, SyncError> {
+        let mut is_new = false;
+        self.append(|state| {
+            is_new = state.uploads.contains_key(commit);
+            Ok(is_new.then_some(LogOp::DeleteUpload { commit: *commit }))
+        })?;
+        Ok(is_new)
     }
 
     /// Lets garbage collection take what a tag named before it was moved.
@@ -163,8 +200,8 @@ impl Remote {
 
     /// Lists the records of all tags, a thousand a request.
     pub(super) fn tag_record_keys(&self) -> Result<BTreeSet<Key>, SyncError> {
-        let keys = self.list_all(&Key::parse("tags")?)?;
-        Ok(keys.into_iter().filter(|key| number_of(key).is_some()).collect())
+        let records = self.list_all(&Key::parse("tags")?)?;
+        Ok(records.into_iter().map(|entry| entry.key).filter(|key| number_of(key).is_some()).collect())
     }
 }
 

@@ -10,7 +10,6 @@ mod support;
 use super::*;
 use crate::backend::{Backend, Key, LocalBackend, MemoryBackend};
 use crate::format::remote_log::LogOp;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use support::*;
 
@@ -53,12 +52,7 @@ fn another_repository_is_refused_by_name() {
     let tag = store.tag("v1", 1, &[("Sales", b"x".to_vec())]);
     push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
     let before = names(place.as_ref());
-    let request = PushRequest {
-        repo: repo(9),
-        tags: vec![store.retag(&tag, "v2", 2)],
-        distrusted: BTreeSet::new(),
-        dry_run: false,
-    };
+    let request = PushRequest { repo: repo(9), tags: vec![store.retag(&tag, "v2", 2)], dry_run: false };
     let refused = push(&open(&place), &request, &store, &mut |_| ()).expect_err("tags would mix");
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(refused.to_string().contains("0101010") && refused.to_string().contains("0909090"), "{refused}");
@@ -72,7 +66,7 @@ fn a_remote_that_was_emptied_or_restored_is_noticed_despite_the_cache() {
         let options = RemoteOptions { cache_dir: Some(cache.path().to_path_buf()), ..RemoteOptions::default() };
         Remote::open(Box::new(Arc::clone(place)), options)
     };
-    let tags_of = |remote: &Remote| remote.named_tags().expect("reads").into_keys().collect::<Vec<_>>();
+    let tags_of = |remote: &Remote| remote.tag_words().expect("reads").into_keys().collect::<Vec<_>>();
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
     let tags = [
@@ -93,7 +87,7 @@ fn a_remote_that_was_emptied_or_restored_is_noticed_despite_the_cache() {
     push_tags(&open(&backup), &store, &[store.retag(&tags[0], "v4", 4)]).expect("pushes");
     assert_eq!(tags_of(&cached(&backup)), ["v1", "v3", "v4"]);
     let emptied = Arc::new(MemoryBackend::new());
-    assert!(matches!(cached(&emptied).named_tags(), Err(SyncError::NotCreated)));
+    assert!(matches!(cached(&emptied).tag_words(), Err(SyncError::NotCreated)));
 }
 
 #[test]
@@ -120,7 +114,7 @@ fn a_dry_run_plans_and_writes_nothing() {
     let mut store = Store::default();
     let tag = store.tag("v1", 1, &[("Sales", noise(1, 100_000))]);
     let remote = open(&place);
-    let request = PushRequest { repo: repo(1), tags: vec![tag], distrusted: BTreeSet::new(), dry_run: true };
+    let request = PushRequest { repo: repo(1), tags: vec![tag], dry_run: true };
     let report = push(&remote, &request, &store, &mut |_| ()).expect("plans");
     assert_eq!((report.bytes_sent, report.outcomes), (103_000, vec![TagOutcome::Pushed]));
     assert_eq!(names(place.as_ref()), ["onenb.json"]);
@@ -228,7 +222,7 @@ fn a_place_that_is_no_remote_says_so_and_newer_remotes_are_not_written() {
     let before = place.get(&marker, 1000).expect("is there");
     open_uncreated(&place).create().expect("creates again");
     assert_eq!(place.get(&marker, 1000).expect("is there"), before);
-    let newer = String::from_utf8(before).expect("text").replace("\"min_writer\": 2", "\"min_writer\": 3");
+    let newer = String::from_utf8(before).expect("text").replace("\"min_writer\": 3", "\"min_writer\": 4");
     place.put(&marker, newer.as_bytes()).expect("puts");
     let error = push_tags(&open_uncreated(&place), &store, &[tag]).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::TooNew);
@@ -387,4 +381,66 @@ fn a_revoked_push_cannot_be_committed() {
     assert_eq!(open(&place).tags().expect("lists"), []);
     push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("a repeated push succeeds");
     assert_same(&open(&place), &store, &[tag]);
+}
+
+/// "Newest" went by the time in the id of a push, so a machine whose clock was ahead decided for good.
+#[test]
+fn which_snapshot_is_the_newest_says_the_log_and_no_clock() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let fast = SessionId::from_bytes([0x7f; 16]);
+    let first = store.tag("v1", 1, &[("Sales", b"first".to_vec())]);
+    // A push from the future: its own, under an id that sorts behind all that come.
+    push_tags(&open(&place), &store, std::slice::from_ref(&first)).expect("pushes");
+    let remote = open(&place);
+    let state = remote.refresh().expect("reads");
+    let old = state.tag("v1").expect("is there").clone();
+    let key = format!("snapshots/{}/{fast}", commit(1));
+    let copy = |from: &str, to: &str| {
+        let bytes = place.get(&Key::parse(from).expect("a key"), u64::MAX).expect("is there");
+        place.put(&Key::parse(to).expect("a key"), &bytes).expect("puts");
+    };
+    copy(&old.key, &key);
+    let index = format!("index/{fast}.seg");
+    let segment =
+        crate::format::snapshot::Segment { session: fast, data: crate::format::tables::DataTables::default() };
+    place.put(&Key::parse(&index).expect("a key"), &segment.to_bytes()).expect("puts");
+    remote.append(|_| Ok(Some(LogOp::Begin { session: fast }))).map(drop).expect("begins");
+    let snapshot = crate::format::remote_log::SnapshotRef { key, ..old };
+    let moved = crate::format::remote_log::TagMove { tag: Some("v1".to_owned()), snapshot, force: true };
+    remote
+        .append(|_| {
+            let (tags, packs, index) = (vec![moved.clone()], vec![], index.clone());
+            Ok(Some(LogOp::Commit { session: fast, repo: repo(1), tags, packs, index }))
+        })
+        .map(drop)
+        .expect("commits");
+    let mut second = store.tag("v1", 1, &[("Sales", b"second".to_vec())]);
+    second.force = true;
+    push_tags(&open(&place), &store, std::slice::from_ref(&second)).expect("pushes");
+    let newest = |remote: &Remote| remote.snapshot_of_commit(&commit(1)).expect("reads").expect("is there").exports;
+    assert_eq!(newest(&open(&place)), second.exports);
+    assert_ne!(open(&place).refresh().expect("reads").newest_first()[0].0, fast);
+    open(&place).delete_tag("v1").expect("deletes");
+    assert_eq!(newest(&open(&place)), second.exports, "also of what no tag names any more");
+}
+
+#[test]
+fn checkpoints_of_the_format_before_are_still_read() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", b"x".to_vec())]);
+    push_tags(&open(&place), &store, &[tag]).expect("pushes");
+    let state = open(&place).refresh().expect("reads");
+    let mut text = serde_json::to_value(&state).expect("JSON");
+    text["format"] = 2.into();
+    for push in text["committed"].as_object_mut().expect("an object").values_mut() {
+        *push = push["index"].clone();
+    }
+    let read: super::log::LogState =
+        crate::format::remote_log::unseal("checkpoint", &crate::format::remote_log::seal(&text)).expect("reads");
+    let keys = |state: &super::log::LogState| {
+        state.newest_first().into_iter().map(|(id, index)| (id, index.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&read), keys(&state));
 }

@@ -1,12 +1,15 @@
 //! Verifying what a tag names on a remote.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::sync::Arc;
 
 use super::SyncError;
+use super::content::{FramePlace, decode, fetch_frames};
+use super::fetch::runs_of;
 use super::remote::Remote;
 use crate::backend::Key;
-use crate::error::{Classify as _, ErrorKind, Result};
+use crate::error::{Classify as _, Error, ErrorKind, Result};
 use crate::format::tables::{DataTables, LocatedChunk, TableContent};
 use crate::id::ContentDigest;
 
@@ -39,8 +42,6 @@ pub struct Finding {
     pub problem: Problem,
     /// The object of the remote, or the content, that shows it.
     pub object: String,
-    /// The packs that cannot be relied on any more.
-    pub packs: BTreeSet<String>,
 }
 
 /// Returns what of a tag cannot be read; empty if all is well.
@@ -71,12 +72,12 @@ pub fn verify_contents(
     let bad_packs = remote.bad_packs(data.chunks())?;
     let mut findings = vec![];
     for (digest, labels) in labels {
-        let found = match shallow_problem(data, digest, &bad_packs) {
+        let problem = match shallow_problem(data, digest, &bad_packs) {
             None if is_read(digest) => deep_problem(remote, data, digest)?,
             shallow => shallow,
         };
-        if let Some(Fault { problem, object, packs }) = found {
-            findings.push(Finding { digest: *digest, labels: labels.clone(), problem, object, packs });
+        if let Some((problem, object)) = problem {
+            findings.push(Finding { digest: *digest, labels: labels.clone(), problem, object });
         }
     }
     Ok(findings)
@@ -86,8 +87,7 @@ impl Finding {
     /// Makes the finding for a content that no snapshot or segment of the remote has.
     #[must_use]
     pub fn missing(digest: ContentDigest, labels: Vec<String>) -> Self {
-        let object = format!("content {}", digest.short());
-        Self { digest, labels, problem: Problem::Missing, object, packs: BTreeSet::new() }
+        Self { digest, labels, problem: Problem::Missing, object: format!("content {}", digest.short()) }
     }
 }
 
@@ -115,56 +115,83 @@ impl Remote {
     }
 }
 
-/// What keeps a content from being read.
-struct Fault {
-    problem: Problem,
-    object: String,
-    packs: BTreeSet<String>,
+impl Remote {
+    /// Returns which packs of some chunks cannot be read where the chunks lie. Reads their frames in full.
+    pub(super) fn unreadable_packs(&self, chunks: &[LocatedChunk]) -> Result<BTreeSet<Arc<str>>, SyncError> {
+        let mut frames: BTreeMap<FramePlace, u32> = BTreeMap::new();
+        let mut expected: BTreeMap<FramePlace, Vec<&LocatedChunk>> = BTreeMap::new();
+        for chunk in chunks {
+            let place = (Arc::clone(&chunk.pack), chunk.offset);
+            frames.insert(place.clone(), chunk.stored_len);
+            expected.entry(place).or_default().push(chunk);
+        }
+        let mut bad = BTreeSet::new();
+        for (pack, run) in runs_of(&frames) {
+            if bad.contains(&pack) {
+                continue;
+            }
+            match self.check_run(&pack, &run, &expected) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Damaged => drop(bad.insert(pack)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bad)
+    }
+
+    fn check_run(
+        &self,
+        pack: &Arc<str>,
+        run: &[(u64, u32)],
+        expected: &BTreeMap<FramePlace, Vec<&LocatedChunk>>,
+    ) -> Result<(), SyncError> {
+        let frames = fetch_frames(self.backend(), pack, run)?;
+        for ((offset, _), frame) in run.iter().zip(frames) {
+            decode(pack, &frame)?;
+            for chunk in expected.get(&(Arc::clone(pack), *offset)).into_iter().flatten() {
+                if frame.header().find_chunk(&chunk.id).is_none_or(|(_, len)| len != chunk.len as usize) {
+                    let reason = "a frame does not hold the chunk that is named there";
+                    return Err(SyncError::WrongObject { key: pack.to_string(), reason });
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn shallow_problem(
     data: &DataTables,
     digest: &ContentDigest,
     bad_packs: &BTreeMap<Arc<str>, Problem>,
-) -> Option<Fault> {
-    let Some(content) = data.content(digest) else {
-        return Some(Fault { problem: Problem::Missing, object: digest.to_string(), packs: BTreeSet::new() });
-    };
-    let packs = packs_of(&content);
-    let bad: Vec<_> = packs.iter().filter_map(|pack| Some((pack, *bad_packs.get(pack)?))).collect();
-    let (pack, problem) = bad.first().copied()?;
-    let packs = bad.iter().map(|(pack, _)| pack.to_string()).collect();
-    Some(Fault { problem, object: pack.to_string(), packs })
-}
-
-fn packs_of(content: &TableContent<'_>) -> BTreeSet<Arc<str>> {
-    match content {
-        TableContent::Inline(_) => BTreeSet::new(),
-        TableContent::Chunks { chunks, .. } => chunks.iter().map(|(chunk, _)| Arc::clone(&chunk.pack)).collect(),
+) -> Option<(Problem, String)> {
+    match data.content(digest) {
+        None => Some((Problem::Missing, digest.to_string())),
+        Some(TableContent::Inline(_)) => None,
+        Some(TableContent::Chunks { chunks, .. }) => {
+            let packs: BTreeSet<_> = chunks.into_iter().map(|(chunk, _)| chunk.pack).collect();
+            packs.into_iter().find_map(|pack| bad_packs.get(&pack).map(|problem| (*problem, pack.to_string())))
+        }
     }
 }
 
-/// Reads a whole content from where the tables say it is.
-fn deep_problem(remote: &Remote, data: &DataTables, digest: &ContentDigest) -> Result<Option<Fault>> {
+/// Reads a whole content.
+fn deep_problem(remote: &Remote, data: &DataTables, digest: &ContentDigest) -> Result<Option<(Problem, String)>> {
     let mut content = remote.open_plain(data, digest)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1024 * 1024];
-    let damaged = |object, packs| Ok(Some(Fault { problem: Problem::Damaged, object, packs }));
     loop {
-        match content.read_some(&mut buffer) {
+        match content.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => drop(hasher.update(buffer.get(..count).unwrap_or_default())),
-            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::TooNew) => {
-                let packs = error.key().into_iter().collect();
-                return damaged(error.to_string(), packs);
+            Err(error) => {
+                let error = Error::from(error);
+                return match error.kind() {
+                    ErrorKind::Damaged | ErrorKind::TooNew => Ok(Some((Problem::Damaged, error.to_string()))),
+                    _ => Err(error),
+                };
             }
-            Err(error) => return Err(error.into()),
         }
     }
-    if hasher.finalize().as_bytes() == digest.as_bytes() {
-        return Ok(None);
-    }
-    // Its chunks are sound but are not this content's: which of them, nobody can tell.
-    let packs = data.content(digest).iter().flat_map(packs_of).map(|pack| pack.to_string()).collect();
-    damaged(digest.to_string(), packs)
+    let right = hasher.finalize().as_bytes() == digest.as_bytes();
+    Ok((!right).then(|| (Problem::Damaged, digest.to_string())))
 }

@@ -444,14 +444,18 @@ mod scenario {
         s.onenb(&["push", "v1"]).ok();
         let clone = s.path("clone").display().to_string();
         s.git(&["clone", "--quiet", ".", &clone]).ok();
-        assert_eq!(s.onenb(&["-C", &clone, "cat", "v1:Sales"]).ok().text(), "one");
+        for (name, bytes) in [("Sales", "one"), ("Late", "late")] {
+            assert_eq!(s.onenb(&["-C", &clone, "cat", &format!("v1:{name}")]).ok().text(), bytes);
+        }
     }
 
     pub(super) fn bare_clone(s: &Sandbox) {
         s.onenb(&["push", "v1"]).ok();
         let clone = s.path("bare.git").display().to_string();
         s.git(&["clone", "--quiet", "--bare", ".", &clone]).ok();
-        assert_eq!(s.onenb(&["-C", &clone, "cat", "v1:Sales"]).ok().text(), "one");
+        for (name, bytes) in [("Sales", "one"), ("Late", "late")] {
+            assert_eq!(s.onenb(&["-C", &clone, "cat", &format!("v1:{name}")]).ok().text(), bytes);
+        }
         s.onenb_with(&["-C", &clone, "export", "X", "-", "--suffix", ".csv"], b"x").fails(1, &["work tree"]);
     }
 
@@ -462,6 +466,7 @@ mod scenario {
         let (url, clone) = (format!("file://{}", s.path("repo").display()), s.path("shallow").display().to_string());
         s.git(&["clone", "--quiet", "--depth=1", "--no-tags", "--branch=main", &url, &clone]).ok();
         assert_eq!(s.onenb(&["-C", &clone, "cat", "HEAD:Sales"]).ok().text(), "two");
+        assert_eq!(s.onenb(&["-C", &clone, "cat", "HEAD:Late"]).ok().text(), "late");
         assert_eq!(s.onenb(&["-C", &clone, "cat", "v1:Sales"]).ok().text(), "one");
     }
 
@@ -645,7 +650,9 @@ mod scenario {
         let id = s.git(&["rev-parse", "HEAD"]).ok().text();
         s.git(&["push", "--quiet", "origin", &format!("{}:refs/tags/by-id", id.trim())]).ok();
         s.git(&["push", "--quiet", &s.path("origin.git").display().to_string(), "HEAD:refs/heads/by-url"]).ok();
-        assert_eq!(subject_of_remote(s, &format!("{}:Sales", id.trim())).ok().text(), "one");
+        for rev in ["by-id", id.trim()] {
+            assert_eq!(subject_of_remote(s, &format!("{rev}:Sales")).ok().text(), "one");
+        }
     }
 
     pub(super) fn push_delete(s: &Sandbox) {

@@ -114,3 +114,53 @@ fn binding_again_within_a_second_counts_also_after_a_reindex() {
     }
     assert_eq!(read(&sandbox, "v1:Sales"), read(&sandbox, "v2:Sales"));
 }
+
+/// Makes a clone beside the repository that has pushed `v1` with `Sales` bound late; returns its path.
+fn clone_of_pushed(sandbox: &Sandbox, more: &[&str]) -> String {
+    late(sandbox, "Sales", "one", "sales.txt");
+    sandbox.git(&["tag", "v1"]).ok();
+    sandbox.onenb(&["push"]).ok();
+    let (url, clone) = (format!("file://{}", sandbox.path("repo").display()), sandbox.path("clone"));
+    let clone = clone.to_string_lossy().into_owned();
+    sandbox.git(&[&["clone", "--quiet"], more, &[&url, &clone]].concat()).ok();
+    clone
+}
+
+fn there(sandbox: &Sandbox, spec: &str) -> crate::support::Run {
+    sandbox.onenb(&["cat", &format!("{}@{spec}", sandbox.path("remote").display())])
+}
+
+/// Late bindings stayed on the machine that made them: a clone pushed the next tag without them and said "pushed".
+#[test]
+fn a_clone_reads_and_hands_on_what_others_bound_late() {
+    let sandbox = Sandbox::ready();
+    let clone = clone_of_pushed(&sandbox, &[]);
+    sandbox.git(&["-C", &clone, "commit", "--quiet", "--allow-empty", "--message=more"]).ok();
+    sandbox.git(&["-C", &clone, "tag", "v2"]).ok();
+    sandbox.onenb(&["-C", &clone, "push", "v2"]).ok();
+    assert_eq!(there(&sandbox, "v2:Sales").ok().text(), "one");
+    sandbox.onenb(&["-C", &clone, "reindex"]).ok();
+    for rev in ["v1", "v2", "HEAD"] {
+        assert_eq!(sandbox.onenb(&["-C", &clone, "cat", &format!("{rev}:Sales")]).ok().text(), "one");
+    }
+    // What the clone takes away stays away.
+    sandbox.onenb(&["-C", &clone, "unbind", "HEAD", "Sales", "--force"]).ok();
+    sandbox.onenb(&["-C", &clone, "cat", "HEAD:Sales"]).fails(3, &[]);
+    sandbox.git(&["-C", &clone, "commit", "--quiet", "--allow-empty", "--message=less"]).ok();
+    sandbox.git(&["-C", &clone, "tag", "v3"]).ok();
+    sandbox.onenb(&["-C", &clone, "push", "v3"]).ok();
+    there(&sandbox, "v3:Sales").fails(3, &[]);
+    assert_eq!(there(&sandbox, "v1:Sales").ok().text(), "one");
+}
+
+#[test]
+fn a_shallow_clone_says_that_late_bindings_may_be_left_out() {
+    let sandbox = Sandbox::ready();
+    late(&sandbox, "Other", "x", "other.txt");
+    let clone = clone_of_pushed(&sandbox, &["--depth=1"]);
+    commit_file(&sandbox, "later.txt", "x");
+    sandbox.git(&["-C", &clone, "fetch", "--quiet", "--depth=1", "origin", "main"]).ok();
+    sandbox.git(&["-C", &clone, "tag", "v2", "FETCH_HEAD"]).ok();
+    let run = sandbox.onenb(&["-C", &clone, "push", "v2"]).ok();
+    assert!(run.stderr.contains("history is cut off") && run.stderr.contains("`git fetch --unshallow`"), "{run}");
+}

@@ -23,6 +23,7 @@ fn local_storage_has_nothing_to_send() {
     sandbox.onenb(&["init", "local"]).ok();
     let run = sandbox.onenb(&["push"]).ok();
     assert!(run.stderr.contains("storage is local: nothing to send") && run.stderr.contains("`onenb remote set`"));
+    sandbox.onenb(&["push", "nosuch"]).fails(3, &["nosuch"]);
 }
 
 #[test]
@@ -139,4 +140,75 @@ fn a_branch_whose_exports_a_pushed_tag_has_is_pushed_in_silence() {
         assert_eq!(run.stderr, "", "{policy}");
         sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "more"]).ok();
     }
+}
+
+/// The hook gave the bare name of the branch to `push`, which took it for the tag that is called alike.
+#[test]
+fn a_branch_never_names_the_data_of_a_tag_that_is_called_alike() {
+    let sandbox = Sandbox::tagged();
+    with_origin(&sandbox);
+    sandbox.git(&["tag", "rel"]).ok();
+    sandbox.git(&["checkout", "--quiet", "-b", "rel"]).ok();
+    sandbox.export("Sales", b"of the branch", &[]);
+    sandbox.git(&["add", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "more"]).ok();
+    sandbox.git(&["config", "onenb.prePush", "upload"]).ok();
+    sandbox.git(&["push", "--quiet", "origin", "refs/heads/rel"]).ok();
+    let there = |rev: &str| sandbox.onenb(&["cat", &format!("{}@{rev}:Sales", sandbox.path("remote").display())]);
+    there("rel").fails(3, &["no tag `rel`"]);
+    let commit = sandbox.git(&["rev-parse", "refs/heads/rel"]).ok().text();
+    assert_eq!(there(commit.trim()).ok().text(), "of the branch");
+    sandbox.onenb(&["push", "refs/heads/rel", "rel"]).ok();
+    assert_eq!(there("rel").ok().text(), "a,b\n1,2\n");
+    sandbox.git(&["push", "--quiet", "origin", "refs/heads/rel:refs/tags/from-branch"]).ok();
+    assert_eq!(there("from-branch").ok().text(), "of the branch");
+}
+
+/// Only commits were compared, so what was bound to a pushed tag afterwards never got there, and nobody was told.
+#[test]
+fn what_was_bound_to_a_pushed_tag_is_not_called_already_there() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let file = sandbox.write("Late.csv", b"late");
+    sandbox.onenb(&["bind", "v1", &file.to_string_lossy(), "--force"]).ok();
+    sandbox.onenb(&["push", "v1"]).fails(1, &["lacks `Late`", "`onenb push --force v1`"]);
+    let plain = sandbox.onenb(&["push"]);
+    assert!(plain.code == 1 && plain.stderr.contains("lacks `Late`"), "{plain}");
+    sandbox.onenb(&["push", "--force", "v1"]).ok();
+    let there = |name: &str| sandbox.onenb(&["cat", &format!("{}@v1:{name}", sandbox.path("remote").display())]);
+    assert_eq!(there("Late").ok().text(), "late");
+    assert_eq!(sandbox.onenb(&["push", "v1", "--json"]).ok().json()["requests"], 2);
+    sandbox.onenb(&["unbind", "v1", "Late", "--force"]).ok();
+    sandbox.onenb(&["push", "v1"]).fails(1, &["still has `Late`"]);
+    sandbox.onenb(&["push", "--force", "v1"]).ok();
+    there("Late").fails(3, &[]);
+}
+
+/// A clone that has pushed nothing yet counted everything that its tag inherits.
+#[test]
+fn a_fresh_clone_pushes_a_tag_whose_data_is_there_whatever_the_limit() {
+    let sandbox = Sandbox::tagged();
+    with_origin(&sandbox);
+    sandbox.onenb(&["push"]).ok();
+    sandbox.git(&["push", "--quiet", "origin", "main", "v1"]).ok();
+    let clone = sandbox.path("clone").to_string_lossy().into_owned();
+    sandbox.git(&["clone", "--quiet", "--branch=main", &sandbox.path("origin.git").to_string_lossy(), &clone]).ok();
+    sandbox.onenb(&["-C", &clone, "hooks", "install"]).ok();
+    sandbox.git(&["-C", &clone, "config", "onenb.prePushLimit", "4"]).ok();
+    sandbox.git(&["-C", &clone, "commit", "--quiet", "--allow-empty", "--message=more"]).ok();
+    sandbox.git(&["-C", &clone, "tag", "v2"]).ok();
+    let run = sandbox.git(&["-C", &clone, "push", "--quiet", "origin", "v2"]).ok();
+    assert!(run.stderr.contains("pushed the data of v2"), "{run}");
+    sandbox.onenb(&["cat", &format!("{}@v2:Sales", sandbox.path("remote").display())]).ok();
+}
+
+#[test]
+fn a_malformed_remote_stops_new_tags_and_no_branch() {
+    let sandbox = Sandbox::tagged();
+    with_origin(&sandbox);
+    sandbox.git(&["config", "onenb.remote", "nonsense://x"]).ok();
+    let run = sandbox.git(&["push", "--quiet", "origin", "main"]).ok();
+    assert!(run.stderr.starts_with("onenb: ") && run.stderr.lines().count() == 1, "{run}");
+    let run = sandbox.git(&["push", "--quiet", "origin", "v1"]);
+    assert!(run.code != 0 && run.stderr.contains("nonsense"), "{run}");
 }

@@ -14,9 +14,18 @@ fn a_plain_push_asks_the_remote_what_it_still_has() {
     assert_eq!(outcomes(&sandbox.onenb(&["push", "--json"]).ok().json()), Vec::<String>::new());
     sandbox.onenb(&["push", "--delete", "v1"]).ok();
     assert_eq!(sandbox.onenb(&["status", "--json"]).ok().json()["unpushed"], serde_json::json!(["v1"]));
-    assert_eq!(outcomes(&sandbox.onenb(&["push", "--json"]).ok().json()), ["v1 pushed"]);
+    // Somebody deleted it on purpose, so it comes back only if named.
+    let kept = sandbox.onenb(&["push", "--json"]).ok().json();
+    assert_eq!(outcomes(&kept), Vec::<String>::new());
+    assert!(kept["warnings"].to_string().contains("`onenb push v1` brings it back"), "{kept}");
+    assert_eq!(outcomes(&sandbox.onenb(&["push", "v1", "--json"]).ok().json()), ["v1 pushed"]);
     onenb::fs::rename(&sandbox.path("remote"), &sandbox.path("lost")).expect("the disk is gone");
-    let again = sandbox.onenb(&["push", "--json"]).ok().json();
+    // It may as well be a drive that is not mounted.
+    for arguments in [&["push"][..], &["push", "v1"], &["push", "--dry-run"]] {
+        sandbox.onenb(arguments).fails(3, &["is not there", "`onenb push --create`"]);
+    }
+    assert!(!sandbox.path("remote").exists());
+    let again = sandbox.onenb(&["push", "--create", "--json"]).ok().json();
     assert_eq!((outcomes(&again), again["packs"].as_u64()), (vec!["v1 pushed".to_owned()], Some(0)));
     sandbox.onenb(&["cat", &format!("{}@v1:Sales", sandbox.path("remote").display())]).ok();
 }
@@ -86,13 +95,7 @@ fn a_prefix_is_approved_part_by_part() {
 fn the_remote_is_verified_collected_and_repaired() {
     let sandbox = Sandbox::tagged();
     sandbox.onenb(&["verify", "--remote"]).fails(3, &["onenb push --create"]);
-    let mut state = 1_u64;
-    let noise: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    })
-    .take(400_000)
-    .collect();
+    let noise = crate::support::noise(1, 400_000);
     sandbox.export("Big", &noise, &[]);
     sandbox.commit_and_tag("v2");
     sandbox.onenb(&["push"]).ok();
@@ -103,10 +106,8 @@ fn the_remote_is_verified_collected_and_repaired() {
     crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
     onenb::fs::remove_file(&packs[0]).expect("a pack is lost");
     let lost = sandbox.onenb(&["verify", "--remote"]);
-    assert!(
-        lost.code == 3 && lost.text().contains("v2:Big") && lost.text().contains("`onenb verify --remote --repair`"),
-        "{lost}"
-    );
+    assert!(lost.code == 3 && lost.text().contains("v2:Big") && lost.text().contains("push --force"), "{lost}");
+    sandbox.onenb(&["push", "--force"]).fails(2, &["`onenb push --force TAG`"]);
     sandbox.onenb(&["push", "--force", "v2"]).ok();
     sandbox.onenb(&["verify", "--remote"]).ok();
     sandbox.onenb(&["push", "--delete", "v2"]).ok();
@@ -132,4 +133,118 @@ fn pull_all_brings_every_tag() {
     assert_eq!((pulled["exports"].as_u64(), pulled["fetched"].as_u64()), (Some(6), Some(4)));
     onenb::fs::rename(&sandbox.path("remote"), &sandbox.path("offline")).expect("moves");
     assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v2:Sales"]).ok().stdout, b"second");
+}
+
+/// The check of pull requests looked at the exports themselves only, not at what these are made of.
+#[test]
+fn members_and_notebooks_that_are_gone_from_the_remote_are_found_by_revision() {
+    let sandbox = Sandbox::ready();
+    onenb::fs::create_dir_all(&sandbox.in_repo("model")).expect("a folder");
+    sandbox.write("model/weights.bin", &crate::support::noise(1, 300_000));
+    sandbox.onenb(&["export", "Model", "model"]).ok();
+    sandbox.export("Sales", b"small", &[]);
+    sandbox.commit_and_tag("v1");
+    sandbox.onenb(&["push"]).ok();
+    for rev in ["v1", "HEAD"] {
+        let run = sandbox.onenb(&["verify", "--remote", rev]).ok();
+        assert!(run.text().contains("every pack is there") && !run.text().contains("no damage"), "{run}");
+        let run = sandbox.onenb(&["verify", "--remote", rev, "--sample", "9"]).ok();
+        assert!(run.text().contains("no damage"), "{run}");
+    }
+    let mut packs = vec![];
+    crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
+    onenb::fs::remove_file(&packs[0]).expect("a pack is lost");
+    for rev in ["v1", "HEAD"] {
+        let run = sandbox.onenb(&["verify", "--remote", rev, "--json"]);
+        let json = run.json();
+        assert_eq!(run.code, 3, "{run}");
+        assert_eq!(json["damaged"][0]["exports"], serde_json::json!([format!("{rev}:Model/weights.bin")]));
+        assert!(json["damaged"][0]["fix"].to_string().contains(&format!("`onenb push --force {rev}`")), "{json}");
+    }
+}
+
+/// A file that only has the suffix of a directory kept every other export of its tag from being pushed.
+#[test]
+fn a_directory_without_a_manifest_is_told_and_the_others_are_pushed() {
+    let sandbox = Sandbox::tagged();
+    let file = sandbox.write("fake.dir", b"no manifest");
+    sandbox.onenb(&["bind", "HEAD", &file.to_string_lossy()]).ok();
+    let run = sandbox.onenb(&["push", "v1"]).ok();
+    assert!(run.stderr.contains("no members of `fake`"), "{run}");
+    sandbox.onenb(&["cat", &format!("{}@v1:Sales", sandbox.path("remote").display())]).ok();
+    sandbox.onenb(&["verify", "--remote", "v1"]).ok();
+}
+
+/// One lost segment of the index ended all pushing.
+#[test]
+fn a_lost_index_segment_is_named_and_costs_only_sending_again() {
+    let sandbox = Sandbox::ready();
+    sandbox.export("Big", &crate::support::noise(1, 100_000), &[]);
+    sandbox.commit_and_tag("v1");
+    sandbox.onenb(&["push"]).ok();
+    let mut segments = vec![];
+    crate::support::collect(&sandbox.path("remote/index"), ".seg", &mut segments);
+    onenb::fs::remove_file(&segments[0]).expect("a segment is lost");
+    onenb::fs::remove_folder(&sandbox.path("home/cache")).expect("and so is the cache");
+    let verified = sandbox.onenb(&["verify", "--remote"]);
+    assert!(verified.code == 3 && verified.text().contains("index/"), "{verified}");
+    assert!(verified.text().contains("`onenb push --all --force`"), "{verified}");
+    sandbox.export("Sales", b"small", &[]);
+    sandbox.commit_and_tag("v2");
+    sandbox.onenb(&["push", "v2"]).ok();
+    sandbox.onenb(&["push", "--all", "--force"]).ok();
+    sandbox.onenb(&["gc", "--remote"]).ok();
+    sandbox.onenb(&["verify", "--remote"]).ok();
+}
+
+#[test]
+fn the_first_push_can_be_tried_dry() {
+    let sandbox = Sandbox::tagged();
+    for more in [&[][..], &["--create"]] {
+        let planned = sandbox.onenb(&[&["push", "--dry-run", "--json"], more].concat()).ok().json();
+        assert_eq!(outcomes(&planned), ["v1 pushed"]);
+        assert!(!sandbox.path("remote/onenb.json").exists());
+    }
+}
+
+#[test]
+fn a_tag_is_deleted_once_and_told_once() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let first = sandbox.onenb(&["push", "--delete", "v1"]).ok();
+    assert_eq!(first.stderr.matches("deleted").count(), 1, "{first}");
+    let second = sandbox.onenb(&["push", "--delete", "v1"]).ok();
+    assert!(second.stderr.contains("was deleted") && second.stderr.contains("before"), "{second}");
+    sandbox.onenb(&["push", "--delete", "v9"]).fails(3, &["v9"]);
+}
+
+/// What a branch uploaded could not be deleted by any command.
+#[test]
+fn an_upload_without_a_tag_is_deleted_by_its_revision() {
+    let sandbox = Sandbox::ready();
+    sandbox.export("Big", &crate::support::noise(1, 300_000), &[]);
+    sandbox.git(&["add", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message=big"]).ok();
+    sandbox.onenb(&["push", "main"]).ok();
+    sandbox.onenb(&["push", "--delete", "main~1"]).fails(3, &[]);
+    assert_eq!(sandbox.onenb(&["gc", "--remote", "--json"]).ok().json()["packs"], 0);
+    let planned = sandbox.onenb(&["push", "--delete", "main", "--dry-run", "--json"]).ok().json();
+    assert_eq!(outcomes(&planned), ["main deleted"]);
+    sandbox.onenb(&["push", "--delete", "main"]).ok();
+    sandbox.onenb(&["push", "--delete", "main"]).fails(3, &[]);
+    assert_eq!(sandbox.onenb(&["gc", "--remote", "--json"]).ok().json()["packs"], 1);
+}
+
+#[test]
+fn a_lost_snapshot_is_sent_again_by_force() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    onenb::fs::remove_folder(&sandbox.path("remote/snapshots")).expect("they are lost");
+    for arguments in [&["verify", "--remote", "v1"][..], &["verify", "--remote"]] {
+        let run = sandbox.onenb(arguments);
+        assert!(run.code == 3 && run.text().contains("v1") && run.text().contains("push --force"), "{run}");
+    }
+    let run = sandbox.onenb(&["push", "--force", "v1"]).ok();
+    assert!(run.stderr.contains("bound late"), "{run}");
+    sandbox.onenb(&["verify", "--remote", "v1"]).ok();
 }

@@ -193,6 +193,16 @@ pub(crate) fn notebook(sandbox: &Sandbox, name: &str, bytes: &[u8], run: &str) -
     .to_string()
 }
 
+/// Bytes that do not compress, the same for the same seed.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
 /// Feeds stdin, waits and collects.
 pub(crate) fn finish(mut command: Command, stdin: &[u8]) -> Run {
     let mut child = command

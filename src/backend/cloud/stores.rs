@@ -15,6 +15,7 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use super::profile::{self, Source};
 use super::{CloudOptions, Store};
 use crate::backend::BackendError;
+use crate::format::config::check_region;
 
 /// A request that takes longer has failed; 32 MiB then still pass over a line of one Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
@@ -108,6 +109,11 @@ fn s3(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendErr
     }
     let region = options.region.as_ref().or_else(|| vars.get("AWS_REGION")).or_else(|| vars.get("AWS_DEFAULT_REGION"));
     if let Some(region) = region.or(profile.region.as_ref()) {
+        let refused = |_| BackendError::BadUrl {
+            text: region.clone(),
+            reason: "a region has 1 to 64 lower-case letters, digits or `-`",
+        };
+        check_region(region).map_err(refused)?;
         builder = builder.with_region(region);
     }
     let from_user = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().find_map(|name| vars.get(*name));

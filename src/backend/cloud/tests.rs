@@ -216,6 +216,19 @@ fn without_credentials_nothing_is_sent_and_the_next_step_is_named() {
 }
 
 #[test]
+fn a_region_that_names_a_host_is_refused_wherever_it_comes_from() {
+    let given = CloudOptions { region: Some("x@127.0.0.1:9443/".to_owned()), ..options("127.0.0.1:1") };
+    let mut found = options("127.0.0.1:1");
+    found.context.vars.insert("AWS_REGION".to_owned(), "x@127.0.0.1:9443/".to_owned());
+    for options in [given, found] {
+        let backend = CloudBackend::new("s3", BUCKET, "", &options).expect("nothing is opened yet");
+        let error = backend.get(&Key::parse("a/b").expect("a key"), 10).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        assert!(error.to_string().contains("region"), "{error}");
+    }
+}
+
+#[test]
 fn endpoints_in_the_clear_are_refused_when_the_place_is_opened() {
     let options = CloudOptions { endpoint_url: Some("http://minio.example".to_owned()), ..CloudOptions::default() };
     let error = CloudBackend::new("s3", BUCKET, "", &options).expect_err("refused");

@@ -44,17 +44,12 @@ pub fn split_by_worth(keys: &[FrameKey], raw: &[u8]) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn noise(seed: u8, len: usize) -> Vec<u8> {
-        let mut bytes = vec![0; len];
-        blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
-        bytes
-    }
+    use crate::testing::random;
 
     #[test]
     fn runs_end_where_the_answer_changes_and_cover_all_chunks() {
         let text = b"2023-01-01,some,row,of,a,table\n".repeat(2000);
-        let parts = [text.clone(), text.clone(), noise(1, 60_000), noise(2, 10), noise(3, 50_000), text];
+        let parts = [text.clone(), text.clone(), random(1, 60_000), random(2, 10), random(3, 50_000), text];
         let keys: Vec<_> =
             parts.iter().map(|part| FrameKey { id: [0; 32], len: u32::try_from(part.len()).unwrap() }).collect();
         assert_eq!(split_by_worth(&keys, &parts.concat()), [0..2, 2..5, 5..6]);

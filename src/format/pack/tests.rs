@@ -61,7 +61,7 @@ fn read_sealed(bytes: &[u8]) -> Result<Vec<Vec<u8>>, FormatError> {
 
 #[test]
 fn a_pack_header_comes_back_and_any_flipped_bit_is_noticed() {
-    let header = PackHeader { class: PackClass::Meta, pack: PackId::from_bytes([9; 16]), compat: 5 };
+    let header = PackHeader { version: 1, class: PackClass::Meta, pack: PackId::from_bytes([9; 16]), compat: 5 };
     let bytes = header.to_bytes();
     assert_eq!(PackHeader::from_bytes(&bytes), Ok(header));
     for bit in 0..bytes.len() * 8 {

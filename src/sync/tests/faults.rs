@@ -6,6 +6,7 @@ use crate::backend::{Fault, FaultBackend};
 use crate::error::Result;
 use crate::format::remote_log::{TagRecord, unseal};
 use crate::format::snapshot::{Segment, Snapshot};
+use crate::format::tables::TableContent;
 
 /// Every fault. What arrives late does so during the same command, at the start of its rerun, or deep inside it.
 const FAULTS: [Fault; 8] = [
@@ -247,4 +248,38 @@ fn a_delete_that_stops_anywhere_is_completed_by_a_rerun() {
         check: &|place| assert_eq!(open_uncreated(place).snapshot_of_tag("v1").expect("reads"), None),
         max_packs: 1,
     });
+}
+
+/// `--force` is the named repair, and asked only whether packs were there and long enough.
+#[test]
+fn a_forced_push_replaces_what_is_damaged_and_nothing_else() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let (sick, well) = (noise(1, 4 * CHUNK), noise(2, 4 * CHUNK));
+    let first = store.tag("v1", 1, &[("Sales", sick)]);
+    let mut second = TagToPush { runs: vec![], ..store.tag("v2", 2, &[("Report", well)]) };
+    second.exports.extend(first.exports.clone());
+    second.force = true;
+    push_tags(&open(&place), &store, std::slice::from_ref(&first)).expect("pushes");
+    let snapshot = open(&place).snapshot_of_tag("v1").expect("reads").expect("is there").1;
+    let place_of = |digest| match snapshot.data.content(digest).expect("is there") {
+        TableContent::Chunks { chunks, .. } => chunks[0].0.clone(),
+        TableContent::Inline(_) => panic!("it is too long for that"),
+    };
+    let chunk = place_of(&first.exports[0].digest);
+    let pack = Key::parse(&chunk.pack).expect("a key");
+    push_tags(&open(&place), &store, std::slice::from_ref(&second)).expect("pushes");
+    let mut bytes = place.get(&pack, u64::MAX).expect("is there");
+    bytes[usize::try_from(chunk.offset).expect("small") + chunk.stored_len as usize - 1] ^= 1;
+    place.put(&pack, &bytes).expect("puts");
+    let findings = |tag: &str| verify_tag(&open(&place), tag, VerifyDepth::Everything).expect("reads").len();
+    assert_eq!((findings("v1"), findings("v2")), (1, 1));
+    // Who lacks the data is told, and damages nothing more.
+    let lost = push_tags(&open(&place), &Store::default(), std::slice::from_ref(&second)).expect("answers");
+    assert!(matches!(lost.outcomes.as_slice(), [TagOutcome::MissingLocally(labels)] if labels == &["Sales"]));
+    let report = push_tags(&open(&place), &store, std::slice::from_ref(&second)).expect("pushes");
+    assert_eq!((report.outcomes, report.bytes_reused), (vec![TagOutcome::Pushed], 4 * CHUNK as u64));
+    assert_eq!(findings("v2"), 0);
+    push_tags(&open(&place), &store, &[TagToPush { force: true, ..first }]).expect("pushes");
+    assert_eq!(findings("v1"), 0);
 }

@@ -1,7 +1,5 @@
 //! A push that goes on where it stopped, and several threads that send.
 
-use std::collections::BTreeSet;
-
 use super::support::*;
 use super::*;
 use crate::backend::{Fault, FaultBackend};
@@ -68,8 +66,7 @@ fn a_dry_run_tells_the_requests_of_the_push() {
     let mut store = Store::default();
     let tag = store.tag("v1", 1, &[("Sales", noise(1, 400_000))]);
     open(&place);
-    let request =
-        |dry_run| PushRequest { repo: repo(1), tags: vec![tag.clone()], distrusted: BTreeSet::new(), dry_run };
+    let request = |dry_run| PushRequest { repo: repo(1), tags: vec![tag.clone()], dry_run };
     let options = || RemoteOptions { pack_len: PACK_LEN, ..RemoteOptions::default() };
     let remote = || Remote::open(Box::new(Arc::clone(&place)), options());
     let planned = push(&remote(), &request(true), &store, &mut |_| ()).expect("plans");

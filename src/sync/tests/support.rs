@@ -1,7 +1,7 @@
 //! A store in memory and the shortest ways to push and read.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -39,12 +39,7 @@ pub(super) fn repo(root: u8) -> RepoIdentity {
     RepoIdentity { name: "demo".to_owned(), root: Some(commit(root)) }
 }
 
-/// Bytes that do not compress, the same for the same seed.
-pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
+pub(super) use crate::testing::random as noise;
 
 impl Store {
     fn add(&mut self, bytes: Vec<u8>) -> ContentDigest {
@@ -188,7 +183,7 @@ pub(super) fn open_uncreated<B: Backend + 'static>(place: &Arc<B>) -> Remote {
 
 /// Pushes tags and checks that progress only grows.
 pub(super) fn push_tags(remote: &Remote, source: &dyn ChunkSource, tags: &[TagToPush]) -> Result<PushReport> {
-    let request = PushRequest { repo: repo(1), tags: tags.to_vec(), distrusted: BTreeSet::new(), dry_run: false };
+    let request = PushRequest { repo: repo(1), tags: tags.to_vec(), dry_run: false };
     let last = Cell::new(Progress::default());
     push(remote, &request, source, &mut |progress| {
         assert!(progress.done_bytes <= progress.total_bytes);
