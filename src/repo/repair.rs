@@ -78,7 +78,8 @@ impl Repo {
         }
         let Some((remote, _)) = self.remote()? else { return Ok(before) };
         let labels: Vec<&String> = before.damaged.iter().flat_map(|damaged| &damaged.exports).collect();
-        for (tag, commit) in remote.named_tags()? {
+        for (tag, commit) in remote.tag_words()? {
+            let Some(commit) = commit else { continue };
             let of_tag = |label: &&&String| label.strip_prefix(tag.as_str()).is_some_and(|rest| rest.starts_with(':'));
             if labels.iter().any(|label| **label == tag || of_tag(&label))
                 && let Some(tag) = self.tag_to_send(&remote, &tag, commit)?

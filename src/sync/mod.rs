@@ -132,17 +132,6 @@ pub enum SyncError {
 }
 
 impl SyncError {
-    /// Returns the object of the remote that is damaged or absent.
-    fn key(&self) -> Option<String> {
-        match self {
-            Self::Damaged { key, .. } | Self::Absent { key } | Self::WrongObject { key, .. } => Some(key.clone()),
-            Self::Backend(BackendError::Truncated { key, .. } | BackendError::OutOfRange { key }) => {
-                Some(key.to_string())
-            }
-            _ => None,
-        }
-    }
-
     /// Returns whether nobody answered, so that what is cached is the best there is.
     fn is_unreachable(&self) -> bool {
         matches!(self, Self::Backend(BackendError::Unreachable { .. }))

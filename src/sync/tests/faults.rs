@@ -50,7 +50,7 @@ fn nothing_named_is_absent(place: &MemoryBackend) {
             _ => {}
         }
     }
-    state.committed.values().for_each(|index| drop(get(index)));
+    state.committed.values().for_each(|committed| drop(get(&committed.index)));
     for tag in remote.tags().expect("lists") {
         assert_eq!(verify_tag(&remote, &tag.tag, VerifyDepth::Everything).expect("reads"), []);
     }
@@ -244,7 +244,7 @@ fn a_delete_that_stops_anywhere_is_completed_by_a_rerun() {
     at_every_request(&Setting {
         name: "push --delete",
         prepare: &|place| drop(push_tags(&open(place), &store, std::slice::from_ref(&tag)).expect("pushes")),
-        act: &|remote| Ok(remote.delete_tag("v1")?),
+        act: &|remote| Ok(remote.delete_tag("v1").map(drop)?),
         check: &|place| assert_eq!(open_uncreated(place).snapshot_of_tag("v1").expect("reads"), None),
         max_packs: 1,
     });
