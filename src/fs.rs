@@ -118,14 +118,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.publish()
 }
 
-/// Publishes `bytes` under `path` whole, for what may be lost: nothing is synced.
+/// Publishes bytes that only save work: whole or not at all to other processes, but a power cut may take or empty them.
+/// Whoever reads them must be able to tell.
 ///
 /// # Errors
 /// The operating system's error; `path` is then unchanged.
-pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_hint(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = PendingFile::create(path)?;
     file.write_all(bytes)?;
     drop(file.file.take());
+    fault::step()?;
     fs::rename(&file.temporary, &file.target)
 }
 

@@ -97,7 +97,7 @@ class Frame:
             must(0 < self.raw_len <= 2 << 20 and sum(lengths) == self.raw_len, "lengths of chunks do not add up")
             must(all(0 < length <= 1 << 20 for length in lengths), "a chunk's length is out of bounds")
         elif self.kind == OBJECT:
-            must(self.pack.kind == META and 1 <= self.object_kind <= 7, "an object where none belongs")
+            must(self.pack.kind == META and 1 <= self.object_kind <= 9, "an object where none belongs")
             must(self.raw_len <= 16 << 20, "an object is too long")
             must(lengths == [self.raw_len] + [0] * (len(lengths) - 1) and lengths, "an object's keys are wrong")
         elif self.kind == MARKER:

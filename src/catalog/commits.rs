@@ -21,6 +21,10 @@ use crate::id::CommitId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotNo(i64);
 
+/// The number of a binding within one catalog file: equal numbers, equal bindings. Means nothing elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BindingNo(i64);
+
 /// An export as a snapshot has it: its record and the commit that bound it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bound {
@@ -131,6 +135,23 @@ impl ReadTransaction {
     pub fn entries(&self, snapshot: SnapshotNo) -> Result<Vec<Bound>, CatalogError> {
         let overlay = self.overlay(snapshot, None)?;
         overlay.into_values().map(|binding| self.binding(binding)).collect()
+    }
+
+    /// Returns the binding of every export of a snapshot, not read: for comparing snapshots that have most in common.
+    ///
+    /// # Errors
+    /// [`CatalogError::StaleSnapshot`] and others.
+    pub fn binding_numbers(&self, snapshot: SnapshotNo) -> Result<BTreeMap<ExportKey, BindingNo>, CatalogError> {
+        let overlay = self.overlay(snapshot, None)?;
+        Ok(overlay.into_iter().map(|(key, binding)| (key, BindingNo(binding))).collect())
+    }
+
+    /// Reads a binding.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn bound(&self, binding: BindingNo) -> Result<Bound, CatalogError> {
+        self.binding(binding.0)
     }
 
     /// Returns one export of a snapshot, or `None` if the snapshot does not have it.

@@ -12,6 +12,7 @@ use super::error::CatalogError;
 use super::runs::ParentBranch;
 use super::transaction::{ReadTransaction, WriteTransaction, column, commit_column};
 use crate::format::binding::{BranchStart, CommitBranch, Pending, PushLog};
+use crate::format::name::ExportName;
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::id::{CodeIdentity, CommitId, ContentDigest, ObjectId};
 
@@ -63,6 +64,25 @@ impl ReadTransaction {
     pub fn exported_by(&self, worktree: &str, producer: &str) -> Result<Vec<Pending>, CatalogError> {
         let sql = newest_of!("pending", "p.worktree, p.record, p.script, p.time_us", "worktree", "p.producer = ?2 AND");
         self.all(sql, [worktree, producer], pending_columns)
+    }
+
+    /// Returns all exports of a name that were made in a worktree, newest first.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn exports_of(&self, worktree: &str, name: &ExportName) -> Result<Vec<Pending>, CatalogError> {
+        let sql = "SELECT worktree, record, script, time_us FROM pending WHERE worktree = ?1 AND name = ?2 \
+                   ORDER BY time_us DESC, object DESC";
+        self.all(sql, [worktree, name.as_str()], pending_columns)
+    }
+
+    /// Returns the notebooks and scripts that ever exported something in a worktree.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn producers_of(&self, worktree: &str) -> Result<BTreeSet<String>, CatalogError> {
+        let sql = "SELECT DISTINCT producer FROM pending WHERE worktree = ?1 AND producer IS NOT NULL";
+        Ok(self.all(sql, [worktree], |row| column(row, 0))?.into_iter().collect())
     }
 
     /// Returns the late bindings of a commit, sorted by key; of several for one key the latest.
@@ -214,9 +234,9 @@ impl WriteTransaction {
     /// [`CatalogError`].
     pub fn put_pending(&self, pending: &Pending, object: &ObjectId) -> Result<(), CatalogError> {
         let key = pending.record.key();
-        let sql = "INSERT OR REPLACE INTO pending \
+        let sql = "INSERT INTO pending \
                    (worktree, name, params_hash, record, script, time_us, object, producer) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
         self.change(
             sql,
             params![
@@ -245,18 +265,19 @@ impl WriteTransaction {
         Ok(())
     }
 
-    /// Puts a late binding; the same fact twice is one.
+    /// Puts a late binding; the same fact twice is one. Returns whether it is new.
     ///
     /// # Errors
     /// [`CatalogError`].
-    pub fn put_late_binding(&self, row: &LateRow) -> Result<(), CatalogError> {
+    pub fn put_late_binding(&self, row: &LateRow) -> Result<bool, CatalogError> {
         let LateRow { commit, key, record, explicit, time_us, object } = row;
-        let sql = "INSERT OR REPLACE INTO late_bindings \
-                   (commit_id, name, params_hash, record, explicit, time_us, object) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT INTO late_bindings \
+                   (commit_id, name, params_hash, record, explicit, time_us, object) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                   ON CONFLICT DO NOTHING";
         let (name, hash) = (key.name.as_str(), key.params_hash.as_bytes());
         let text = record.as_ref().map(record_text);
         let values = params![commit.as_slice(), name, hash, text, explicit, time_us, object.as_bytes()];
-        self.change(sql, values).map(drop)
+        Ok(self.change(sql, values)? > 0)
     }
 
     /// Puts what a remote has for a tag; of several words on one tag the latest counts.

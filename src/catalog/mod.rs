@@ -21,7 +21,7 @@ mod transaction;
 mod tests;
 
 pub use ancestry::{Place, Reach};
-pub use commits::{BindingsOf, Bound, Change, CommitRow, CommittedBinding, SnapshotNo};
+pub use commits::{BindingNo, BindingsOf, Bound, Change, CommitRow, CommittedBinding, SnapshotNo};
 pub use error::CatalogError;
 pub use facts::LateRow;
 pub use open::{Access, Catalog, OpenOptions, Origin};

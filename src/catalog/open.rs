@@ -15,6 +15,13 @@ use crate::fs::{self, FileLock, Sharing};
 /// Statements kept prepared; more than this module has.
 const STATEMENT_CACHE: usize = 96;
 
+/// Most memory for pages of the file, in KiB.
+const CACHE_KIB: i64 = 32 * 1024;
+
+/// Pages in the write-ahead log after which a commit moves them into the file. Whoever opens the file while nobody else
+/// has it open reads the log from end to end first, and that is every hook and every command.
+const LOG_PAGES: i64 = 128;
+
 /// What a process may do with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
@@ -165,6 +172,18 @@ impl Catalog {
     #[must_use]
     pub fn fallback_reason(&self) -> Option<&CatalogError> {
         self.fallback.as_ref()
+    }
+
+    /// Moves the whole write-ahead log into the file and empties it, unless somebody is in the way: after much was
+    /// written, so that the next to open the file need not read it ([`LOG_PAGES`]).
+    pub fn empty_log(&self) {
+        let emptied = self.with_connection::<_, CatalogError>(|transaction| {
+            transaction.with_patience(Duration::ZERO, self.timeout(), |connection| {
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sqlite)
+            })
+        });
+        // The log is as good where it is, only slower to open.
+        drop(emptied);
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -326,5 +345,10 @@ fn settle(connection: &Connection) -> Result<(), CatalogError> {
     // Derived data may lose its last transactions in a power cut, cursor included, but may not be torn: NORMAL.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
-    connection.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(())).map_err(sqlite)
+    // Enough for the index of a large history; it grows with use, so a hook never has it.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
+    let set =
+        |name: &str, value: i64| connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(sqlite);
+    set("wal_autocheckpoint", LOG_PAGES)?;
+    set("journal_size_limit", 4 << 20)
 }

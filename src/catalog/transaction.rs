@@ -38,6 +38,20 @@ impl WriteTransaction {
     pub(super) fn over(connection: Connection) -> Self {
         Self { view: ReadTransaction { connection } }
     }
+
+    /// Lends the connection, outside of any transaction, with another patience for other processes.
+    pub(super) fn with_patience<T>(
+        &self,
+        patience: Duration,
+        usual: Duration,
+        work: impl FnOnce(&Connection) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let connection = &self.view.connection;
+        connection.busy_timeout(patience).map_err(sqlite)?;
+        let answer = work(connection);
+        connection.busy_timeout(usual).map_err(sqlite)?;
+        answer
+    }
 }
 
 impl Catalog {
@@ -145,6 +159,15 @@ impl ReadTransaction {
         self.one("SELECT value FROM meta WHERE key = 'cursor'", [], |row| column(row, 0))
     }
 
+    /// Returns whether the commits that are here were read from this history ([`WriteTransaction::claim_history`]).
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn is_of_history(&self, history: &[u8]) -> Result<bool, CatalogError> {
+        let known = self.one("SELECT value FROM meta WHERE key = 'history'", [], |row| column::<Vec<u8>>(row, 0))?;
+        Ok(known.unwrap_or_default() == history)
+    }
+
     /// Collects what `decode` makes of each row.
     pub(super) fn all<T>(
         &self,
@@ -205,6 +228,19 @@ impl WriteTransaction {
             self.change(sql, [])?;
         }
         Ok(())
+    }
+
+    /// Says which history the commits are read from, in the caller's terms; nothing for the one that the objects tell.
+    /// Commits of another are forgotten.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn claim_history(&self, history: &[u8]) -> Result<(), CatalogError> {
+        if self.is_of_history(history)? {
+            return Ok(());
+        }
+        self.forget_commits()?;
+        self.change("INSERT OR REPLACE INTO meta (key, value) VALUES ('history', ?1)", [history]).map(drop)
     }
 
     /// Forgets everything, the cursor too.

@@ -12,8 +12,8 @@ use super::errors::{Exit, Failure};
 use super::output::{ColorWhen, Context, Talk};
 use super::{
     addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, gc, get, hash_object, hook, hooks,
-    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pull, push, reindex, remote, resolve, rm, show, show_pack,
-    stats, status, take, unbind, verify, verify_pack, write_object,
+    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pin, pull, push, reindex, remote, resolve, restore, rm,
+    show, show_pack, stats, status, take, unbind, unpin, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -87,6 +87,9 @@ pub(super) enum Command {
     Bind(bind::Args),
     Unbind(unbind::Args),
     Take(take::Args),
+    Restore(restore::Args),
+    Pin(pin::Args),
+    Unpin(unpin::Args),
     Verify(verify::Args),
     Gc(gc::Args),
     Stats(stats::Args),
@@ -125,6 +128,9 @@ pub fn main() -> ExitCode {
 /// Runs the program with the given arguments, the program's name first, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some((event, rest)) = as_git_calls_a_hook(&arguments) {
+        return start_hook(event, rest);
+    }
     let parsed = clap_command(arguments.first()).try_get_matches_from(&arguments);
     match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => start(cli),
@@ -137,6 +143,25 @@ pub(super) fn clap_command(program: Option<&OsString>) -> clap::Command {
     let is_short = program.and_then(|path| Path::new(path).file_stem()).is_some_and(|stem| stem == "1nb");
     let name = if is_short { "1nb" } else { "onenb" };
     Cli::command().name(name).bin_name(name)
+}
+
+/// Recognises a hook as our block in Git's hooks calls it: `onenb hook EVENT` and Git's own arguments.
+///
+/// Those run on every commit, and the description of all commands costs more than what most hooks have to do.
+fn as_git_calls_a_hook(arguments: &[OsString]) -> Option<(&str, Vec<String>)> {
+    let [_, hook, event, rest @ ..] = arguments else { return None };
+    let event = event.to_str().filter(|event| hook == "hook" && !event.starts_with('-'))?;
+    let rest: Option<Vec<String>> = rest.iter().map(|word| word.to_str().map(str::to_owned)).collect();
+    let rest = rest.filter(|rest| !rest.iter().any(|word| word == "--help" || word == "-h"))?;
+    Some((event, rest))
+}
+
+fn start_hook(event: &str, arguments: Vec<String>) -> ExitCode {
+    let talk = Talk::new(false, false, ColorWhen::Never);
+    match enter(None) {
+        Ok(dir) => hook::run(event, &arguments, &Context::new(dir, talk, false, false)).code(),
+        Err(failure) => failure.report(talk),
+    }
 }
 
 /// Prints help, the version or a usage error.
@@ -197,6 +222,9 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Bind(args) => bind::run(&args, ctx),
         Command::Unbind(args) => unbind::run(&args, ctx),
         Command::Take(args) => take::run(&args, ctx),
+        Command::Restore(args) => restore::run(&args, ctx),
+        Command::Pin(args) => pin::run(&args, ctx),
+        Command::Unpin(args) => unpin::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Gc(args) => gc::run(&args, ctx),
         Command::Stats(args) => stats::run(&args, ctx),
@@ -215,7 +243,7 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::VerifyPack(args) => verify_pack::run(&args, ctx),
         Command::ParamsHash(args) => params_hash::run(&args, ctx),
         Command::IsAncestor(args) => is_ancestor::run(&args, ctx),
-        Command::Hook(args) => Ok(hook::run(&args, ctx)),
+        Command::Hook(args) => Ok(hook::run(&args.event, &args.arguments, ctx)),
     }
 }
 

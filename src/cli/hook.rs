@@ -24,34 +24,34 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// Name of the hook, such as post-commit
-    event: String,
+    pub(super) event: String,
     /// Git's arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    pub(super) arguments: Vec<String>,
 }
 
-pub(super) fn run(args: &Args, ctx: &Context) -> Exit {
+pub(super) fn run(event: &str, arguments: &[String], ctx: &Context) -> Exit {
     // The default report of a panic is many lines; a commit is no place for them.
     std::panic::set_hook(Box::new(|_| {}));
-    let outcome = catch_unwind(AssertUnwindSafe(|| outcome(args, ctx))).unwrap_or_else(|_| {
-        let line = format!("the {} hook failed inside onenb; `onenb status` shows what it left open", args.event);
+    let outcome = catch_unwind(AssertUnwindSafe(|| outcome(event, arguments, ctx))).unwrap_or_else(|_| {
+        let line = format!("the {event} hook failed inside onenb; `onenb status` shows what it left open");
         HookOutcome { lines: vec![line], refuse: false }
     });
     let mut stderr = io::stderr().lock();
     for line in outcome.lines.iter().flat_map(|text| text.lines()) {
         let _ = writeln!(stderr, "onenb: {}", visible(line));
     }
-    if outcome.refuse && args.event == "pre-push" { Exit::Findings } else { Exit::Success }
+    if outcome.refuse && event == "pre-push" { Exit::Findings } else { Exit::Success }
 }
 
-fn outcome(args: &Args, ctx: &Context) -> HookOutcome {
+fn outcome(event: &str, arguments: &[String], ctx: &Context) -> HookOutcome {
     let workspace = ctx.workspace();
     match workspace.repo() {
-        Ok(repo) => repo.run_hook(&args.event, &args.arguments, &mut io::stdin().lock()),
+        Ok(repo) => repo.run_hook(event, arguments, &mut io::stdin().lock()),
         // Commits from before `onenb init` may be checked out; the hooks are still there then.
         Err(error) if matches!(error.kind(), ErrorKind::NotInitialised | ErrorKind::NotARepository) => {
             HookOutcome::default()
         }
-        Err(error) => HookOutcome { lines: vec![format!("{}: {error}", args.event)], refuse: false },
+        Err(error) => HookOutcome { lines: vec![format!("{event}: {error}")], refuse: false },
     }
 }

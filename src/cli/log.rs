@@ -2,17 +2,19 @@
 
 use super::errors::{Exit, Failure};
 use super::json::{Run, Runs, document};
+use super::json_life::WorkingLog;
 use super::output::Context;
-use super::render;
-use crate::LogRow;
+use super::render::{self, Align};
 use crate::error::Error;
 use crate::format::name::ExportName;
+use crate::{LogRow, WorkingExport};
 
 const EXAMPLES: &str = "\
 Examples:
   onenb log
   onenb log Report
-  onenb log --nb report.ipynb --json";
+  onenb log --nb report.ipynb --json
+  onenb log Report --working";
 
 /// List recorded runs, newest first
 ///
@@ -25,17 +27,42 @@ pub(super) struct Args {
     /// Only runs of this notebook
     #[arg(long, value_name = "FILE")]
     nb: Option<String>,
+    /// Instead, what was exported under this name in this work tree and is still here, committed or not
+    #[arg(long, requires = "name", conflicts_with = "nb")]
+    working: bool,
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let name = args.name.as_deref().map(ExportName::parse).transpose().map_err(Error::from)?;
     let workspace = ctx.workspace();
+    if let (true, Some(name)) = (args.working, &name) {
+        let rows = workspace.repo()?.working_log(name)?;
+        ctx.print(&document(WorkingLog::from(rows.as_slice())), || working_table(&rows))?;
+        if rows.is_empty() {
+            ctx.talk.note("no exports of that name were made here, or none is left");
+        }
+        return Ok(Exit::Success);
+    }
     let rows = workspace.repo()?.log(name.as_ref(), args.nb.as_deref())?;
     ctx.print(&document(Runs { runs: rows.iter().map(Run::from).collect() }), || table(&rows, ctx))?;
     if rows.is_empty() {
         ctx.talk.note("no recorded runs; record one with `onenb addnb FILE` and commit");
     }
     Ok(Exit::Success)
+}
+
+fn working_table(rows: &[WorkingExport]) -> String {
+    let cells = |row: &WorkingExport| {
+        vec![
+            if row.is_current { "*" } else { "" }.to_owned(),
+            row.record.digest.short(),
+            render::minute(row.time_us.div_euclid(1_000_000)),
+            render::size(row.record.size),
+            row.record.label(),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    render::table(&rows, &[Align::Left, Align::Left, Align::Left, Align::Right])
 }
 
 fn table(rows: &[LogRow], ctx: &Context) -> String {

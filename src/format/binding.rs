@@ -133,6 +133,19 @@ impl BatchJournal {
     }
 }
 
+/// That a content is kept whatever names it, or need not be any more. Of several for one content the latest counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The record that named the content.
+    pub record: ExportRecord,
+    /// What was asked for, for people.
+    pub spec: String,
+    /// Whether it is kept from now on.
+    pub pinned: bool,
+    /// Microseconds since 1970 UTC.
+    pub time_us: i64,
+}
+
 macro_rules! object_codec {
     ($($type:ident, $kind:literal, $what:literal;)*) => {
         $(impl $type {
@@ -171,6 +184,7 @@ object_codec! {
     PushLog, "push", "push log entry";
     BranchStart, "branch-start", "branch start";
     CommitBranch, "commit-branch", "commit's branch";
+    Pin, "pin", "pin";
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use gix::bstr::ByteSlice as _;
 use gix::sec::trust::Mapping;
 
+use super::grafts::Grafts;
+use super::handles::Idle;
 use super::program::LOCAL_VARIABLES;
 use super::{GitError, GitRepo};
 use crate::format::name::encode_component;
@@ -54,15 +56,12 @@ impl GitRepo {
         Ok(Self {
             git_dir: without_dots(repo.git_dir()),
             work_dir: repo.workdir().map(without_dots),
+            grafts: Grafts::read(&common_dir),
             common_dir,
             environment,
             inner: repo.into_sync(),
+            idle: Idle::default(),
         })
-    }
-
-    /// Returns a handle for one thread; cheap, and the object caches behind it are shared.
-    pub(super) fn local(&self) -> gix::Repository {
-        self.inner.to_thread_local()
     }
 
     pub(super) fn environment(&self) -> Environment {
@@ -113,11 +112,7 @@ impl GitRepo {
     /// Returns a name for this work tree that no other work tree of the repository has and that stays until it is
     /// removed; safe as a file name.
     pub fn worktree_id(&self) -> String {
-        if self.git_dir == self.common_dir {
-            return "main".to_owned();
-        }
-        let name = self.git_dir.file_name().unwrap_or_default();
-        format!("linked-{}", encode_component(&name.to_string_lossy()))
+        id_of_work_tree(&self.git_dir, self.git_dir == self.common_dir)
     }
 
     /// Returns `path` as seen from the top of the work tree, with `/`; `None` if it lies outside or is not UTF-8.
@@ -190,6 +185,15 @@ fn real_path(path: &Path) -> Option<PathBuf> {
         missing.push(existing.file_name()?);
         existing = existing.parent()?;
     }
+}
+
+/// Returns the name of the work tree with this Git directory.
+pub(super) fn id_of_work_tree(git_dir: &Path, is_main: bool) -> String {
+    if is_main {
+        return "main".to_owned();
+    }
+    let name = git_dir.file_name().unwrap_or_default();
+    format!("linked-{}", encode_component(&name.to_string_lossy()))
 }
 
 #[cfg(test)]

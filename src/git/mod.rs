@@ -4,9 +4,9 @@
 //! - Everything a repository says is hostile: objects are read up to a limit, tree walks are bounded and iterative,
 //!   paths and names that are not UTF-8 are skipped, and a repository of another owner is refused as Git refuses it.
 //! - Object ids of every kind (commits, trees, blobs) are [`CommitId`]s; paths inside trees are `String`s with `/`.
-//! - Shallow boundaries and replacement objects (`git replace`) shape the history; the deprecated `info/grafts` does not.
-//! - Opening reads configuration and nothing else, because hooks run on each commit. Nothing is cached across calls
-//!   except what `gix` shares, so one [`GitRepo`] serves many threads.
+//! - Shallow boundaries, replacement objects (`git replace`) and the deprecated `info/grafts` shape the history.
+//! - Opening reads configuration and nothing else, because hooks run on each commit. What is kept across calls is named by
+//!   its content (unpacked objects) or looked at again (references), so one [`GitRepo`] serves many threads, for long.
 //! - This module knows nothing of exports, records or notebooks, and never runs `git push` or touches a remote.
 //!
 //! [`CommitId`]: crate::id::CommitId
@@ -15,11 +15,14 @@ mod branches;
 mod conflicts;
 mod discover;
 mod error;
+mod grafts;
+mod handles;
 mod hooks;
 mod nearest;
 mod objects;
 mod program;
 mod revisions;
+mod roots;
 #[cfg(test)]
 mod testing;
 mod walk;
@@ -36,6 +39,7 @@ pub use nearest::nearest;
 pub use objects::{Change, CommitInfo, TreeFile};
 pub use program::clean_command;
 pub use revisions::{Revision, RevisionKind};
+pub use roots::{NewFiles, SeenHistory, WorkTree};
 pub use worktree::Operation;
 
 /// What `.1nb/.gitattributes` holds: records are compared byte for byte, so no line ending of theirs may change.
@@ -49,6 +53,8 @@ pub const ATTRIBUTES_TEXT: &str = "* -text\n";
 #[derive(Debug)]
 pub struct GitRepo {
     inner: gix::ThreadSafeRepository,
+    idle: handles::Idle,
+    grafts: grafts::Grafts,
     environment: Environment,
     git_dir: PathBuf,
     common_dir: PathBuf,

@@ -82,7 +82,11 @@ impl GitRepo {
         let damaged = || GitError::damaged(format!("commit {commit}"));
         let decoded = gix::objs::CommitRef::from_bytes(&data, repo.object_hash()).map_err(damaged())?;
         let is_cut_off = boundary.contains(&commit);
-        let parents = if is_cut_off { Vec::new() } else { decoded.parents().map(|id| from_gix(&id)).collect() };
+        let parents = match self.grafts.parents(&commit) {
+            _ if is_cut_off => Vec::new(),
+            Some(grafted) => grafted.to_vec(),
+            None => decoded.parents().map(|id| from_gix(&id)).collect(),
+        };
         let subject = decoded.message().summary().to_str_lossy().chars().filter(|c| !c.is_control()).collect();
         let time_unix = decoded.committer().map_err(damaged())?.time().map_err(damaged())?.seconds;
         Ok(CommitInfo { parents, is_cut_off, tree: from_gix(&decoded.tree()), time_unix, subject })
@@ -231,23 +235,73 @@ fn compare(
     new_tree: Option<CommitId>,
     budget: &mut Budget,
 ) -> Result<Vec<Pair>, GitError> {
-    let mut read = |tree: Option<CommitId>| match tree {
-        Some(tree) => read_tree(repo, &tree, budget),
-        None => Ok(Vec::new()),
-    };
-    let key = |(name, entry): (String, Entry)| ((name, entry.is_tree), entry.id);
-    // Keyed rather than merged: a hostile tree need not be sorted.
-    let mut before: HashMap<(String, bool), CommitId> = read(old_tree)?.into_iter().map(key).collect();
+    let read = |tree: Option<CommitId>| tree.map(|tree| TreeBytes::read(repo, tree)).transpose();
+    let (old_bytes, new_bytes) = (read(old_tree)?, read(new_tree)?);
+    let mut olds = old_bytes.iter().flat_map(|bytes| bytes.entries(repo)).peekable();
+    let mut news = new_bytes.iter().flat_map(|bytes| bytes.entries(repo)).peekable();
     let mut pairs = Vec::new();
-    for ((name, is_tree), new) in read(new_tree)?.into_iter().map(key) {
-        let key = (name, is_tree);
-        let old = before.remove(&key);
+    // Most directories differ in few entries, so both are followed side by side as long as the names are the same.
+    while let (Some(Ok((old_name, old))), Some(Ok((new_name, new)))) = (olds.peek(), news.peek()) {
+        if old_name != new_name || old.is_tree != new.is_tree {
+            break;
+        }
+        budget.spend()?;
+        if old.id != new.id {
+            let name = (*new_name).to_owned();
+            pairs.push(Pair { name, is_tree: new.is_tree, old: Some(old.id), new: Some(new.id) });
+        }
+        drop((olds.next(), news.next()));
+    }
+    // The rest is keyed rather than merged: a hostile tree need not be sorted.
+    let mut before: HashMap<(&str, bool), CommitId> = HashMap::new();
+    for entry in olds {
+        budget.spend()?;
+        let (name, Entry { id, is_tree }) = entry?;
+        before.insert((name, is_tree), id);
+    }
+    for entry in news {
+        budget.spend()?;
+        let (name, Entry { id: new, is_tree }) = entry?;
+        let old = before.remove(&(name, is_tree));
         if old != Some(new) {
-            pairs.push(Pair { name: key.0, is_tree, old, new: Some(new) });
+            pairs.push(Pair { name: name.to_owned(), is_tree, old, new: Some(new) });
         }
     }
-    pairs.extend(before.into_iter().map(|((name, is_tree), old)| Pair { name, is_tree, old: Some(old), new: None }));
+    let gone = before.into_iter();
+    pairs.extend(gone.map(|((name, is_tree), old)| Pair { name: name.to_owned(), is_tree, old: Some(old), new: None }));
     Ok(pairs)
+}
+
+/// The bytes of a tree object.
+struct TreeBytes {
+    tree: CommitId,
+    data: Vec<u8>,
+}
+
+impl TreeBytes {
+    fn read(repo: &gix::Repository, tree: CommitId) -> Result<Self, GitError> {
+        Ok(Self { tree, data: read_object(repo, &tree, gix::object::Kind::Tree, MAX_TREE_LEN)? })
+    }
+
+    /// Returns the regular files and directories whose names are UTF-8 and could be names.
+    fn entries(&self, repo: &gix::Repository) -> impl Iterator<Item = Result<(&str, Entry), GitError>> {
+        gix::objs::TreeRefIter::from_bytes(&self.data, repo.object_hash()).filter_map(|entry| {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(GitError::damaged(format!("tree {}", self.tree))(error))),
+            };
+            let is_tree = match entry.mode.kind() {
+                EntryKind::Tree => true,
+                EntryKind::Blob | EntryKind::BlobExecutable => false,
+                EntryKind::Link | EntryKind::Commit => return None,
+            };
+            let name = entry.filename.to_str().ok()?;
+            if name.is_empty() || name == "." || name == ".." || name.contains('/') {
+                return None;
+            }
+            Some(Ok((name, Entry { id: from_gix(entry.oid), is_tree })))
+        })
+    }
 }
 
 /// Reads one directory: regular files and directories whose names are UTF-8 and could be names.
@@ -256,21 +310,12 @@ pub(super) fn read_tree(
     tree: &CommitId,
     budget: &mut Budget,
 ) -> Result<Vec<(String, Entry)>, GitError> {
-    let data = read_object(repo, tree, gix::object::Kind::Tree, MAX_TREE_LEN)?;
+    let bytes = TreeBytes::read(repo, *tree)?;
     let mut entries = Vec::new();
-    for entry in gix::objs::TreeRefIter::from_bytes(&data, repo.object_hash()) {
+    for entry in bytes.entries(repo) {
         budget.spend()?;
-        let entry = entry.map_err(GitError::damaged(format!("tree {tree}")))?;
-        let is_tree = match entry.mode.kind() {
-            EntryKind::Tree => true,
-            EntryKind::Blob | EntryKind::BlobExecutable => false,
-            EntryKind::Link | EntryKind::Commit => continue,
-        };
-        let Ok(name) = entry.filename.to_str() else { continue };
-        if name.is_empty() || name == "." || name == ".." || name.contains('/') {
-            continue;
-        }
-        entries.push((name.to_owned(), Entry { id: from_gix(entry.oid), is_tree }));
+        let (name, entry) = entry?;
+        entries.push((name.to_owned(), entry));
     }
     Ok(entries)
 }
@@ -282,9 +327,19 @@ fn lookup(repo: &gix::Repository, commit: &CommitId, path: &str) -> Result<Optio
         if !at.is_tree {
             return Ok(None);
         }
-        let listed = read_tree(repo, &at.id, &mut Budget::new())?;
-        match listed.into_iter().find(|(name, _)| name == part) {
-            Some((_, entry)) => at = entry,
+        let bytes = TreeBytes::read(repo, at.id)?;
+        let mut budget = Budget::new();
+        let mut found = None;
+        for entry in bytes.entries(repo) {
+            budget.spend()?;
+            let (name, entry) = entry?;
+            if name == part {
+                found = Some(entry);
+                break;
+            }
+        }
+        match found {
+            Some(entry) => at = entry,
             None => return Ok(None),
         }
     }

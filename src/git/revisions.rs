@@ -59,6 +59,14 @@ impl GitRepo {
         if !is_full_id && let Some(found) = find_named(&repo, rev)? {
             return Ok(found);
         }
+        // Git alone walks along grafts.
+        if !self.grafts.is_empty()
+            && rev.contains(['^', '~'])
+            && let Some(id) = self.rev_parse(rev)
+        {
+            let commit = peel(&repo, id)?.map_err(|found| GitError::NotACommit { rev: shorten(rev), found })?;
+            return Ok(Revision { commit, kind: RevisionKind::Commit });
+        }
         let options = Options { object_kind_hint: Some(ObjectKindHint::Committish), ..Options::default() };
         let parsed = gix::revision::Spec::from_bstr(rev.as_bytes().as_bstr(), &repo, options);
         let id = match parsed {
@@ -219,7 +227,7 @@ pub(super) fn find_reference(repo: &gix::Repository, full_name: &str) -> Result<
 }
 
 /// Follows annotated tags to a commit; the inner error is the kind of object found instead.
-fn peel(repo: &gix::Repository, id: gix::ObjectId) -> Result<Result<CommitId, &'static str>, GitError> {
+pub(super) fn peel(repo: &gix::Repository, id: gix::ObjectId) -> Result<Result<CommitId, &'static str>, GitError> {
     let object = repo
         .find_object(id)
         .and_then(gix::Object::peel_tags_to_end)

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use super::grafts::Grafts;
+use super::handles::Handle;
 use super::objects::{from_gix, read_object, to_gix};
 use super::{GitError, GitRepo};
 use crate::id::CommitId;
@@ -11,9 +13,6 @@ const MAX_FIRST_PARENTS: u32 = 20_000_000;
 
 /// Longest commit object that is read while walking, in bytes.
 const MAX_COMMIT_LEN: u64 = 16 << 20;
-
-/// How much memory a walk may spend on unpacked objects, in bytes.
-const OBJECT_CACHE_LEN: usize = 4 << 20;
 
 /// The commits behind which a shallow clone has no history.
 pub(super) struct Boundary(Option<gix::shallow::Commits>);
@@ -29,27 +28,31 @@ impl Boundary {
 }
 
 /// Who is whose parent, from the commit-graph file where Git keeps one, else from the commits.
-struct Ancestry {
-    repo: gix::Repository,
+struct Ancestry<'a> {
+    repo: Handle<'a>,
+    grafts: &'a Grafts,
     boundary: Boundary,
     graph: Option<gix::commitgraph::Graph>,
 }
 
-impl Ancestry {
-    fn new(mut repo: gix::Repository) -> Result<Self, GitError> {
-        repo.object_cache_size_if_unset(OBJECT_CACHE_LEN);
+impl<'a> Ancestry<'a> {
+    fn new(repo: Handle<'a>, grafts: &'a Grafts) -> Result<Self, GitError> {
         let boundary = Boundary::read(&repo)?;
         // As in Git: what the file says of a shallow clone may predate the cut. A damaged file is no reason to fail.
         let graph = match boundary.0 {
             Some(_) => None,
+            None if !grafts.is_empty() => None,
             None => repo.commit_graph_if_enabled().ok().flatten(),
         };
-        Ok(Self { repo, boundary, graph })
+        Ok(Self { repo, grafts, boundary, graph })
     }
 
     fn parents(&self, commit: &CommitId) -> Result<Vec<CommitId>, GitError> {
         if self.boundary.contains(commit) {
             return Ok(Vec::new());
+        }
+        if let Some(grafted) = self.grafts.parents(commit) {
+            return Ok(grafted.to_vec());
         }
         let id = to_gix(&self.repo, commit)?;
         if let Some(graph) = &self.graph
@@ -84,7 +87,7 @@ impl GitRepo {
             Enter(CommitId),
             Leave(CommitId),
         }
-        let ancestry = Ancestry::new(self.local())?;
+        let ancestry = Ancestry::new(self.local(), &self.grafts)?;
         let mut seen = HashSet::new();
         let mut ordered = Vec::new();
         let mut steps: Vec<Step> = tips.iter().rev().map(|tip| Step::Enter(*tip)).collect();
@@ -111,7 +114,7 @@ impl GitRepo {
     /// [`GitError::MissingObject`] or [`GitError::Damaged`].
     pub fn root_commit(&self) -> Result<Option<CommitId>, GitError> {
         let Some(mut commit) = self.head()? else { return Ok(None) };
-        let ancestry = Ancestry::new(self.local())?;
+        let ancestry = Ancestry::new(self.local(), &self.grafts)?;
         for _ in 0..MAX_FIRST_PARENTS {
             if ancestry.boundary.contains(&commit) {
                 return Ok(None);
@@ -124,21 +127,34 @@ impl GitRepo {
         Ok(None)
     }
 
+    /// Returns which objects Git shows in the place of others (`git replace`), sorted, as of when the repository was opened.
+    pub fn replacements(&self) -> Vec<(CommitId, CommitId)> {
+        self.local().objects.store_ref().replacements().map(|(old, new)| (from_gix(&old), from_gix(&new))).collect()
+    }
+
     /// Returns the best common ancestor of two commits; `None` if they share no history here.
     ///
     /// # Errors
     /// [`GitError::MissingObject`] or [`GitError::Damaged`].
     pub fn merge_base(&self, one: CommitId, two: CommitId) -> Result<Option<CommitId>, GitError> {
-        let mut repo = self.local();
-        repo.object_cache_size_if_unset(OBJECT_CACHE_LEN);
+        let repo = self.local();
         let (left, right) = (to_gix(&repo, &one)?, to_gix(&repo, &two)?);
         for (id, commit) in [(left, one), (right, two)] {
             if !repo.has_object(id) {
                 return Err(GitError::MissingObject { id: commit });
             }
         }
+        if !self.grafts.is_empty() {
+            return Ok(self.merge_base_by_git(one, two));
+        }
         let base = repo.merge_base(left, right).map_err(GitError::damaged("history"))?;
         Ok(base.map(|id| from_gix(&id)))
+    }
+
+    /// As [`Self::merge_base`], where `gix` does not see the parents that Git sees.
+    fn merge_base_by_git(&self, one: CommitId, two: CommitId) -> Option<CommitId> {
+        let printed = self.run(&["merge-base", &one.to_string(), &two.to_string()], b"").ok()?;
+        String::from_utf8_lossy(&printed).lines().next()?.trim().parse().ok()
     }
 
     /// Returns whether `ancestor` is `descendant` or reachable from it.

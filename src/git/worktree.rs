@@ -159,6 +159,10 @@ impl GitRepo {
     /// # Errors
     /// [`GitError::Damaged`].
     pub fn pseudo_ref(&self, name: &str) -> Result<Option<CommitId>, GitError> {
+        // Git keeps these as files, and hooks ask for several that are not there.
+        if !self.git_dir().join(name).exists() {
+            return Ok(None);
+        }
         Ok(find_reference(&self.local(), name)?.map(|id| from_gix(&id)))
     }
 

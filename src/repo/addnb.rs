@@ -75,6 +75,7 @@ impl Repo {
         original: Option<String>,
         newest: Newest,
     ) -> Result<AddedNotebook> {
+        let _hold = self.hold()?;
         let executed = self.examine(relative, bytes, original)?;
         self.store()?.put_content(bytes, &WriteOptions::default())?;
         let mut staged = Vec::new();

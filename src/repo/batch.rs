@@ -18,10 +18,10 @@ use crate::format::binding::BatchJournal;
 use crate::format::name::ExportName;
 use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::fs::{self, FileLock, Sharing};
-use crate::store::{ContentBatch, ContentWriter, ObjectKind, StoredContent, WriteOptions};
+use crate::store::{ContentBatch, ContentWriter, ObjectKind, StoredContent, WriteHold, WriteOptions};
 
 /// Folder of the journals below a work tree's Git directory.
-const JOURNALS_DIR: &str = "batches";
+pub(super) const JOURNALS_DIR: &str = "batches";
 /// Held by the process whose journal is there.
 const LOCK_FILE: &str = "lock";
 /// Longest journal that is read back, in bytes.
@@ -37,6 +37,8 @@ pub struct ExportBatch {
 }
 
 struct State {
+    /// Until the records are there.
+    hold: WriteHold,
     content: ContentBatch,
     /// The names in the work tree and in this batch, by the form in which they must differ.
     names: HashMap<String, ExportName>,
@@ -61,8 +63,9 @@ impl Repo {
     pub fn batch(&self) -> Result<ExportBatch> {
         self.check_writable()?;
         let names = self.export_names()?.into_iter().map(|name| (name.fold(), name)).collect();
+        let hold = self.hold()?;
         let content = self.store()?.batch(&WriteOptions::default())?;
-        let state = State { content, names, records: vec![], positions: HashMap::new() };
+        let state = State { hold, content, names, records: vec![], positions: HashMap::new() };
         Ok(ExportBatch { repo: self.clone(), state: Arc::new(Mutex::new(Some(state))) })
     }
 
@@ -199,7 +202,7 @@ impl ExportBatch {
     /// of the batch is visible.
     pub fn commit(&self) -> Result<BatchOutcome> {
         let state = self.lock().take().ok_or_else(ended)?;
-        let State { content, records, .. } = state;
+        let State { hold: _hold, content, records, .. } = state;
         let stored_len = content.commit()?;
         if records.is_empty() {
             return Ok(BatchOutcome { records, stored_len });

@@ -72,6 +72,7 @@ impl Repo {
     pub fn bind_export(&self, rev: &str, from: &ResolvedExport, force: bool) -> Result<String> {
         let commit = self.commit_of(rev)?;
         let record = from.export.record.clone();
+        let _hold = self.hold()?;
         if self.store()?.contains(&record.digest)?.is_none() {
             return Err(Error::new(
                 ErrorKind::NotFound,
@@ -103,6 +104,7 @@ impl Repo {
         check_is_file(&suffix)?;
         let stem = shown.strip_suffix(suffix.as_str()).unwrap_or(&shown);
         let name = name.map_or_else(|| ExportName::parse(stem), Ok)?;
+        let _hold = self.hold()?;
         let mut content = self.store()?.writer(&WriteOptions::default())?;
         std::io::copy(&mut File::open(file)?, &mut content)?;
         let stored = content.finish()?;

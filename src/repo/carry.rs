@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::format::binding::{CommitBranch, LateBinding, Unbinding};
 use crate::format::record::ExportKey;
 use crate::fs;
-use crate::git::Operation;
+use crate::git::{GitRepo, Operation};
 use crate::id::CommitId;
 use crate::store::ObjectKind;
 
@@ -169,6 +169,16 @@ impl Repo {
 fn unbinding(commit: CommitId, key: ExportKey, time_us: i64) -> (ObjectKind, Vec<u8>) {
     let ExportKey { name, params_hash } = key;
     (ObjectKind::UNBINDING, Unbinding { commit, name, params_hash, time_us }.to_bytes())
+}
+
+/// Returns whether Git says of the commit that is being made, or was just made, that it is made from others.
+pub(super) fn is_made_from_others(git: &GitRepo) -> bool {
+    [NOTE, "CHERRY_PICK_HEAD", "REVERT_HEAD"].into_iter().any(|name| git.git_dir().join(name).exists())
+}
+
+/// Returns whether a message says that its commit was made from others.
+pub(super) fn names_others(message: &str) -> bool {
+    !named_in_message(message).is_empty()
 }
 
 /// Returns the commits that the message of a squash lists, oldest first.

@@ -87,6 +87,7 @@ impl Repo {
         self.check_name_is_unique(&options.name)?;
         options.suffix = options.suffix.into_directory();
         let root = dir.canonicalize().map_err(|error| could_not("read", dir, error))?;
+        let _hold = self.hold()?;
         let started = SystemTime::now();
         let entries = scan(&root)?;
         let earlier = self.earlier_versions(&options);

@@ -17,7 +17,7 @@ use crate::format::run::{RECEIPT_VERSION, Receipt};
 use crate::fs;
 use crate::id::{CodeIdentity, ContentDigest};
 use crate::notebook;
-use crate::store::{ContentWriter, ObjectKind, StoredContent, WriteOptions};
+use crate::store::{ContentWriter, ObjectKind, StoredContent, WriteHold, WriteOptions};
 
 /// Scripts longer than this have no code identity.
 const MAX_SCRIPT_LEN: u64 = 16 * 1024 * 1024;
@@ -28,6 +28,8 @@ pub struct ExportWriter {
     options: ExportOptions,
     content: ContentWriter,
     batch: Option<ExportBatch>,
+    /// Until the record is there; a batch has its own.
+    hold: Option<WriteHold>,
 }
 
 impl Repo {
@@ -42,9 +44,10 @@ impl Repo {
         }
         self.check_name_is_unique(&options.name)?;
         check_is_file(&options.suffix)?;
+        let hold = Some(self.hold()?);
         let parents = self.earlier_versions(&options);
         let content = self.store()?.writer(&WriteOptions { parents, ..WriteOptions::default() })?;
-        Ok(ExportWriter { repo: self.clone(), options, content, batch: None })
+        Ok(ExportWriter { repo: self.clone(), options, content, batch: None, hold })
     }
 
     /// Returns contents that the new one is likely to resemble, the likeliest first: the export as it is now, else the
@@ -101,7 +104,7 @@ pub(super) fn script_identity(path: &Path) -> Option<CodeIdentity> {
 
 impl ExportWriter {
     pub(super) fn in_batch(repo: Repo, options: ExportOptions, content: ContentWriter, batch: ExportBatch) -> Self {
-        Self { repo, options, content, batch: Some(batch) }
+        Self { repo, options, content, batch: Some(batch), hold: None }
     }
 
     /// Makes the export durable and visible in `working`; within a batch, the batch does that when it is committed.
@@ -144,7 +147,7 @@ impl ExportWriter {
     }
 
     fn finish_with(self, value: Option<serde_json::Value>) -> Result<ExportOutcome> {
-        let Self { repo, options, content, batch } = self;
+        let Self { repo, options, content, batch, hold: _hold } = self;
         if let Some(batch) = batch {
             return batch.add(&options, content, value);
         }

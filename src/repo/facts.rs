@@ -3,6 +3,7 @@
 //! The catalog remembers how far it has read. A late binding for a commit that is indexed already makes that commit and
 //! all of a later generation be forgotten, because every descendant may inherit something else now.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::format::binding::{BranchStart, CommitBranch, LateBinding, Pending, PushLog, Unbinding};
 use crate::format::record::{ExportKey, ExportRecord};
 use crate::id::CommitId;
-use crate::store::{NewObject, ObjectCursor, ObjectKind, StoredObject};
+use crate::store::{NewObject, ObjectCursor, ObjectKind, ObjectsStamp, StoredObject};
 
 /// One key's late word at one commit.
 #[derive(Debug, Clone)]
@@ -33,23 +34,40 @@ pub(super) fn now_us() -> i64 {
     clock.max(last.saturating_add(1))
 }
 
+/// What the packs looked like when this process last read them all, and the catalog's cursor then.
+#[derive(Debug, Default)]
+pub(super) struct Heard(Mutex<Option<(ObjectsStamp, Vec<u8>)>>);
+
 impl Repo {
+    /// Returns the cursor with which the catalog would have heard of every object, where that shows without a look at
+    /// the store. The caller compares it, because another process may empty the catalog.
+    pub(super) fn heard_of_all(&self) -> Option<Vec<u8>> {
+        // Never waits: a child that was forked while a thread held the lock would do so for ever.
+        let heard = self.0.heard.0.try_lock().ok()?;
+        heard.as_ref().filter(|(stamp, _)| stamp.still_holds()).map(|(_, cursor)| cursor.clone())
+    }
+
     /// Lets the catalog read every metadata object that is new since the last time.
     pub(super) fn catch_up(&self) -> Result<()> {
         let catalog = self.catalog()?;
         let Some(store) = self.store_if_present()? else { return Ok(()) };
-        let cursor = self
-            .view(ReadTransaction::cursor)?
-            .and_then(|bytes| ObjectCursor::from_bytes(&bytes).ok())
-            .unwrap_or_default();
+        let stamp = ObjectsStamp::take(self.store_dir())?;
+        let known = self.view(ReadTransaction::cursor)?.unwrap_or_default();
+        let cursor = ObjectCursor::from_bytes(&known).unwrap_or_default();
         let (objects, next) = store.objects_since(&cursor)?;
-        if objects.is_empty() && next == cursor {
-            return Ok(());
+        let heard = if objects.is_empty() && next == cursor {
+            known
+        } else {
+            catalog.write(|tx| {
+                objects.iter().try_for_each(|object| take_in(tx, object))?;
+                tx.set_cursor(&next.to_bytes())
+            })?;
+            next.to_bytes()
+        };
+        if let Ok(mut last) = self.0.heard.0.try_lock() {
+            *last = Some((stamp, heard));
         }
-        Ok(catalog.write(|tx| {
-            objects.iter().try_for_each(|object| take_in(tx, object))?;
-            tx.set_cursor(&next.to_bytes())
-        })?)
+        Ok(())
     }
 
     /// Makes objects durable and known to the catalog.
@@ -118,7 +136,10 @@ fn take_in(tx: &WriteTransaction, object: &StoredObject) -> Result<(), CatalogEr
 }
 
 fn take_in_late(tx: &WriteTransaction, row: &LateRow) -> Result<(), CatalogError> {
-    tx.put_late_binding(row)?;
+    // A pack that was rewritten tells the same facts again.
+    if !tx.put_late_binding(row)? {
+        return Ok(());
+    }
     match tx.commit(&row.commit)? {
         Some(known) => tx.forget_commits_from(known.generation),
         // A person may bind to a commit from before `.1nb`, which was not walked at all, and its descendants inherit

@@ -63,7 +63,7 @@ impl Repo {
             .filter(|change| change.new.is_some())
             .map(|change| change.path)
             .collect();
-        if staged.is_empty() {
+        if staged.is_empty() || self.quiet().is_some_and(|quiet| quiet.knows_none_of(&staged)) {
             return Ok(outcome);
         }
         let mut to_stage = Vec::new();
@@ -121,6 +121,9 @@ impl Repo {
     fn post_commit(&self) -> Result<HookOutcome> {
         let mut outcome = HookOutcome::default();
         let Some(head) = self.git().head()? else { return Ok(outcome) };
+        if self.is_quiet_commit(head)? {
+            return Ok(outcome);
+        }
         self.carry_origins(head)?;
         if !self.git().operation_in_progress().is_some_and(replays_history) {
             let late = self.pending_for(head)?;
@@ -140,6 +143,7 @@ impl Repo {
         if has_runs || !bound.is_empty() {
             self.note_parent_branch(head)?;
         }
+        self.note_quiet();
         let mut labels: Vec<String> = bound.iter().map(|binding| binding.bound.record.label()).collect();
         labels.sort();
         if !labels.is_empty() {

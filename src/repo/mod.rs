@@ -17,6 +17,8 @@ mod diff;
 mod directory;
 mod export;
 mod facts;
+mod gc;
+mod hold;
 mod hooks;
 mod init;
 mod inspect;
@@ -24,8 +26,10 @@ mod learn;
 mod log;
 mod materialise;
 mod notebooks;
+mod pins;
 mod pull;
 mod push;
+mod quiet;
 mod read;
 mod receipts;
 mod registry;
@@ -33,6 +37,8 @@ mod reindex;
 mod remote;
 mod repair;
 mod resolve;
+mod restore;
+mod roots;
 mod snapshot;
 mod stat_cache;
 mod status;
@@ -49,6 +55,7 @@ pub use batch::{BatchOutcome, ExportBatch};
 pub use collect::{RemoteGcOptions, RemoteGcReport};
 pub use directory::{DirectoryOutcome, MemberRow, restored_name};
 pub use export::ExportWriter;
+pub use gc::{LocalGcOptions, LocalGcReport};
 pub use inspect::{hash_reader, inspect_pack};
 pub use read::ExportReader;
 pub use types::*;
@@ -59,6 +66,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig};
 use crate::fs;
 use crate::git::{self, GitRepo};
+use crate::id::ContentDigest;
 use crate::store::{Store, StoreOptions};
 use registry::Registry;
 
@@ -82,6 +90,7 @@ struct State {
     store_dir: PathBuf,
     store: OnceLock<Store>,
     catalog: OnceLock<Catalog>,
+    heard: facts::Heard,
 }
 
 impl std::fmt::Debug for Repo {
@@ -120,6 +129,7 @@ impl Repo {
             store_dir,
             store: OnceLock::new(),
             catalog: OnceLock::new(),
+            heard: facts::Heard::default(),
         }));
         // What cannot be finished in a place that cannot be written is finished by somebody who can.
         let _ = repo.finish_batches();
@@ -193,7 +203,25 @@ impl Repo {
         } else {
             Catalog::open(&self.0.store_dir.join(CATALOG_FILE), OpenOptions::default())?
         };
+        let history = self.history();
+        if !catalog.read::<_, CatalogError>(|view| view.is_of_history(&history))? {
+            catalog.write::<_, CatalogError>(|tx| tx.claim_history(&history))?;
+        }
         Ok(self.0.catalog.get_or_init(|| catalog))
+    }
+
+    /// Returns what the graph of commits depends on besides their ids: what `git replace` shows for them, and grafts.
+    fn history(&self) -> Vec<u8> {
+        let (replaced, grafted) = (self.git().replacements(), self.git().grafts());
+        if replaced.is_empty() && grafted.is_empty() {
+            return vec![];
+        }
+        let mut lines: Vec<String> = replaced.iter().map(|(old, new)| format!("{old} {new}\n")).collect();
+        for (commit, parents) in grafted {
+            let parents: Vec<String> = parents.iter().map(ToString::to_string).collect();
+            lines.push(format!("graft {commit} {}\n", parents.join(" ")));
+        }
+        ContentDigest::of(lines.concat().as_bytes()).as_bytes().to_vec()
     }
 
     /// Asks the catalog several questions in one view.
@@ -203,8 +231,18 @@ impl Repo {
 
     /// As [`Repo::view`], once the catalog has heard of every new metadata object.
     fn facts<T>(&self, questions: impl FnOnce(&ReadTransaction) -> Result<T, CatalogError>) -> Result<T> {
+        let mut questions = Some(questions);
+        if let Some(cursor) = self.heard_of_all() {
+            let answer = self.view(|view| {
+                let is_current = view.cursor()?.unwrap_or_default() == cursor;
+                questions.take_if(|_| is_current).map(|questions| questions(view)).transpose()
+            })?;
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+        }
         self.catch_up()?;
-        self.view(questions)
+        self.view(questions.expect("taken only to be answered"))
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -66,6 +66,7 @@ impl Repo {
     fn pull_exports(&self, exports: &[BoundExport], rev: &str, progress: ProgressFn<'_>) -> Result<PullSummary> {
         let store = self.store()?;
         let mut summary = PullSummary { exports: exports.len(), ..PullSummary::default() };
+        let _hold = if store.is_read_only() { None } else { Some(self.hold()?) };
         if !store.is_read_only() {
             store.settle()?;
         }

@@ -2,7 +2,6 @@
 
 use super::Repo;
 use super::types::{ReindexSummary, Stats};
-use crate::catalog::WriteTransaction;
 use crate::error::Result;
 use crate::format::config::{CONFIG_PATH, StorageConfig};
 use crate::id::CommitId;
@@ -16,7 +15,11 @@ impl Repo {
         if let Some(store) = self.store_if_present()? {
             store.rebuild_index()?;
         }
-        self.catalog()?.write(WriteTransaction::clear)?;
+        let history = self.history();
+        self.catalog()?.write(|tx| {
+            tx.clear()?;
+            tx.claim_history(&history)
+        })?;
         let mut tips: Vec<CommitId> = self.git().tags()?.into_iter().map(|(_, commit)| commit).collect();
         tips.extend(self.git().branches()?.into_iter().map(|(_, commit)| commit));
         tips.extend(self.git().head()?);

@@ -5,11 +5,10 @@
 //! The answer for a commit never changes, so the catalog keeps it. History from before `.1nb` existed is not walked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use super::Repo;
 use super::receipts::{HeldRuns, bound_by_receipts};
-use crate::catalog::{Bound, CatalogError, CommitRow, ReadTransaction, SnapshotNo, WriteTransaction};
+use crate::catalog::{BindingNo, Bound, CatalogError, CommitRow, ReadTransaction, SnapshotNo, WriteTransaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::run::{RUNS_DIR, RunRecord};
@@ -19,9 +18,11 @@ use crate::id::CommitId;
 /// How often indexing starts over because another process forgot what it builds on.
 const MAX_ATTEMPTS: u32 = 5;
 /// Commits that one catalog transaction covers.
-const COMMITS_PER_TRANSACTION: usize = 500;
+const COMMITS_PER_TRANSACTION: usize = 2_000;
+/// New commits after which the catalog is tidied up for the next process.
+const MANY_COMMITS: usize = 100;
 
-type Entries = BTreeMap<ExportKey, Bound>;
+type Numbers = BTreeMap<ExportKey, BindingNo>;
 type Changes = BTreeMap<ExportKey, Option<Bound>>;
 
 /// A change of one key by one commit; `None` removes it.
@@ -83,24 +84,39 @@ impl Repo {
     fn index_once(&self, tips: &[CommitId]) -> Result<Option<u64>> {
         let git = self.git();
         let outside = self.facts(ReadTransaction::has_late_bindings)?;
-        let is_known =
-            |commit: &CommitId| self.view(|view| view.snapshot_of(commit)).is_ok_and(|known| known.is_some());
-        let stop = |commit: &CommitId| is_known(commit) || (!outside && is_before_onenb(git, commit));
-        let new = git.walk_topological(tips, &stop)?;
-        let mut listed: HashSet<CommitId> = new.iter().copied().collect();
-        let mut missing: Vec<CommitId> = new;
-        // A tip from before `.1nb` is its own, empty, root.
-        missing.extend(tips.iter().copied().filter(|tip| !is_known(tip) && listed.insert(*tip)));
+        let missing = self.view(|view| {
+            let is_known = |commit: &CommitId| view.snapshot_of(commit).is_ok_and(|known| known.is_some());
+            let stop = |commit: &CommitId| is_known(commit) || (!outside && is_before_onenb(git, commit));
+            Ok(git.walk_topological(tips, &stop).map(|mut missing| {
+                let mut listed: HashSet<CommitId> = missing.iter().copied().collect();
+                // A tip from before `.1nb` is its own, empty, root.
+                missing.extend(tips.iter().copied().filter(|tip| !is_known(tip) && listed.insert(*tip)));
+                missing
+            }))
+        })??;
         let mut held_runs = HeldRuns::default();
+        let history = self.history();
         for batch in missing.chunks(COMMITS_PER_TRANSACTION) {
             // What one transaction knows may be forgotten before the next, so each starts from the catalog.
             let recent = HashMap::new();
             let mut indexer = Indexer { git, outside, recent, empty: None, held_runs: &mut held_runs, is_stale: false };
-            let written = self.catalog()?.write(|tx| batch.iter().try_for_each(|commit| indexer.index(tx, *commit)));
+            let written = self.catalog()?.write(|tx| {
+                if !tx.is_of_history(&history)? {
+                    return Err(Error::new(
+                        ErrorKind::Failed,
+                        "history was replaced or grafted while this process ran",
+                    )
+                    .with_hint("start it again"));
+                }
+                batch.iter().try_for_each(|commit| indexer.index(tx, *commit))
+            });
             if indexer.is_stale {
                 return Ok(None);
             }
             written?;
+        }
+        if missing.len() >= MANY_COMMITS {
+            self.catalog()?.empty_log();
         }
         Ok(Some(missing.len() as u64))
     }
@@ -203,12 +219,21 @@ impl Indexer<'_> {
         if parents.iter().all(|parent| parent.snapshot == first.snapshot) {
             return Ok((Some(first.snapshot), changes));
         }
-        let sides: Vec<Entries> = parents.iter().map(|parent| entries(tx, parent.snapshot)).collect::<Result<_>>()?;
-        let base = self.merge_base_entries(tx, info)?;
+        let sides: Vec<Numbers> =
+            parents.iter().map(|parent| tx.binding_numbers(parent.snapshot)).collect::<Result<_, _>>()?;
+        let base = self.merge_base_numbers(tx, info)?;
         let keys: BTreeSet<&ExportKey> = sides.iter().flat_map(BTreeMap::keys).collect();
+        let read = |number: Option<&BindingNo>| number.map(|number| tx.bound(*number)).transpose();
         for key in keys {
-            let values: Vec<Option<&Bound>> = sides.iter().map(|side| side.get(key)).collect();
-            let chosen = self.choose(commit, info, key, &values, base.get(key))?;
+            let numbers: Vec<Option<&BindingNo>> = sides.iter().map(|side| side.get(key)).collect();
+            // The sides of a merge have most in common, and only what differs is read.
+            if numbers.iter().all(|number| Some(number) == numbers.first()) {
+                continue;
+            }
+            let values: Vec<Option<Bound>> = numbers.into_iter().map(read).collect::<Result<_, _>>()?;
+            let values: Vec<Option<&Bound>> = values.iter().map(Option::as_ref).collect();
+            let before = read(base.get(key))?;
+            let chosen = self.choose(commit, info, key, &values, before.as_ref())?;
             if chosen.map(|bound| &bound.record) != values.first().copied().flatten().map(|bound| &bound.record) {
                 changes.insert(key.clone(), chosen.cloned());
             }
@@ -251,16 +276,16 @@ impl Indexer<'_> {
         Ok(changed.first().copied().unwrap_or(first))
     }
 
-    fn merge_base_entries(&self, tx: &WriteTransaction, info: &CommitInfo) -> Result<Arc<Entries>> {
+    fn merge_base_numbers(&self, tx: &WriteTransaction, info: &CommitInfo) -> Result<Numbers> {
         let (Some(first), Some(second)) = (info.parents.first(), info.parents.get(1)) else {
-            return Ok(Arc::default());
+            return Ok(Numbers::new());
         };
-        let Some(base) = self.git.merge_base(*first, *second)? else { return Ok(Arc::default()) };
+        let Some(base) = self.git.merge_base(*first, *second)? else { return Ok(Numbers::new()) };
         let snapshot = match self.recent.get(&base) {
             Some(known) => Some(known.snapshot),
             None => tx.snapshot_of(&base)?,
         };
-        snapshot.map_or_else(|| Ok(Arc::default()), |snapshot| entries(tx, snapshot).map(Arc::new))
+        Ok(snapshot.map(|snapshot| tx.binding_numbers(snapshot)).transpose()?.unwrap_or_default())
     }
 
     /// Returns the record files that the commit changed against every parent.
@@ -323,8 +348,4 @@ pub(super) fn changed_against_all(git: &GitRepo, commit: CommitId, info: &Commit
         changed.retain(|path, _| others.contains_key(path));
     }
     Ok(changed.into_iter().collect())
-}
-
-fn entries(tx: &WriteTransaction, snapshot: SnapshotNo) -> Result<Entries> {
-    Ok(tx.entries(snapshot)?.into_iter().map(|bound| (bound.record.key(), bound)).collect())
 }

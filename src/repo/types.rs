@@ -140,6 +140,17 @@ pub struct ResolvedExport {
     pub(super) place: super::read::Place,
 }
 
+/// An export that was made in this work tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkingExport {
+    /// Its record.
+    pub record: ExportRecord,
+    /// When it was made, microseconds since 1970.
+    pub time_us: i64,
+    /// Whether it is what `working` names.
+    pub is_current: bool,
+}
+
 /// One notebook that `addnb` recorded.
 #[derive(Debug, Clone)]
 pub struct AddedNotebook {

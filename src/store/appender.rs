@@ -112,6 +112,30 @@ impl Shelf {
         if appender.failures == failures { Ok(()) } else { Err(StoreError::Unsynced) }
     }
 
+    /// Returns whether this process appends to a pack.
+    pub(super) fn is_ours(&self, id: PackId) -> bool {
+        self.appender().pack.as_ref().is_some_and(|open| open.id == id)
+    }
+
+    /// Stops appending to a pack and hands over its file, and with it the lock; `None` if it is not ours, or if a write
+    /// is under way in it.
+    pub(super) fn part_with(&self, id: PackId) -> Option<AppendFile> {
+        let mut appender = self.appender();
+        let open = appender.pack.take_if(|open| open.id == id && open.file.len() == open.committed)?;
+        if let Some(pack) = self.state().pack_mut(open.ordinal) {
+            pack.ours = false;
+            pack.end = open.file.len();
+        }
+        Some(open.file)
+    }
+
+    /// Returns whether a segment covers packs that are gone.
+    pub(super) fn has_stale_segments(&self) -> Result<bool, StoreError> {
+        let listed = self.layout.list_packs(self.class)?;
+        let state = self.state();
+        Ok(state.segments.iter().any(|indexed| indexed.segment.packs().iter().any(|id| !listed.contains_key(id))))
+    }
+
     /// Takes back what was appended and never committed, if `idle` holds while nobody can look anything up.
     pub(super) fn cut_uncommitted(&self, idle: impl Fn() -> bool) {
         let mut appender = self.appender();
@@ -465,7 +489,7 @@ fn append_marker(open: &mut OpenPack) -> io::Result<()> {
 }
 
 /// Opens and locks a pack; `None` if it is gone, renamed or in use.
-fn lock_existing(path: &Path) -> io::Result<Option<AppendFile>> {
+pub(super) fn lock_existing(path: &Path) -> io::Result<Option<AppendFile>> {
     loop {
         let file = match AppendFile::open(path) {
             Ok(file) => file,

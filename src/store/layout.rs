@@ -37,7 +37,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    fn suffix(self) -> &'static str {
+    pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Sealed => "pack",
@@ -53,6 +53,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Names the paths of a store without looking at it; nothing is written through it.
+    pub(super) fn at(root: &Path) -> Self {
+        Self { root: root.to_path_buf(), unwritable: Some("it was not opened") }
+    }
+
     /// Reads the `format` file, or writes it where it is missing.
     pub(super) fn open(root: &Path, access: Access) -> Result<Self, StoreError> {
         let mut layout = Self { root: root.to_path_buf(), unwritable: None };

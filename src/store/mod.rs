@@ -22,7 +22,10 @@ mod batch;
 mod chunker;
 mod delta;
 mod error;
+mod gate;
+mod gc;
 mod ingest;
+mod inventory;
 mod layout;
 mod notes;
 mod objects;
@@ -30,6 +33,8 @@ mod parent;
 mod reader;
 mod segment;
 mod shelf;
+mod stamp;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -42,14 +47,17 @@ use std::sync::{Arc, OnceLock};
 pub use batch::ContentBatch;
 pub use chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Rest, next_cut};
 pub use error::StoreError;
+pub use gate::WriteHold;
+pub use gc::{GcPlan, GcReport, GcStep};
 pub use ingest::{ContentWriter, StoredContent, WriteOptions};
 pub use objects::{NewObject, ObjectCursor, ObjectKind, StoredObject};
 pub use reader::ContentReader;
+pub use stamp::ObjectsStamp;
 pub use transfer::Inserted;
 pub use verify::{Damage, StoreStats, VerifyReport};
 
 use crate::format::pack::PackClass;
-use crate::fs::{FileLock, Sharing};
+use crate::fs::FileLock;
 use crate::id::{ContentDigest, RecipeId};
 use layout::{Access, Layout};
 use shelf::Shelf;
@@ -144,8 +152,7 @@ impl ActiveWrite {
     /// Begins a write: takes the lock that writers share.
     fn begin(live: &Arc<Live>) -> Result<Self, StoreError> {
         live.layout.create_dirs(PackClass::Meta)?;
-        let path = live.layout.lock_path("store.lock");
-        let lock = FileLock::acquire(&path, Sharing::Shared).map_err(|error| StoreError::io("lock", &path, error))?;
+        let lock = gate::enter(live)?;
         live.active.fetch_add(1, Ordering::SeqCst);
         Ok(Self { live: Arc::clone(live), process: std::process::id(), _lock: lock })
     }

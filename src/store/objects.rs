@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::ingest::ForeignPacks;
 use super::layout::Stage;
 use super::shelf::{open_pack, read_footer, read_frame, scan_file};
+use super::verify::list_frames;
 use super::{ActiveWrite, Live, Store, StoreError};
 use crate::format::FormatError;
 use crate::format::bytes::Fields;
@@ -19,6 +20,8 @@ const OBJECT_LEVEL: i32 = 3;
 /// A cursor position behind everything in a sealed pack.
 const FINISHED: u64 = u64::MAX;
 const CURSOR_VERSION: u8 = 1;
+/// How often all is listed again if a pack goes meanwhile.
+const LIST_ATTEMPTS: u32 = 8;
 const MAX_CURSOR_PACKS: usize = 1024 * 1024;
 
 /// What an object is. The store knows recipes and their nodes; the others it only keeps.
@@ -40,6 +43,8 @@ impl ObjectKind {
     pub const BRANCH_START: Self = Self(7);
     /// Which branch a commit was made on.
     pub const COMMIT_BRANCH: Self = Self(8);
+    /// That a content is to be kept, or need not be any more.
+    pub const PIN: Self = Self(9);
 
     /// Returns the kind with a number; `None` for the kinds that the store keeps to itself.
     #[must_use]
@@ -175,14 +180,63 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn objects_since(&self, cursor: &ObjectCursor) -> Result<(Vec<StoredObject>, ObjectCursor), StoreError> {
         let live = self.live();
-        let mut next = ObjectCursor::default();
-        let mut objects = vec![];
-        for pack in live.layout.list_packs(PackClass::Meta)?.into_keys() {
-            let from = cursor.positions.get(&pack).copied().unwrap_or(0);
-            let position = if from == FINISHED { FINISHED } else { live.list_pack(pack, from, &mut objects)? };
-            next.positions.insert(pack, position);
+        let mut attempts = 0;
+        'again: loop {
+            attempts += 1;
+            let mut next = ObjectCursor::default();
+            let mut objects = vec![];
+            for pack in live.layout.list_packs(PackClass::Meta)?.into_keys() {
+                let from = cursor.positions.get(&pack).copied().unwrap_or(0);
+                let position =
+                    if from == FINISHED { Some(FINISHED) } else { live.list_pack(pack, from, &mut objects)? };
+                match position {
+                    Some(position) => drop(next.positions.insert(pack, position)),
+                    // Collection moved its objects to a pack that was not listed yet.
+                    None if attempts < LIST_ATTEMPTS => continue 'again,
+                    None => {}
+                }
+            }
+            return Ok((objects, next));
         }
-        Ok((objects, next))
+    }
+}
+
+impl Store {
+    /// Returns all objects but recipes, each once. One that cannot be read is an error here, because whoever asks must
+    /// miss none.
+    ///
+    /// # Errors
+    /// An error of kind `Damaged` or `TooNew`, or [`StoreError::Io`].
+    pub fn all_objects(&self) -> Result<Vec<StoredObject>, StoreError> {
+        let live = self.live();
+        live.meta.refresh()?;
+        let (mut objects, mut seen) = (vec![], HashSet::new());
+        for pack in live.layout.list_packs(PackClass::Meta)?.into_keys() {
+            let Some((file, stage)) = open_pack(&live.layout, PackClass::Meta, pack)? else { continue };
+            let mut listing = list_frames(&file, pack)?;
+            if let Some(fault) = listing.fault(pack, stage) {
+                return Err(fault);
+            }
+            for placed in listing.frames {
+                let FrameKind::Object(kind) = placed.header.kind() else { continue };
+                let (Some(_), Some(key)) = (ObjectKind::from_byte(kind), placed.header.keys().first()) else {
+                    continue;
+                };
+                let id = ObjectId::from_bytes(key.id);
+                if seen.contains(&id) {
+                    continue;
+                }
+                let frame = read_frame(&file, pack, placed.offset, placed.header.clone());
+                let object = match frame.and_then(|frame| decode_object(&frame, &id)) {
+                    Ok(object) => object,
+                    // It may be sound elsewhere.
+                    Err(_) => live.object(&id, &mut ForeignPacks::default())?,
+                };
+                seen.insert(id);
+                objects.push(object);
+            }
+        }
+        Ok(objects)
     }
 }
 
@@ -203,9 +257,9 @@ impl Live {
         Err(fault)
     }
 
-    /// Adds the objects of one pack from a position on, and returns the position behind them.
-    fn list_pack(&self, pack: PackId, from: u64, objects: &mut Vec<StoredObject>) -> Result<u64, StoreError> {
-        let Some((file, stage)) = open_pack(&self.layout, PackClass::Meta, pack)? else { return Ok(from) };
+    /// Adds the objects of one pack from a position on, and returns the position behind them; `None` if it is gone.
+    fn list_pack(&self, pack: PackId, from: u64, objects: &mut Vec<StoredObject>) -> Result<Option<u64>, StoreError> {
+        let Some((file, stage)) = open_pack(&self.layout, PackClass::Meta, pack)? else { return Ok(None) };
         let file = Arc::new(file);
         let (frames, position) = match stage {
             Stage::Sealed => match read_footer(&file, pack) {
@@ -224,7 +278,7 @@ impl Live {
             };
             objects.extend(frame.and_then(|frame| decode_object(&frame, &id)).ok());
         }
-        Ok(position)
+        Ok(Some(position))
     }
 }
 

@@ -259,7 +259,12 @@ impl State {
         let listed = self.layout.list_packs(self.class)?;
         for pack in &mut self.packs {
             pack.stage = listed.get(&pack.id).copied();
+            if pack.stage.is_none() && !pack.ours {
+                // What was collected keeps its room on disk as long as anybody has it open.
+                pack.file = None;
+            }
         }
+        self.open_files = self.packs.iter().filter(|pack| pack.file.is_some()).count();
         for (id, stage) in listed {
             let ordinal = self.ordinal(id);
             if let Some(pack) = self.pack_mut(ordinal) {

@@ -2,6 +2,7 @@
 
 mod batch;
 mod damage;
+mod gc;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

@@ -11,6 +11,7 @@ use super::objects::ObjectKind;
 use super::reader::{ContentReader, FrameCache};
 use super::shelf::{open_pack, read_footer, read_frame, read_pack_header, read_trailer, scan_file};
 use super::{Live, Store, StoreError};
+use crate::error::{Classify as _, ErrorKind};
 use crate::format::pack::{Check, FrameKind, PACK_HEADER_LEN, PackClass, PlacedHeader, ScanDepth};
 use crate::format::recipe::{Recipe, RecipeBody, RecipeNode};
 use crate::fs::read_exact_at;
@@ -107,6 +108,8 @@ impl Store {
         live.meta.refresh()?;
         let mut survey = Survey::default();
         let packs = live.all_packs()?;
+        // Or what is collected meanwhile would look lost.
+        let _hold = if packs.is_empty() { None } else { self.hold().ok() };
         let total = packs.iter().map(|(_, _, len)| len).sum();
         let mut done = 0;
         for (class, pack, len) in &packs {
@@ -328,16 +331,29 @@ impl Live {
 }
 
 /// The frames of a pack.
-struct Listing {
-    frames: Vec<PlacedHeader>,
+pub(super) struct Listing {
+    pub(super) frames: Vec<PlacedHeader>,
     /// Where a scan found none between others.
-    gaps: Vec<Range<u64>>,
+    pub(super) gaps: Vec<Range<u64>>,
     /// Why the pack had to be scanned.
-    directory_fault: Option<StoreError>,
+    pub(super) directory_fault: Option<StoreError>,
+}
+
+impl Listing {
+    /// Takes out why frames may be missing from the list.
+    pub(super) fn fault(&mut self, pack: PackId, stage: Stage) -> Option<StoreError> {
+        // An open pack has no directory.
+        let counts = |error: &StoreError| stage == Stage::Sealed || error.kind() == ErrorKind::TooNew;
+        let gap = self.gaps.first().map(|gap| {
+            let source = crate::format::FormatError::malformed("pack", "a part of it cannot be read");
+            StoreError::PackDamaged { pack, offset: gap.start, source }
+        });
+        self.directory_fault.take().filter(counts).or(gap)
+    }
 }
 
 /// Lists the frames of a pack: from its directory, or by scanning it where that fails.
-fn list_frames(file: &File, pack: PackId) -> Result<Listing, StoreError> {
+pub(super) fn list_frames(file: &File, pack: PackId) -> Result<Listing, StoreError> {
     match only_damage(read_footer(file, pack))? {
         Ok(frames) => Ok(Listing { frames, gaps: vec![], directory_fault: None }),
         Err(error) => {

@@ -78,7 +78,7 @@ impl ReadCache {
         drop(room);
         let mut file = ContentDigest::of(bytes).as_bytes().to_vec();
         file.extend_from_slice(bytes);
-        let _ = fs::write_unsynced(&self.dir.join(&name.0), &file);
+        let _ = fs::write_hint(&self.dir.join(&name.0), &file);
     }
 
     /// Drops what turned out to be wrong or outdated.

@@ -1,6 +1,6 @@
 //! `onenb hook` and the hooks that Git runs.
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, read};
 
 #[test]
 fn outside_of_a_repository_a_hook_is_silent_and_fine() {
@@ -46,4 +46,76 @@ fn pushing_a_small_tag_uploads_its_data() {
     sandbox.git(&["push", "--quiet", "origin", "main", "v1"]).ok();
     let status = sandbox.onenb(&["status", "--json"]).ok().json();
     assert_eq!(status["unpushed"], serde_json::json!([]));
+}
+
+/// A catalog that is opened is mended, so one that stays damaged was not opened.
+#[test]
+fn a_commit_with_nothing_of_ours_opens_no_catalog_and_the_next_export_is_noticed() {
+    let sandbox = Sandbox::tagged();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "now the hooks know"]).ok();
+    let catalog = sandbox.in_repo(".git/onenb/catalog.sqlite");
+    let garbage = [0xaa; 5000];
+    for ending in ["-wal", "-shm"] {
+        let _ = onenb::fs::remove_file(&sandbox.in_repo(&format!(".git/onenb/catalog.sqlite{ending}")));
+    }
+    onenb::fs::write_atomic(&catalog, &garbage).expect("the catalog can be replaced");
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "nothing"]).ok();
+    sandbox.write("code.py", b"print(1)\n");
+    sandbox.git(&["add", "code.py"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "code"]).ok();
+    sandbox.git(&["commit", "--quiet", "--amend", "--message", "better words"]).ok();
+    // Amending runs post-rewrite, which may have to carry something; the others did not look.
+    assert!(sandbox.in_repo(".git/onenb-quiet").exists());
+    onenb::fs::write_atomic(&catalog, &garbage).expect("the catalog can be replaced");
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "nothing again"]).ok();
+    assert_eq!(std::fs::read(&catalog).expect("the catalog"), garbage);
+    sandbox.export("Late", b"late", &[]);
+    let run = sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "something"]).ok();
+    assert!(run.stderr.contains("onenb: bound Late to "), "{run}");
+    assert_ne!(std::fs::read(&catalog).expect("the catalog"), garbage);
+    assert_eq!(read(&sandbox, "HEAD:Late"), "late");
+    assert_eq!(read(&sandbox, "HEAD:Sales"), "a,b\n1,2\n");
+}
+
+/// What the hooks leave for each other is a hint: without it, or with nonsense in it, they look for themselves.
+#[test]
+fn a_note_of_the_hooks_that_is_damaged_or_of_the_future_counts_for_nothing() {
+    let sandbox = Sandbox::tagged();
+    let path = sandbox.in_repo(".git/onenb-quiet");
+    let note = std::fs::read_to_string(&path).expect("the hooks left a note");
+    let future = note.replace("onenb quiet 1", "onenb quiet 2");
+    let cut = note.strip_suffix("end\n").expect("it has an end").to_owned();
+    for (number, text) in [String::new(), future, cut, "\0".repeat(note.len())].iter().enumerate() {
+        let name = format!("Late{number}");
+        sandbox.export(&name, name.as_bytes(), &[]);
+        onenb::fs::write_atomic(&path, text.as_bytes()).expect("the note can be replaced");
+        sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", &name]).ok();
+        assert_eq!(read(&sandbox, &format!("HEAD:{name}")), name);
+    }
+}
+
+/// A script that made an export is known to the hooks, so that its record is staged with it also much later.
+#[test]
+fn a_script_that_exported_before_is_looked_at_when_it_is_committed() {
+    let sandbox = Sandbox::ready();
+    sandbox.write("make.py", b"print(1)\n");
+    let repo = onenb::Repo::open(&sandbox.in_repo("")).expect("the repository opens");
+    let options = onenb::ExportOptions {
+        name: onenb::format::name::ExportName::parse("Made").expect("a name"),
+        params: onenb::format::params::Params::empty(),
+        suffix: onenb::format::name::Suffix::parse(".csv").expect("a suffix"),
+        producer: Some(sandbox.in_repo("make.py")),
+        inputs: vec![],
+        run: None,
+        cell_source: None,
+    };
+    repo.export(options).expect("an export starts").finish().expect("it ends");
+    // Bound late to this commit and settled, but in no tree.
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "ran it"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "nothing"]).ok();
+    sandbox.git(&["add", "make.py"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "the script"]).ok();
+    let files = sandbox.git(&["show", "--name-only", "--format=", "HEAD"]).ok().text();
+    assert!(files.contains("make.py") && files.contains(".1nb/exports/Made/"), "{files}");
+    assert_eq!(sandbox.git(&["status", "--porcelain"]).ok().text(), "");
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod ancestry;
 mod bad_input;
 mod batch;
 mod branches;
@@ -11,8 +12,10 @@ mod cat;
 mod clouds;
 mod directory;
 mod export;
+mod gc;
 mod get;
 mod git_flows;
+mod git_input;
 mod git_table;
 mod help;
 mod hook;

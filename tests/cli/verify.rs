@@ -1,6 +1,6 @@
 //! `onenb verify` and `stats`.
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, collect};
 
 /// The packs with data, not those with recipes and snapshots, are the ones that hold this line.
 const LINE: &[u8] = b"one line that repeats and says nothing at all\n";
@@ -91,4 +91,36 @@ fn an_export_or_a_pull_heals_what_verify_found() {
         sandbox.onenb(&["verify"]).ok();
         assert_eq!(sandbox.onenb(&["cat", "v1:Sales"]).ok().stdout, LINE.repeat(100_000));
     }
+}
+
+/// The check for pull requests: what a commit exports must be readable by who has the remote alone.
+#[test]
+fn a_revision_is_checked_against_the_remote() {
+    let sandbox = Sandbox::tagged();
+    let run = sandbox.onenb(&["verify", "--remote", "HEAD", "--json"]);
+    assert_eq!(run.code, 3, "{run}");
+    let unreadable = run.json()["unreadable"].to_string();
+    assert!(unreadable.contains("Sales") && unreadable.contains("Report"), "{run}");
+    sandbox.onenb(&["push", "v1"]).ok();
+    let run = sandbox.onenb(&["verify", "--remote", "HEAD"]).ok();
+    assert!(run.text().contains("3 exports") && run.text().contains("all can be read"), "{run}");
+    let (url, clone) =
+        (format!("file://{}", sandbox.in_repo("").display()), sandbox.path("clone").display().to_string());
+    sandbox.git(&["clone", "--quiet", "--depth=1", "--no-tags", &url, &clone]).ok();
+    sandbox.onenb(&["-C", &clone, "verify", "--remote", "HEAD"]).ok();
+    sandbox.export("Sales", b"newer, and not sent", &[]);
+    sandbox.commit_and_tag("v2");
+    let run = sandbox.onenb(&["verify", "--remote", "v2"]);
+    assert_eq!(run.code, 3, "{run}");
+    assert!(run.text().contains("Sales") && !run.text().contains("Report"), "{run}");
+    assert!(run.text().contains("`onenb push v2`"), "{run}");
+    sandbox.onenb(&["verify", "--remote", "v1"]).ok();
+    sandbox.onenb(&["verify", "--remote", "nowhere"]).fails(3, &["nowhere"]);
+    let mut packs = Vec::new();
+    collect(&sandbox.path("remote"), ".pack", &mut packs);
+    assert!(!packs.is_empty());
+    for pack in packs {
+        onenb::fs::remove_file(&pack).expect("a pack of the remote can go");
+    }
+    assert_eq!(sandbox.onenb(&["verify", "--remote", "v1"]).code, 3);
 }

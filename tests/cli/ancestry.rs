@@ -1,0 +1,135 @@
+//! `onenb is-ancestor`, and histories that are not as their commits say: cut off, or replaced.
+
+use crate::support::{Sandbox, read};
+
+/// Makes a commit with an export and tags it.
+fn step(sandbox: &Sandbox, tag: &str) {
+    sandbox.export("Sales", tag.as_bytes(), &[]);
+    sandbox.commit_and_tag(tag);
+}
+
+/// Asks about every pair of revisions what `git merge-base --is-ancestor` says of it.
+fn agrees_with_git(sandbox: &Sandbox, revs: &[&str]) {
+    for one in revs {
+        for two in revs {
+            let git = sandbox.git(&["merge-base", "--is-ancestor", one, two]);
+            let run = sandbox.onenb(&["is-ancestor", one, two]);
+            assert_eq!(run.code, git.code, "is {one} an ancestor of {two}? {run}");
+            assert_eq!((run.text().as_str(), run.stderr.as_str()), ("", ""));
+        }
+    }
+}
+
+/// Two lines of history with a merge, a branch that was never merged, and one with no common commit.
+fn forked() -> Sandbox {
+    let sandbox = Sandbox::ready();
+    step(&sandbox, "v1");
+    sandbox.git(&["switch", "--quiet", "--create", "side"]).ok();
+    sandbox.export("Side", b"side", &[]);
+    sandbox.commit_and_tag("side1");
+    sandbox.git(&["switch", "--quiet", "main"]).ok();
+    step(&sandbox, "v2");
+    sandbox.git(&["merge", "--quiet", "--no-edit", "side1"]).ok();
+    sandbox.git(&["tag", "merged"]).ok();
+    sandbox.git(&["switch", "--quiet", "side"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "beyond"]).ok();
+    sandbox.git(&["switch", "--quiet", "--orphan", "alone"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "alone"]).ok();
+    sandbox.git(&["switch", "--quiet", "main"]).ok();
+    step(&sandbox, "v3");
+    sandbox
+}
+
+const REVS: [&str; 8] = ["v1", "side1", "v2", "merged", "v3", "side", "alone", "main~3"];
+
+#[test]
+fn the_exit_code_says_whether_one_revision_comes_before_another() {
+    let sandbox = forked();
+    // Before anything is indexed Git's own graph answers, afterwards the catalog.
+    agrees_with_git(&sandbox, &REVS);
+    sandbox.onenb(&["reindex"]).ok();
+    agrees_with_git(&sandbox, &REVS);
+    sandbox.git(&["commit-graph", "write", "--reachable"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "one more"]).ok();
+    agrees_with_git(&sandbox, &["v1", "v3", "HEAD", "side"]);
+    sandbox.onenb(&["is-ancestor", "v1", "nowhere"]).fails(3, &["nowhere"]);
+    sandbox.onenb(&["is-ancestor", "v1"]).fails(2, &[]);
+}
+
+#[test]
+fn a_shallow_clone_says_yes_where_it_can_see_and_otherwise_that_it_cannot_tell() {
+    let sandbox = forked();
+    let (url, clone) =
+        (format!("file://{}", sandbox.in_repo("").display()), sandbox.path("clone").display().to_string());
+    sandbox.git(&["clone", "--quiet", "--depth=2", &url, &clone]).ok();
+    sandbox.git(&["-C", &clone, "fetch", "--quiet", "--depth=1", "origin", "tag", "v1", "tag", "side1"]).ok();
+    let asked = |one: &str, two: &str| sandbox.onenb(&["-C", &clone, "is-ancestor", one, two]);
+    assert_eq!(asked("HEAD~1", "HEAD").code, 0);
+    // Both are in this clone, and the way from one to the other is not.
+    for _ in 0..2 {
+        asked("v1", "HEAD").fails(3, &["shallow", "`git fetch --unshallow`"]);
+        asked("HEAD", "v1").fails(3, &["shallow"]);
+    }
+    // A "no" of the shallow clone must not have been remembered anywhere.
+    sandbox.git(&["-C", &clone, "fetch", "--quiet", "--unshallow", "--tags"]).ok();
+    assert_eq!(asked("v1", "HEAD").code, 0);
+    assert_eq!(asked("HEAD", "v1").code, 1);
+    assert_eq!(sandbox.onenb(&["-C", &clone, "ls", "side1"]).ok().text().lines().count(), 2);
+}
+
+/// `git replace` changes history under commits that the catalog knows already; so does taking the replacement back.
+#[test]
+fn replaced_history_counts_at_once_and_so_does_its_end() {
+    let sandbox = forked();
+    sandbox.onenb(&["reindex"]).ok();
+    let before = sandbox.onenb(&["ls", "v3", "--json"]).ok().text();
+    assert_eq!(read(&sandbox, "v3:Side"), "side");
+    sandbox.git(&["replace", "--graft", "v3", "v2"]).ok();
+    agrees_with_git(&sandbox, &REVS);
+    sandbox.onenb(&["cat", "v3:Side"]).fails(3, &["Side"]);
+    assert_eq!(read(&sandbox, "v3:Sales"), "v3");
+    sandbox.git(&["pack-refs", "--all"]).ok();
+    agrees_with_git(&sandbox, &["side1", "v3"]);
+    let v3 = sandbox.git(&["rev-parse", "v3"]).ok().text();
+    sandbox.git(&["replace", "--delete", v3.trim()]).ok();
+    agrees_with_git(&sandbox, &REVS);
+    assert_eq!(sandbox.onenb(&["ls", "v3", "--json"]).ok().text(), before);
+}
+
+/// The older way to the same: a file that Git still reads.
+#[test]
+fn grafted_history_counts_at_once_and_so_does_its_end() {
+    let sandbox = forked();
+    sandbox.git(&["config", "advice.graftFileDeprecated", "false"]).ok();
+    sandbox.onenb(&["reindex"]).ok();
+    let id = |rev: &str| sandbox.git(&["rev-parse", rev]).ok().text().trim().to_owned();
+    let (v1, v2, v3, side) = (id("v1"), id("v2"), id("v3"), id("side1"));
+    // v3 has two parents, and v2 none, whatever they say themselves.
+    sandbox.write(".git/info/grafts", format!("# old\n{v3} {v2} {side}\n{v2}\n").as_bytes());
+    agrees_with_git(&sandbox, &["v1", "side1", "v2", "merged", "v3", "side", "v3^2", "v3~1"]);
+    assert_eq!((read(&sandbox, "v3:Sales"), read(&sandbox, "v3:Side")), ("v3".to_owned(), "side".to_owned()));
+    assert_eq!(read(&sandbox, "v3^2:Side"), "side");
+    assert_eq!(sandbox.onenb(&["is-ancestor", &v1, "v2"]).code, 1);
+    onenb::fs::remove_file(&sandbox.in_repo(".git/info/grafts")).expect("the file can go");
+    agrees_with_git(&sandbox, &REVS);
+    assert_eq!(sandbox.onenb(&["is-ancestor", &v1, "v2"]).code, 0);
+}
+
+#[test]
+fn a_repository_with_long_object_ids_answers_alike() {
+    let sandbox = Sandbox::ready();
+    let long = sandbox.path("long").display().to_string();
+    sandbox.git(&["init", "--quiet", "--object-format=sha256", "--initial-branch=main", &long]).ok();
+    for number in 1..=3 {
+        sandbox.git(&["-C", &long, "commit", "--quiet", "--allow-empty", "--message", "x"]).ok();
+        sandbox.git(&["-C", &long, "tag", &format!("v{number}")]).ok();
+        if number == 1 {
+            sandbox.onenb(&["-C", &long, "init", "--name", "long", "local"]).ok();
+        }
+    }
+    assert_eq!(sandbox.onenb(&["-C", &long, "is-ancestor", "v2", "v3"]).code, 0);
+    assert_eq!(sandbox.onenb(&["-C", &long, "is-ancestor", "v3", "v2"]).code, 1);
+    sandbox.onenb(&["-C", &long, "reindex"]).ok();
+    assert_eq!(sandbox.onenb(&["-C", &long, "is-ancestor", "v2", "v3"]).code, 0);
+    assert_eq!(sandbox.onenb(&["-C", &long, "is-ancestor", "v3", "v2"]).code, 1);
+}
