@@ -36,7 +36,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
-        let skipped = || println!("skipped 1 test: {script} cannot run here");
+        let skipped = || eprintln!("skipped 1 test: {script} cannot run here");
         let Ok(mut child) = spawned else {
             skipped();
             return None;
