@@ -1,6 +1,7 @@
 //! What can go wrong with Git, and what to do about it.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -131,9 +132,9 @@ pub enum GitError {
 }
 
 impl GitError {
-    pub(super) fn damaged(what: impl Into<String>) -> impl FnOnce(gix::Error) -> Self {
-        let what = what.into();
-        move |source| Self::Damaged { what, source: source.into() }
+    /// What is damaged is put into words only if it is: this stands behind every object that is read.
+    pub(super) fn damaged(what: impl fmt::Display) -> impl FnOnce(gix::Error) -> Self {
+        move |source| Self::Damaged { what: what.to_string(), source: source.into() }
     }
 
     pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

@@ -100,7 +100,7 @@ impl GitRepo {
         let repo = self.local();
         let data = read_object(&repo, &commit, gix::object::Kind::Commit, MAX_COMMIT_LEN)?;
         let decoded = gix::objs::CommitRef::from_bytes(&data, repo.object_hash())
-            .map_err(GitError::damaged(format!("commit {commit}")))?;
+            .map_err(GitError::damaged(format_args!("commit {commit}")))?;
         Ok(decoded.message.to_str_lossy().into_owned())
     }
 
@@ -349,12 +349,12 @@ fn lookup(repo: &gix::Repository, commit: &CommitId, path: &str) -> Result<Optio
 pub(super) fn tree_of(repo: &gix::Repository, commit: &CommitId) -> Result<CommitId, GitError> {
     let data = read_object(repo, commit, gix::object::Kind::Commit, MAX_COMMIT_LEN)?;
     let tree = gix::objs::CommitRefIter::from_bytes(&data, repo.object_hash()).tree_id();
-    tree.map(|id| from_gix(&id)).map_err(GitError::damaged(format!("commit {commit}")))
+    tree.map(|id| from_gix(&id)).map_err(GitError::damaged(format_args!("commit {commit}")))
 }
 
 fn header(repo: &gix::Repository, id: &CommitId) -> Result<gix::odb::find::Header, GitError> {
     repo.try_find_header(to_gix(repo, id)?)
-        .map_err(GitError::damaged(format!("object {id}")))?
+        .map_err(GitError::damaged(format_args!("object {id}")))?
         .ok_or(GitError::MissingObject { id: *id })
 }
 
@@ -376,7 +376,7 @@ pub(super) fn read_object(
     if header.size() > limit {
         return Err(GitError::TooLarge { what: format!("the length of {} {id} in bytes", kind_name(kind)), limit });
     }
-    let mut object = repo.find_object(to_gix(repo, id)?).map_err(GitError::damaged(format!("object {id}")))?;
+    let mut object = repo.find_object(to_gix(repo, id)?).map_err(GitError::damaged(format_args!("object {id}")))?;
     Ok(std::mem::take(&mut object.data))
 }
 

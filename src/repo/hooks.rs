@@ -366,7 +366,11 @@ impl Repo {
         for update in updates.iter().filter(|update| !update.local.is_null()) {
             let Some(branch) = update.remote_ref.strip_prefix("refs/heads/") else { continue };
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
-            let fresh = self.unsent_exports(commit, remote, &self.sent_before(update, policy)?)?;
+            let sent = self.sent_before(update, policy)?;
+            if self.is_quiet_since(commit, &sent)? {
+                continue;
+            }
+            let fresh = self.unsent_exports(commit, remote, &sent)?;
             if fresh == 0 {
                 continue;
             }

@@ -18,6 +18,8 @@ use crate::store::ObjectsStamp;
 const NOTE: &str = "onenb-quiet";
 /// First line of the note.
 const VERSION: &str = "onenb quiet 1";
+/// Most commits that a tip is compared with.
+const MAX_COMPARED: usize = 4;
 /// Most files that the note lists; with more there is none.
 const MAX_PRODUCERS: usize = 1000;
 
@@ -87,8 +89,27 @@ impl Repo {
             return Ok(false);
         }
         let info = git.commit_info(head)?;
+        self.differ_in_nothing_of_ours(info.parents.first().copied(), head)
+    }
+
+    /// Returns whether a branch has nothing that one of some older commits does not have: their trees tell all, because
+    /// nothing was ever bound late.
+    pub(super) fn is_quiet_since(&self, tip: CommitId, older: &[CommitId]) -> Result<bool> {
+        if self.quiet().is_none_or(|quiet| quiet.has_late) {
+            return Ok(false);
+        }
+        for commit in older.iter().take(MAX_COMPARED) {
+            // What the remote has need not be here.
+            if self.differ_in_nothing_of_ours(Some(*commit), tip).unwrap_or(false) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn differ_in_nothing_of_ours(&self, from: Option<CommitId>, to: CommitId) -> Result<bool> {
         let is_ours = |path: &str| path.starts_with(".1nb/") || is_notebook_path(path);
-        Ok(git.changes(info.parents.first().copied(), head, &is_ours)?.is_empty())
+        Ok(self.git().changes(from, to, &is_ours)?.is_empty())
     }
 
     /// Leaves the note for the next hook. It only saves time, so what keeps it from being written is no error.

@@ -72,55 +72,54 @@ impl Repo {
         progress: ProgressFn<'_>,
     ) -> Result<VerifySummary> {
         self.check_writable()?;
-        let before = self.verify_remote_data(rev, sample)?;
-        if before.damaged.is_empty() {
-            return Ok(before);
+        let (remote, storage) = self.remote_to_verify()?;
+        let checked = self.check_remote(&remote, &storage.place(), rev, sample)?;
+        let before = checked.summary.damaged.clone();
+        if before.is_empty() {
+            return Ok(checked.summary);
         }
-        let Some((remote, _)) = self.remote()? else { return Ok(before) };
-        let labels: Vec<&String> = before.damaged.iter().flat_map(|damaged| &damaged.exports).collect();
-        for (tag, commit) in remote.tag_words()? {
-            let Some(commit) = commit else { continue };
-            let of_tag = |label: &&&String| label.strip_prefix(tag.as_str()).is_some_and(|rest| rest.starts_with(':'));
-            if labels.iter().any(|label| **label == tag || of_tag(&label))
-                && let Some(tag) = self.tag_to_send(&remote, &tag, commit)?
-            {
+        for rev in &checked.ailing {
+            if let Some(tag) = self.tag_to_send(&remote, rev)? {
                 self.send_again(&remote, tag, progress)?;
             }
         }
-        let mut summary = self.verify_remote_data(rev, sample)?;
+        let mut summary = self.check_remote(&remote, &storage.place(), rev, sample)?.summary;
         let after = std::mem::take(&mut summary.damaged);
-        Ok(with_repaired(summary, &before.damaged, after))
+        Ok(with_repaired(summary, &before, after))
     }
 
-    /// Returns what a tag of the remote names: by its snapshot, else by Git; `None` if neither tells.
-    fn tag_to_send(&self, remote: &Remote, tag: &str, commit: CommitId) -> Result<Option<TagToPush>> {
-        match remote.snapshot_of_tag(tag).map_err(Error::from) {
-            Ok(None) => Ok(None),
-            Ok(Some((_, snapshot))) => {
-                let named: BTreeSet<ContentDigest> = snapshot.needs().map(|(digest, _)| digest).collect();
-                let members = snapshot.data.digests().filter(|digest| !named.contains(*digest));
-                let label = |digest: &ContentDigest| (*digest, format!("a directory's member {}", digest.short()));
-                let members = members.map(label).collect();
-                let (commit, exports, runs) = (snapshot.commit, snapshot.exports, snapshot.runs);
-                Ok(Some(TagToPush { tag: Some(tag.to_owned()), commit, exports, runs, members, force: true }))
-            }
-            Err(error) if error.kind() == ErrorKind::Damaged => match self.tag_of_git(tag, commit) {
-                // This clone does not know the commit.
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                other => other.map(Some),
-            },
-            Err(error) => Err(error),
+    /// Returns what a revision of the remote names: by its snapshot, else by Git; `None` if neither tells.
+    fn tag_to_send(&self, remote: &Remote, rev: &str) -> Result<Option<TagToPush>> {
+        let snapshot = match remote.snapshot_of_tag(rev).map_err(Error::from) {
+            Err(error) if error.kind() == ErrorKind::Damaged => None,
+            other => other?,
+        };
+        if let Some((_, snapshot)) = snapshot {
+            let named: BTreeSet<ContentDigest> = snapshot.needs().map(|(digest, _)| digest).collect();
+            let members = snapshot.data.digests().filter(|digest| !named.contains(*digest));
+            let members = members.map(|digest| (*digest, format!("a directory's member {}", digest.short()))).collect();
+            let (commit, exports, runs) = (snapshot.commit, snapshot.exports, snapshot.runs);
+            return Ok(Some(TagToPush { tag: Some(rev.to_owned()), commit, exports, runs, members, force: true }));
+        }
+        let tagged = remote.tag_words()?.get(rev).copied().flatten();
+        let from_git = || {
+            let commit = tagged.map_or_else(|| self.commit_of(rev), Ok)?;
+            self.tag_of_git(rev, tagged.is_some(), commit)
+        };
+        match from_git() {
+            // This clone does not know the commit.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
         }
     }
 
-    fn tag_of_git(&self, tag: &str, commit: CommitId) -> Result<TagToPush> {
+    fn tag_of_git(&self, rev: &str, is_tag: bool, commit: CommitId) -> Result<TagToPush> {
         let exports: Vec<ExportRecord> = self.bound_at(commit)?.into_iter().map(|bound| bound.record).collect();
         let runs = self.runs_behind(commit, &exports)?;
-        let members = self.members_of(&exports, tag, Some(commit))?.contents;
-        Ok(TagToPush { tag: Some(tag.to_owned()), commit, exports, runs, members, force: true })
+        let members = self.members_of(&exports, rev, Some(commit))?.contents;
+        Ok(TagToPush { tag: is_tag.then(|| rev.to_owned()), commit, exports, runs, members, force: true })
     }
 
-    /// Sends a tag as if it were forced: a push that builds on nothing it has not read.
     fn send_again(&self, remote: &Remote, tag: TagToPush, progress: ProgressFn<'_>) -> Result<()> {
         let request = PushRequest {
             repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
