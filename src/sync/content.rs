@@ -182,7 +182,7 @@ impl RemoteContent {
             return Ok(());
         }
         if !self.fetched.iter().any(|(key, _)| key == place) {
-            if let Some((header, raw)) = self.from_cache(chunk) {
+            if let Some((header, raw)) = self.cached_frame(chunk) {
                 self.next_chunk =
                     number + self.chunks.iter().skip(number).take_while(|it| same_frame(it, chunk)).count();
                 self.keep_decoded(place, header, raw);
@@ -211,7 +211,7 @@ impl RemoteContent {
     }
 
     /// Returns the frame of a chunk from the cache; one that is not sound or not the right one is no frame.
-    fn from_cache(&self, chunk: &LocatedChunk) -> Option<(FrameHeader, Vec<u8>)> {
+    fn cached_frame(&self, chunk: &LocatedChunk) -> Option<(FrameHeader, Vec<u8>)> {
         let cache = self.cache.as_ref()?;
         let name = name_of(cache, chunk);
         let frame = Frame::decode_prefix(&cache.get(&name)?).ok();

@@ -42,23 +42,19 @@ pub(super) fn leaves_effect_unknown(error: &object_store::Error) -> bool {
 
 /// Returns whether no connection came about, so that no provider has said anything.
 fn is_unreachable(error: &object_store::Error) -> bool {
-    http_kind(error) == Some(HttpErrorKind::Connect)
+    causes(error).any(|cause| cause.downcast_ref::<HttpError>().is_some_and(|it| it.kind() == HttpErrorKind::Connect))
 }
 
 /// Returns whether an answer began and did not come to its end.
 pub(super) fn broke_off(error: &object_store::Error) -> bool {
-    matches!(http_kind(error), Some(HttpErrorKind::Decode | HttpErrorKind::Unknown))
+    causes(error).any(|cause| cause.downcast_ref::<reqwest::Error>().is_some_and(|it| it.is_body() || it.is_decode()))
 }
 
-fn http_kind(error: &object_store::Error) -> Option<HttpErrorKind> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(http) = error.downcast_ref::<HttpError>() {
-            return Some(http.kind());
-        }
-        cause = error.source();
-    }
-    None
+/// Returns an error, what caused it, and so on.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 fn names_no_bucket(text: &str) -> bool {
