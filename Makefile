@@ -8,6 +8,8 @@ ONENB_CORPUS ?= $(abspath ../shared/data)
 DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
 # moto's server is the S3 server of the tests and of `make demo S3=1`.
 S3_PACKAGES := 'moto[server]'
+# Azure's own emulator, a package of Node; newer ones need a newer Node.
+AZURITE := azurite@3.35.0
 TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) blake3 duckdb fsspec h5py openpyxl polars pytest ruff zstandard
 
 .PHONY: demo test test-rust test-python test-slow bench bench-engine bench-peers docs install venv wheel
@@ -20,7 +22,7 @@ demo: $(VENV)/.demo $(if $(S3),$(VENV)/.s3) install
 # Everything that must hold: format, lints, Rust and Python tests.
 test: test-rust test-python
 
-test-rust: $(VENV)/.s3
+test-rust: $(VENV)/.s3 $(VENV)/.azurite
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked
@@ -31,8 +33,13 @@ test-python: $(VENV)/.test install
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -q python/tests
 
 # Acceptance runs that take minutes: many processes, kills, large streams, real version sets.
-test-slow:
+test-slow: $(VENV)/.s3 $(VENV)/.azurite
 	ONENB_CORPUS="$(ONENB_CORPUS)" cargo test --release --locked --features slow --test acceptance -- --nocapture
+	cargo test --release --locked --features slow --lib no_life_of_a_remote -- --nocapture
+	cargo build --release --locked --package onenb
+	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb
+	$(VENV)/bin/python tests/pushers.py target/release/onenb s3
+	test ! -d $(VENV)/azurite/node_modules || $(VENV)/bin/python tests/pushers.py target/release/onenb azure
 
 # Figures: the engine's parts, printed, then onenb beside the installed peers, into `docs/performance.md`.
 bench: bench-engine bench-peers
@@ -64,6 +71,11 @@ $(VENV)/.demo: $(VENV)/.ready
 
 $(VENV)/.s3: $(VENV)/.ready
 	$(VENV)/bin/python -m pip install --quiet $(S3_PACKAGES)
+	touch $@
+
+# Azure's emulator, where there is npm; what needs it is skipped, and says so, where there is none.
+$(VENV)/.azurite: $(VENV)/.ready
+	npm install --silent --no-fund --no-audit --prefix $(VENV)/azurite $(AZURITE) || echo "azurite could not be installed"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.ready

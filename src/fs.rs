@@ -131,6 +131,21 @@ pub fn write_hint(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&file.temporary, &file.target)
 }
 
+/// Removes a file of which nobody minds if it comes back after a power cut.
+///
+/// # Errors
+/// The operating system's error.
+pub fn remove_unsynced(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+/// Says that a file was used just now. One that cannot be marked stays as it is.
+pub fn touch(path: &Path) {
+    if let Ok(file) = OpenOptions::new().append(true).open(path) {
+        let _ = file.set_modified(std::time::SystemTime::now());
+    }
+}
+
 /// Replaces the bytes of an existing file as [`write_atomic`] does; its permission bits stay.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::env;
 use std::path::PathBuf;
 
 use crate::backend::CloudContext;
-use crate::repo::Environment;
+use crate::repo::{Environment, OfflineNote};
 
 /// Collects what the library needs to know of this process and its user.
 #[must_use]
@@ -17,6 +17,7 @@ pub fn environment() -> Environment {
         approved_remote: env::var("ONENB_REMOTE").ok().filter(|url| !url.is_empty()),
         cloud: CloudContext { vars: cloud_vars(), home: env::home_dir() },
         program: env::current_exe().ok(),
+        offline: OfflineNote::default(),
         in_hook: env::var_os("GIT_DIR").is_some(),
     }
 }

@@ -17,6 +17,7 @@ from ._errors import (
     Error,
     NotFound,
     NotInitialised,
+    OfflineWarning,
     TagMovedWarning,
 )
 from ._exported import Exported
@@ -34,6 +35,7 @@ __all__ = [
     "Imported",
     "NotFound",
     "NotInitialised",
+    "OfflineWarning",
     "TagMovedWarning",
     "__version__",
     "batch",

@@ -25,6 +25,9 @@ from ._errors import (
     NotInitialised as NotInitialised,
 )
 from ._errors import (
+    OfflineWarning as OfflineWarning,
+)
+from ._errors import (
     TagMovedWarning as TagMovedWarning,
 )
 from ._exported import Exported as Exported

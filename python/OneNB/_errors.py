@@ -43,6 +43,11 @@ class TagMovedWarning(UserWarning):
     """A tag names one commit here and another on the remote; the local one is read."""
 
 
+class OfflineWarning(UserWarning):
+    """A remote could not be reached; what was read of it before was read from the cache."""
+
+
 # Users see and pickle them under the name they are documented with.
-for _class in (Error, NotFound, NotInitialised, Damaged, AuthError, Conflict, DiskFull, TagMovedWarning):
+_errors = (Error, NotFound, NotInitialised, Damaged, AuthError, Conflict, DiskFull)
+for _class in (*_errors, TagMovedWarning, OfflineWarning):
     _class.__module__ = "OneNB"

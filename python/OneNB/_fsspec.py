@@ -3,12 +3,14 @@
     onenb://repo@tag/Name?k=v                    a registered repository
     onenb+s3://bucket/prefix@tag/Name?k=v        a remote; also onenb+gs, onenb+az, onenb+file
 
-Directories are repositories, then their tags, then exports; a parameter set is `Name?k=v`. The last `@` separates, so
-`/` and `@` in a tag are written `%2F` and `%40`. Nothing can be written: exports are made by `OneNB.exports`.
+Directories are repositories, then their tags, then exports; a parameter set is `Name?k=v`. An export that is a folder
+is a directory with its members. The last `@` separates, so `/` and `@` in a tag, and `/` in a parameter, are written
+`%2F` and `%40`. Nothing can be written: exports are made by `OneNB.exports`.
 """
 
 import errno
 import json
+import re
 from urllib.parse import quote, unquote
 
 from fsspec.spec import AbstractFileSystem
@@ -19,6 +21,8 @@ from ._imported import Imported
 
 _SCHEMES = ("s3", "gs", "az", "file")
 _OWN = "onenb"
+# What makes a path a pattern. A question mark with a parameter behind it is none.
+_WILDCARD = re.compile(r"[*\[]|\?(?![^/?&=]+=)")
 
 
 class OneNBFileSystem(AbstractFileSystem):
@@ -46,61 +50,87 @@ class OneNBFileSystem(AbstractFileSystem):
     @classmethod
     def _parent(cls, path):
         path = cls._strip_protocol(path)
-        repo, tag, name = _split(path)
+        repo, tag, name, inner = _split(path)
+        if inner is not None:
+            return path.rpartition("/")[0]
         if name is not None:
             return f"{repo}@{quote(tag, safe='')}"
         return repo if tag is not None else cls.root_marker
 
     def ls(self, path, detail=True, **kwargs):
-        """Lists repositories, the tags of one, or the exports of a tag; of an export that export."""
+        """Lists repositories, the tags of one, the exports of a tag, or the members of one; of a file that file."""
         path = self._strip_protocol(path)
-        repo, tag, name = _split(path)
+        repo, tag, name, inner = _split(path)
         if not repo:
             found = [_directory(known) for known in _context.workspace().repos()]
         elif tag is None:
             found = [_directory(f"{repo}@{quote(known, safe='')}") for known in _asked(_context.workspace().tags, repo)]
-        else:
+        elif name is None:
             found = _exports(repo, tag)
-            if name is not None:
-                found = [entry for entry in found if entry["name"] == self._canonical(path)]
-                if not found:
-                    raise FileNotFoundError(errno.ENOENT, "no such export", path)
+        else:
+            found = self._within(path)
         return found if detail else [entry["name"] for entry in found]
+
+    def _within(self, path):
+        """Lists an export: itself, or the members at a place of it."""
+        own = self.info(path)
+        if own["type"] != "directory":
+            return [own]
+        repo, tag, name, _ = _split(path)
+        base = self._canonical(repo, tag, name)
+        return [entry for entry in _members(base, repo, tag, name) if entry["name"].rpartition("/")[0] == own["name"]]
 
     def info(self, path, **kwargs):
         """Returns name, size and type, and for an export its digest, suffix and media type."""
         path = self._strip_protocol(path)
-        repo, tag, name = _split(path)
+        repo, tag, name, inner = _split(path)
         if name is not None:
-            return self.ls(path)[0]
+            own = self._export(repo, tag, name)
+            if inner is None:
+                return own
+            members = _members(own["name"], repo, tag, name) if own["type"] == "directory" else []
+            for entry in members:
+                if entry["name"] == f"{own['name']}/{inner}":
+                    return entry
+            raise FileNotFoundError(errno.ENOENT, "no such member", path)
         if tag is not None:
             _exports(repo, tag)
         elif repo:
             _asked(_context.workspace().tags, repo)
         return _directory(path)
 
-    def _canonical(self, path):
+    def _export(self, repo, tag, name):
+        """Returns the entry of one export."""
+        canonical = self._canonical(repo, tag, name)
+        for entry in _exports(repo, tag):
+            if entry["name"] == canonical:
+                return entry
+        raise FileNotFoundError(errno.ENOENT, "no such export", canonical)
+
+    def _canonical(self, repo, tag, name):
         """Returns the one spelling of an export's path, with parameters sorted and typed."""
-        repo, tag, name = _split(path)
         name, _, query = name.partition("?")
         query = _native.NativeParams.from_query(query).to_query()
         return f"{repo}@{quote(tag, safe='')}/{name}" + (f"?{query}" if query else "")
 
     def glob(self, path, **kwargs):
         """As fsspec, except that `?k=v` belongs to a name and is no wildcard."""
-        if "*" not in path and "[" not in path:
+        if not _WILDCARD.search(path):
             return [self._strip_protocol(path)] if self.exists(path) else []
         return super().glob(path, **kwargs)
 
     def _open(self, path, mode="rb", **kwargs):
         if mode != "rb":
             raise _read_only(path)
-        repo, tag, name = _split(self._strip_protocol(path))
+        repo, tag, name, inner = _split(self._strip_protocol(path))
         if name is None:
             raise IsADirectoryError(errno.EISDIR, "is a directory", path)
-        name, _, query = name.partition("?")
-        params = _native.NativeParams.from_query(query)
-        return Imported(_asked(_context.workspace().resolve, repo, tag, name, params)).reader()
+        found = _imported(repo, tag, name)
+        if inner is not None:
+            return _asked(found.member, inner)
+        if found.is_directory:
+            raise IsADirectoryError(errno.EISDIR, "is a directory", path)
+        return found.reader()
 
     def cat_file(self, path, start=None, end=None, **kwargs):
         """Returns the bytes from `start` to `end`; only those are fetched."""
@@ -133,12 +163,30 @@ def _is_remote(path):
 
 
 def _split(path):
-    """Splits a path into repository or URL, tag and name; what is missing is None."""
+    """Splits a path into repository or URL, tag, name, and path within that; what is missing is None."""
     head, at, rest = path.rpartition("@")
     if not at:
-        return path, None, None
-    tag, slash, name = rest.partition("/")
-    return head, unquote(tag), name if slash and name else None
+        return path, None, None, None
+    tag, _, rest = rest.partition("/")
+    name, _, inner = rest.partition("/")
+    return head, unquote(tag), name or None, inner or None
+
+
+def _imported(repo, tag, name):
+    name, _, query = name.partition("?")
+    params = _native.NativeParams.from_query(query)
+    return Imported(_asked(_context.workspace().resolve, repo, tag, name, params))
+
+
+def _members(base, repo, tag, name):
+    """Returns the members of a directory, at every depth, with the folders that only their members tell of."""
+    native = _imported(repo, tag, name)._native
+    found = {}
+    for path, kind, size in _asked(native.members):
+        found[path] = {"name": f"{base}/{path}", "size": size, "type": kind}
+        while path := path.rpartition("/")[0]:
+            found.setdefault(path, _directory(f"{base}/{path}"))
+    return list(found.values())
 
 
 def _directory(name):
@@ -153,7 +201,7 @@ def _exports(repo, tag):
             {
                 "name": f"{repo}@{quote(tag, safe='')}/{row['name']}{query}",
                 "size": row["size"],
-                "type": "file",
+                "type": "directory" if row["suffix"].endswith(".dir") else "file",
                 "digest": row["digest"],
                 "suffix": row["suffix"],
                 "media_type": row["media_type"],

@@ -5,7 +5,7 @@ import io
 import json
 
 from . import _context, _display
-from ._errors import Error, TagMovedWarning
+from ._errors import Error, OfflineWarning, TagMovedWarning
 from ._exported import SOURCE_SUFFIX
 
 # Small enough that a footer costs little, large enough that rows do not cost a call each.
@@ -67,15 +67,18 @@ class Imported:
         found = json.loads(native.json())
         self._record = found.pop("record")
         self._place = found
-        self._warn_of_move(native.moved())
+        self._warn(native.moved())
 
-    def _warn_of_move(self, moved):
+    def _warn(self, moved):
         if moved is not None:
             tag, local, remote = moved
             _context.warn(
                 f"tag {tag} is {local[:12]} here and {remote[:12]} on the remote; the local one is read",
                 TagMovedWarning,
             )
+        offline = self._native.offline_note()
+        if offline is not None:
+            _context.warn(offline, OfflineWarning)
 
     @property
     def name(self):
@@ -98,7 +101,7 @@ class Imported:
         if self.is_directory:
             raise Error(f"{self.name} is a directory", "use `path()`, or `member(path)` for one file of it")
         native = self._native.open()
-        self._warn_of_move(self._native.noticed())
+        self._warn(self._native.noticed())
         _context.record_input(self._native)
         return io.BufferedReader(_RawReader(native, self.name + self._record["suffix"]), _BUFFER)
 
@@ -123,7 +126,7 @@ class Imported:
         For a directory it is a folder.
         """
         path = self._native.path()
-        self._warn_of_move(self._native.noticed())
+        self._warn(self._native.noticed())
         _context.record_input(self._native)
         return path
 

@@ -232,6 +232,11 @@ impl NativeExport {
         self.resolved.noticed().map(moved_tuple)
     }
 
+    /// That a remote could not be reached and the cache answered, if nobody was told yet.
+    fn offline_note(&self) -> Option<String> {
+        self.workspace.offline_note()
+    }
+
     /// Starts reading.
     fn open(&self, py: Python<'_>) -> PyResult<NativeReader> {
         check(py, py.detach(|| self.workspace.read(&self.resolved))).map(NativeReader::new)

@@ -21,9 +21,7 @@ use std::time::Duration;
 
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path as StorePath;
-use object_store::{
-    GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use tokio::runtime::Runtime;
 
 use super::{Backend, BackendError, Created, Entry, Key};
@@ -35,6 +33,8 @@ const PAGE_LEN: usize = 1000;
 const CREATE_TRIES: u32 = 5;
 /// First pause between such tries; it doubles.
 const CREATE_PAUSE: Duration = Duration::from_millis(50);
+/// How often a read is tried whose answer breaks off.
+const READ_TRIES: u32 = 4;
 /// Threads that wait for the network.
 const RUNTIME_THREADS: usize = 2;
 
@@ -155,6 +155,22 @@ impl CloudBackend {
         })
     }
 
+    /// Runs a request that reads, again if its answer breaks off in the middle: below us only what failed before an answer
+    /// began is repeated.
+    fn ask<T, F>(&self, request: impl Fn(Arc<dyn Store>) -> F) -> Result<Result<T, object_store::Error>, BackendError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, object_store::Error>> + Send + 'static,
+    {
+        for _ in 1..READ_TRIES {
+            match self.run(&request)? {
+                Err(error) if errors::broke_off(&error) => {}
+                answer => return Ok(answer),
+            }
+        }
+        self.run(&request)
+    }
+
     fn path_of(&self, key: &Key) -> StorePath {
         let text = if self.prefix.is_empty() { key.to_string() } else { format!("{}/{key}", self.prefix) };
         StorePath::parse(text).expect("keys are stricter than the paths of object stores")
@@ -176,24 +192,32 @@ impl CloudBackend {
         move |error| failed.into_error(&error)
     }
 
-    fn get_with(&self, key: &Key, options: GetOptions) -> Result<GetResult, BackendError> {
+    /// Returns which bytes there are, and them unless they are more than `max_len`.
+    fn get_with(
+        &self,
+        key: &Key,
+        options: &GetOptions,
+        max_len: u64,
+    ) -> Result<(Range<u64>, Option<Vec<u8>>), BackendError> {
         let path = self.path_of(key);
-        self.run(|store| async move { store.get_opts(&path, options).await })?.map_err(self.failed("read", key))
-    }
-
-    fn body_of(&self, key: &Key, found: GetResult) -> Result<Vec<u8>, BackendError> {
-        let bytes = self.run(|_| found.bytes())?.map_err(self.failed("read", key))?;
-        Ok(Vec::from(bytes))
+        let answer = self.ask(|store| {
+            let (path, options) = (path.clone(), options.clone());
+            async move {
+                let found = store.get_opts(&path, options).await?;
+                let range = found.range.clone();
+                let fits = range.end.saturating_sub(range.start) <= max_len;
+                let bytes = if fits { Some(Vec::from(found.bytes().await?)) } else { None };
+                Ok((range, bytes))
+            }
+        })?;
+        answer.map_err(self.failed("read", key))
     }
 }
 
 impl Backend for CloudBackend {
     fn get(&self, key: &Key, max_len: u64) -> Result<Vec<u8>, BackendError> {
-        let found = self.get_with(key, GetOptions::default())?;
-        if found.meta.size > max_len {
-            return Err(BackendError::TooLong { key: key.clone(), max_len });
-        }
-        self.body_of(key, found)
+        let (_, bytes) = self.get_with(key, &GetOptions::default(), max_len)?;
+        bytes.ok_or_else(|| BackendError::TooLong { key: key.clone(), max_len })
     }
 
     fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, BackendError> {
@@ -202,18 +226,12 @@ impl Backend for CloudBackend {
         }
         let len = range.end - range.start;
         let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let found = self.get_with(key, options).map_err(|error| match error {
+        let (found, bytes) = self.get_with(key, &options, len).map_err(|error| match error {
             BackendError::OutOfRange { key } => BackendError::Truncated { key, end: range.end },
             other => other,
         })?;
-        if found.range != range {
-            return Err(BackendError::Truncated { key: key.clone(), end: range.end });
-        }
-        let bytes = self.body_of(key, found)?;
-        if bytes.len() as u64 != len {
-            return Err(BackendError::Truncated { key: key.clone(), end: range.end });
-        }
-        Ok(bytes)
+        let whole = bytes.filter(|bytes| found == range && bytes.len() as u64 == len);
+        whole.ok_or_else(|| BackendError::Truncated { key: key.clone(), end: range.end })
     }
 
     fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
@@ -259,20 +277,23 @@ impl Backend for CloudBackend {
                 page_token: page_token.take(),
                 ..PaginatedListOptions::default()
             };
-            let prefix = prefix.clone();
             let page = self
-                .run(|store| async move { store.list_paginated(Some(&prefix), options).await })?
+                .ask(|store| {
+                    let (prefix, options) = (prefix.clone(), options.clone());
+                    async move { store.list_paginated(Some(&prefix), options).await }
+                })?
                 .map_err(self.failed("list", folder))?;
             let objects = page.result.objects.into_iter();
-            entries
-                .extend(objects.filter_map(|meta| Some(Entry { key: self.key_of(&meta.location)?, len: meta.size })));
+            let found = objects.filter_map(|meta| Some(Entry { key: self.key_of(&meta.location)?, len: meta.size }));
+            // Not every look-alike knows where to start, and some ignore it; what comes before does not fill the page.
+            entries.extend(
+                found.filter(|entry| entry.key.is_below(folder) && start_after.is_none_or(|after| entry.key > *after)),
+            );
             page_token = page.page_token;
             if page_token.is_none() {
                 break;
             }
         }
-        // Not every look-alike knows where to start, and some ignore it.
-        entries.retain(|entry| entry.key.is_below(folder) && start_after.is_none_or(|after| entry.key > *after));
         entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         entries.truncate(limit);
         Ok(entries)

@@ -1,4 +1,8 @@
-//! A backend that fails on purpose: the machine stops before a request, after it, or its answer gets lost.
+//! A backend that fails on purpose: a request is lost, its answer is lost or cut short, or it arrives too late.
+//!
+//! What providers and networks do comes down to these: 429, 500, 503, a refused connection and 409 before any effect are
+//! [`Fault::Before`]; a timeout is `Before`, [`Fault::After`] or [`Fault::Late`], nobody can tell which; 412 for one's own
+//! success is [`Fault::Retried`]; a connection that breaks within an answer is [`Fault::Truncated`].
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +19,18 @@ pub enum Fault {
     After,
     /// It takes effect, the answer is lost, and a retry below us sees its own work: `create` answers "already exists".
     Retried,
+    /// The answer of a read ends early: a whole object is cut in half unseen, a range is refused as too short. Others never
+    /// reach the place.
+    Truncated,
+    /// The caller sees an error, and the request takes effect so many requests later, among those of a rerun.
+    Late(u64),
 }
 
 /// Something that happens elsewhere at one request.
 type Event = (u64, Box<dyn FnOnce() + Send>);
+
+/// A request that was given up and is still under way, with the number of the one before which it arrives.
+type Delayed<B> = (u64, Box<dyn FnOnce(&B) + Send>);
 
 /// Wraps a backend, counts requests, fails one of them or lets something else happen just before it.
 pub struct FaultBackend<B> {
@@ -26,6 +38,7 @@ pub struct FaultBackend<B> {
     requests: AtomicU64,
     planned: Option<(u64, Fault)>,
     meanwhile: Mutex<Option<Event>>,
+    delayed: Mutex<Option<Delayed<B>>>,
 }
 
 impl<B> std::fmt::Debug for FaultBackend<B> {
@@ -38,7 +51,13 @@ impl<B: Backend> FaultBackend<B> {
     /// Only counts.
     #[must_use]
     pub fn counting(inner: B) -> Self {
-        Self { inner, requests: AtomicU64::new(0), planned: None, meanwhile: Mutex::new(None) }
+        Self {
+            inner,
+            requests: AtomicU64::new(0),
+            planned: None,
+            meanwhile: Mutex::new(None),
+            delayed: Mutex::new(None),
+        }
     }
 
     /// Fails request number `request`, counted from 0, once.
@@ -69,54 +88,99 @@ impl<B: Backend> FaultBackend<B> {
         if let Some((_, act)) = event {
             act();
         }
+        let arriving = {
+            let mut slot = self.delayed.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.take_if(|(number, _)| *number <= request)
+        };
+        if let Some((_, act)) = arriving {
+            act(&self.inner);
+        }
         (request, self.planned.filter(|(number, _)| *number == request).map(|(_, fault)| fault))
     }
 
-    fn run<T>(&self, key: &Key, act: impl FnOnce(&B) -> Result<T, BackendError>) -> Result<T, BackendError> {
+    /// Runs a request that changes nothing; `cut` is what a caller gets of an answer that ends early.
+    fn read<T>(
+        &self,
+        key: &Key,
+        act: impl FnOnce(&B) -> Result<T, BackendError>,
+        cut: impl FnOnce(T) -> Option<Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
         let (request, fault) = self.next();
         let failure = || BackendError::Injected { request, key: key.clone() };
         match fault {
             None | Some(Fault::Retried) => act(&self.inner),
-            Some(Fault::Before) => Err(failure()),
+            Some(Fault::Truncated) => cut(act(&self.inner)?).unwrap_or_else(|| Err(failure())),
+            Some(Fault::Before | Fault::After | Fault::Late(_)) => Err(failure()),
+        }
+    }
+
+    /// Runs a request that changes something, which a retry may send twice. `late` makes one that outlives the call.
+    fn write<T>(
+        &self,
+        key: &Key,
+        act: impl Fn(&B) -> Result<T, BackendError>,
+        late: impl FnOnce() -> Box<dyn FnOnce(&B) + Send>,
+    ) -> Result<T, BackendError> {
+        let (request, fault) = self.next();
+        let failure = || BackendError::Injected { request, key: key.clone() };
+        match fault {
+            None => act(&self.inner),
+            Some(Fault::Before | Fault::Truncated) => Err(failure()),
             Some(Fault::After) => act(&self.inner).and_then(|_| Err(failure())),
+            Some(Fault::Retried) => act(&self.inner).and_then(|_| act(&self.inner)),
+            Some(Fault::Late(requests)) => {
+                *self.delayed.lock().unwrap_or_else(PoisonError::into_inner) = Some((request + requests, late()));
+                Err(failure())
+            }
         }
     }
 }
 
 impl<B: Backend> Backend for FaultBackend<B> {
     fn get(&self, key: &Key, max_len: u64) -> Result<Vec<u8>, BackendError> {
-        self.run(key, |inner| inner.get(key, max_len))
+        let half = |mut bytes: Vec<u8>| {
+            bytes.truncate(bytes.len() / 2);
+            Some(Ok(bytes))
+        };
+        self.read(key, |inner| inner.get(key, max_len), half)
     }
 
     fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, BackendError> {
-        self.run(key, |inner| inner.get_range(key, range))
+        let end = range.end;
+        let short = |_| Some(Err(BackendError::Truncated { key: key.clone(), end }));
+        self.read(key, |inner| inner.get_range(key, range), short)
     }
 
     fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
-        self.run(key, |inner| inner.put(key, bytes))
+        let late = || -> Box<dyn FnOnce(&B) + Send> {
+            let (key, bytes) = (key.clone(), bytes.to_vec());
+            Box::new(move |inner| drop(inner.put(&key, &bytes)))
+        };
+        self.write(key, |inner| inner.put(key, bytes), late)
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<Created, BackendError> {
-        let (request, fault) = self.next();
-        let failure = || BackendError::Injected { request, key: key.clone() };
-        match fault {
-            None => self.inner.create(key, bytes),
-            Some(Fault::Before) => Err(failure()),
-            Some(Fault::After) => self.inner.create(key, bytes).and_then(|_| Err(failure())),
-            Some(Fault::Retried) => self.inner.create(key, bytes).and_then(|_| self.inner.create(key, bytes)),
-        }
+        let late = || -> Box<dyn FnOnce(&B) + Send> {
+            let (key, bytes) = (key.clone(), bytes.to_vec());
+            Box::new(move |inner| drop(inner.create(&key, &bytes)))
+        };
+        self.write(key, |inner| inner.create(key, bytes), late)
     }
 
     fn list(&self, folder: &Key, start_after: Option<&Key>, limit: usize) -> Result<Vec<Entry>, BackendError> {
-        self.run(folder, |inner| inner.list(folder, start_after, limit))
+        self.read(folder, |inner| inner.list(folder, start_after, limit), |_| None)
     }
 
     fn delete(&self, key: &Key) -> Result<(), BackendError> {
-        self.run(key, |inner| inner.delete(key))
+        let late = || -> Box<dyn FnOnce(&B) + Send> {
+            let key = key.clone();
+            Box::new(move |inner| drop(inner.delete(&key)))
+        };
+        self.write(key, |inner| inner.delete(key), late)
     }
 
     fn head(&self, key: &Key) -> Result<Option<u64>, BackendError> {
-        self.run(key, |inner| inner.head(key))
+        self.read(key, |inner| inner.head(key), |_| None)
     }
 }
 
@@ -144,6 +208,21 @@ mod tests {
         assert_eq!(there(Fault::Before)?, (Err(()), false));
         assert_eq!(there(Fault::After)?, (Err(()), true));
         assert_eq!(there(Fault::Retried)?, (Ok(Created::AlreadyExists), true));
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_given_up_arrives_later_and_answers_are_cut_short() -> Result<(), BackendError> {
+        let key = Key::parse("a")?;
+        let backend = FaultBackend::failing(MemoryBackend::new(), 0, Fault::Late(2));
+        assert!(backend.put(&key, b"late").is_err());
+        assert_eq!(backend.head(&key)?, None);
+        assert_eq!(backend.head(&key)?, Some(4));
+        let backend = FaultBackend::failing(MemoryBackend::new(), 1, Fault::Truncated);
+        backend.put(&key, b"0123")?;
+        assert_eq!(backend.get(&key, 9)?, b"01");
+        let backend = FaultBackend::failing(backend, 0, Fault::Truncated);
+        assert!(matches!(backend.get_range(&key, 1..3), Err(BackendError::Truncated { end: 3, .. })));
         Ok(())
     }
 }

@@ -193,6 +193,16 @@ pub enum BackendError {
         /// The provider's words, shortened, without secrets.
         reason: String,
     },
+    /// Nobody answered at all.
+    #[error("could not reach the remote to {doing} `{key}`: {reason}")]
+    Unreachable {
+        /// What was being done.
+        doing: &'static str,
+        /// The key.
+        key: Key,
+        /// What the network said, shortened, without secrets.
+        reason: String,
+    },
     /// Something below a directory's root is neither a plain file nor a plain directory.
     #[error("`{path}` is a symbolic link or a special file, which remotes do not follow")]
     Special {
@@ -235,7 +245,7 @@ impl Classify for BackendError {
                 ErrorKind::Damaged
             }
             Self::BadKey { .. } | Self::BadUrl { .. } => ErrorKind::Usage,
-            Self::Remote { .. } | Self::Injected { .. } => ErrorKind::Failed,
+            Self::Remote { .. } | Self::Unreachable { .. } | Self::Injected { .. } => ErrorKind::Failed,
             Self::Auth { .. } | Self::NoCredentials { .. } => ErrorKind::Auth,
             Self::Io { source, .. } => kind_of_io(source),
         }
@@ -253,6 +263,7 @@ impl Classify for BackendError {
                     .to_owned(),
             ),
             Self::Auth { .. } => Some("see what is allowed with `onenb remote check`".to_owned()),
+            Self::Unreachable { .. } => Some("look at the network, and ask again with `onenb remote check`".to_owned()),
             Self::Remote { .. } => Some("repeat the command; what was sent is kept".to_owned()),
             Self::Io { source, .. } if kind_of_io(source) == ErrorKind::ReadOnly => {
                 Some("check who may write there with `onenb remote check`".to_owned())

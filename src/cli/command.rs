@@ -182,7 +182,11 @@ fn start(cli: Cli) -> ExitCode {
     let talk = Talk::new(global.quiet, global.verbose, global.color);
     let result = enter(global.directory.as_deref())
         .map(|dir| Context::new(dir, talk, global.json, !global.no_progress && !global.quiet))
-        .and_then(|ctx| dispatch(command, &ctx));
+        .and_then(|ctx| {
+            let end = dispatch(command, &ctx);
+            ctx.tell_offline();
+            end
+        });
     match result {
         Ok(exit) => exit.code(),
         Err(failure) => failure.report(talk),

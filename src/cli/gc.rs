@@ -19,7 +19,7 @@ Examples:
   onenb gc --remote --dry-run
   onenb gc --remote";
 
-/// Delete local data that nothing names any more; with --remote, what no tag names there
+/// Delete local data that nothing names any more; --remote: on the remote
 ///
 /// What any reference, reflog, stash, index or work tree names stays, and so do late bindings, pins, and uncommitted exports of the last 14 days. On a remote, what tags name, what they named before they were moved, and uploads of branches and commits stay, until `onenb push --delete` and `--forget-history` let go of them. Safe beside exports and pushes.
 #[derive(Debug, clap::Args)]

@@ -350,6 +350,7 @@ pub(super) struct Verified<'a> {
     bytes: u64,
     damaged: Vec<DamagedObject<'a>>,
     absent: &'a [String],
+    repaired: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -372,6 +373,7 @@ impl<'a> From<&'a VerifySummary> for Verified<'a> {
             bytes: summary.bytes,
             damaged: summary.damaged.iter().map(DamagedObject::from).collect(),
             absent: &summary.absent,
+            repaired: &summary.repaired,
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::errors::Failure;
 use super::render::visible;
 use crate::host;
-use crate::{Progress, Workspace};
+use crate::{Environment, OfflineNote, Progress, Workspace};
 
 /// Work shorter than this shows no progress.
 const PROGRESS_DELAY: Duration = Duration::from_millis(500);
@@ -116,13 +116,14 @@ pub(super) struct Context {
     json: bool,
     may_show_progress: bool,
     interrupt: OnceLock<Arc<AtomicBool>>,
+    offline: OfflineNote,
     /// Talk on stderr.
     pub(super) talk: Talk,
 }
 
 impl Context {
     pub(super) fn new(dir: PathBuf, talk: Talk, json: bool, may_show_progress: bool) -> Self {
-        Self { dir, json, may_show_progress, interrupt: OnceLock::new(), talk }
+        Self { dir, json, may_show_progress, interrupt: OnceLock::new(), offline: OfflineNote::default(), talk }
     }
 
     /// Returns the directory the program runs in.
@@ -132,7 +133,15 @@ impl Context {
 
     /// Opens the place that specifications are resolved from.
     pub(super) fn workspace(&self) -> Workspace {
-        Workspace::open(&self.dir, host::environment())
+        let environment = Environment { offline: self.offline.clone(), ..host::environment() };
+        Workspace::open(&self.dir, environment)
+    }
+
+    /// Says, once, that a remote could not be reached and the cache answered.
+    pub(super) fn tell_offline(&self) {
+        if let Some(note) = self.offline.take() {
+            self.talk.warn(&note);
+        }
     }
 
     /// Prints data: the document with `--json`, else the text.

@@ -13,7 +13,7 @@ Examples:
   onenb pin 'v1:Report?year=2023'
   onenb pin";
 
-/// Keep an export's data in the local store, whatever `gc` finds; without SPEC, list what is kept so
+/// Keep an export's data whatever `gc` finds; without SPEC, list what is kept
 ///
 /// For data that no commit of this repository names, such as that of a pulled tag.
 #[derive(Debug, clap::Args)]

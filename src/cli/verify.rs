@@ -12,12 +12,13 @@ const EXAMPLES: &str = "\
 Examples:
   onenb verify
   onenb verify --remote v1
-  onenb verify --remote --sample 20
+  onenb verify --repair
+  onenb verify --remote --repair
   onenb verify --json";
 
 /// Read all data back and report damage
 ///
-/// Changes no data; what it finds damaged is stored anew by the next export or pull. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
+/// Changes nothing without `--repair`; what it finds damaged is stored anew by the next export or pull. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
@@ -30,6 +31,9 @@ pub(super) struct Args {
     /// Read so many contents of the remote in full, picked at random; of the others ask whether they are there
     #[arg(long, value_name = "N", requires = "remote")]
     sample: Option<usize>,
+    /// Fetch from the remote what is damaged or missing here; with `--remote` send what is damaged or missing there and sound here. The exit code tells whether damage is left
+    #[arg(long)]
+    repair: bool,
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
@@ -37,13 +41,19 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let repo = workspace.repo()?;
     if args.remote {
         // The check of pull requests asks for each pack once; it fetches data only if asked.
-        let sample = args.sample.or(args.rev.is_some().then_some(0));
-        let summary = repo.verify_remote_data(args.rev.as_deref(), sample)?;
+        let sample = args.sample.or((args.rev.is_some() && !args.repair).then_some(0));
+        let summary = if args.repair {
+            let mut progress = ctx.progress();
+            repo.verify_remote_and_repair(args.rev.as_deref(), sample, &mut |news| progress.update(news))?
+        } else {
+            repo.verify_remote_data(args.rev.as_deref(), sample)?
+        };
         ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Remote { read: sample }))?;
         return Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Missing });
     }
     let mut progress = ctx.progress();
-    let summary = repo.verify(&mut |news| progress.update(news))?;
+    let mut update = |news| progress.update(news);
+    let summary = if args.repair { repo.verify_and_repair(&mut update)? } else { repo.verify(&mut update)? };
     drop(progress);
     ctx.print(&document(Verified::from(&summary)), || text(&summary, Place::Store))?;
     Ok(if summary.damaged.is_empty() { Exit::Success } else { Exit::Damage })
@@ -60,6 +70,9 @@ enum Place {
 
 fn text(summary: &VerifySummary, place: Place) -> String {
     let mut out = String::new();
+    for object in &summary.repaired {
+        let _ = writeln!(out, "repaired: {}", render::one_line(object));
+    }
     for damaged in &summary.damaged {
         let _ = writeln!(out, "damaged: {}", render::one_line(&damaged.object));
         if !damaged.exports.is_empty() {

@@ -287,6 +287,9 @@ pub struct UserConfig {
     /// Endpoints that this user allows without TLS although they are not on this machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_http: Vec<String>,
+    /// Most bytes of remotes' data that are kept for readers, as in `4g`; `0` keeps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_max_size: Option<String>,
 }
 
 /// One repository that the user's machine knows by name.
@@ -317,6 +320,19 @@ impl UserConfig {
     pub fn from_text(text: &str) -> Result<Self, FormatError> {
         toml::from_str(text).map_err(|error| FormatError::malformed("the user configuration", error.message()))
     }
+}
+
+/// Reads sizes as Git's configuration writes them: a number with `k`, `m` or `g`.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let (digits, factor) = match text.strip_suffix(['k', 'm', 'g']) {
+        Some(digits) if text.ends_with('k') => (digits, 1 << 10),
+        Some(digits) if text.ends_with('m') => (digits, 1 << 20),
+        Some(digits) => (digits, 1 << 30),
+        None => (text.as_str(), 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// Turns any text into what Python can import: NFKC, other characters to `_`, leading digit and keywords guarded.
@@ -422,6 +438,14 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(mangle(text), expected);
         }
+    }
+
+    #[test]
+    fn sizes_have_gits_units() {
+        assert_eq!(parse_size("64m"), Some(64 << 20));
+        assert_eq!(parse_size("1K"), Some(1024));
+        assert_eq!(parse_size("12"), Some(12));
+        assert_eq!(parse_size("x"), None);
     }
 
     #[test]

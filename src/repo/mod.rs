@@ -35,6 +35,7 @@ mod receipts;
 mod registry;
 mod reindex;
 mod remote;
+mod repair;
 mod resolve;
 mod restore;
 mod roots;

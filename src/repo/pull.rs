@@ -128,7 +128,8 @@ impl Repo {
     }
 }
 
-fn fetch(
+/// Fetches contents into a store. What is complete there is skipped.
+pub(super) fn fetch(
     remote: &sync::Remote,
     data: &DataTables,
     digests: &[ContentDigest],

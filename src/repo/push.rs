@@ -360,7 +360,7 @@ impl Repo {
         Ok(!since.into_iter().any(|bound| self.git().is_ancestor(bound, commit).unwrap_or(false)))
     }
 
-    fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {
+    pub(super) fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {
         let source = StoreSource { store: self.store()?, interrupted: Cell::new(false) };
         let mut report_progress = |at: sync::Progress| {
             let at = Progress { doing: "pushing", done: at.done_bytes, total: Some(at.total_bytes) };

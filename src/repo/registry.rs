@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 use super::types::Environment;
 use crate::backend::{CloudContext, CloudOptions, RemoteUrl, UrlPrefix};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::config::{MAX_CONFIG_LEN, RegisteredRepo, StorageConfig, UserConfig};
+use crate::format::config::{MAX_CONFIG_LEN, RegisteredRepo, StorageConfig, UserConfig, parse_size};
 use crate::fs::{self, FileLock, Sharing};
+
+/// What is kept of remotes' data for readers unless the user says otherwise.
+const DEFAULT_CACHE_LIMIT: u64 = 2 << 30;
 
 /// Reads and changes the user's configuration.
 #[derive(Debug, Clone)]
@@ -139,6 +142,12 @@ impl Registry {
             allow_http,
             context: context.clone(),
         })
+    }
+
+    /// Returns how many bytes of remotes' data are kept for readers.
+    pub(crate) fn cache_limit(&self) -> u64 {
+        let text = self.load().ok().and_then(|config| config.cache_max_size);
+        text.and_then(|text| parse_size(&text)).unwrap_or(DEFAULT_CACHE_LIMIT)
     }
 
     /// Approves one remote for good.

@@ -1,6 +1,7 @@
 //! Remotes as the facade sees them: which one is in force, whether the user approved it, and how it is opened.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::registry::Registry;
 use super::types::{Check, Environment};
@@ -10,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig, StorageConfig, check_region};
 use crate::fs;
 use crate::id::ContentDigest;
-use crate::sync::{Remote, RemoteOptions};
+use crate::sync::{ReadCache, Remote, RemoteOptions};
 
 /// Git configuration keys (never part of a clone) that override the tracked remote on one machine.
 const LOCAL_KEY: &str = "onenb.remote";
@@ -39,8 +40,11 @@ pub(super) fn open(registry: &Registry, storage: &StorageConfig, environment: &E
     let options = registry.cloud_options(storage, &environment.cloud)?;
     let backend = RemoteUrl::parse(&storage.url)?.open(&options)?;
     let name = ContentDigest::of(storage.place().as_bytes()).short();
-    let cache_dir = environment.cache_dir.as_ref().map(|dir| dir.join("remotes").join(name));
-    Ok(Remote::open(backend, RemoteOptions { cache_dir, ..RemoteOptions::default() }))
+    let of_user = environment.cache_dir.as_ref();
+    let reads = of_user.map(|dir| ReadCache::new(dir.join("reads"), registry.cache_limit(), &name)).map(Arc::new);
+    let cache_dir = of_user.map(|dir| dir.join("remotes").join(name));
+    let offline = environment.offline.clone();
+    Ok(Remote::open(backend, RemoteOptions { cache_dir, reads, offline, ..RemoteOptions::default() }))
 }
 
 /// Refuses a place that could never be opened. Nothing is requested.

@@ -11,6 +11,7 @@ use crate::format::run::{Receipt, RunExport, RunRecord};
 pub use crate::format::spec::Spec;
 use crate::format::table::TableSummary;
 use crate::id::{ChunkId, CodeIdentity, CommitId, ContentDigest, PackId, RunId};
+pub use crate::sync::OfflineNote;
 
 /// What the front ends know of the machine; the library itself reads no environment and no home directory.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct Environment {
     pub program: Option<PathBuf>,
     /// What the machine and its user say about clouds.
     pub cloud: CloudContext,
+    /// Where it is written that a remote could not be reached and the cache answered.
+    pub offline: OfflineNote,
     /// Whether Git runs us inside a hook, so that its environment names the repository.
     pub in_hook: bool,
 }
@@ -390,6 +393,8 @@ pub struct VerifySummary {
     pub damaged: Vec<Damaged>,
     /// Labels of exports whose data is not in the local store (perhaps on the remote): no damage.
     pub absent: Vec<String>,
+    /// With repair: what was damaged before and is not any more.
+    pub repaired: Vec<String>,
 }
 
 /// What `stats` says; all in bytes unless said.

@@ -1,4 +1,4 @@
-//! `verify`: reads every stored byte and says which exports any damage concerns. Changes nothing.
+//! `verify`: reads every stored byte and says which exports any damage concerns. Changes nothing; `repair` does.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,11 @@ impl Repo {
     /// # Errors
     /// Interrupted, or what reading the store can meet besides damage, which is reported as such.
     pub fn verify(&self, progress: ProgressFn<'_>) -> Result<VerifySummary> {
+        Ok(self.survey(progress)?.0)
+    }
+
+    /// Verifies, and returns besides which contents cannot be read in full.
+    pub(super) fn survey(&self, progress: ProgressFn<'_>) -> Result<(VerifySummary, BTreeSet<ContentDigest>)> {
         // Damage may hide what metadata says of commits; what the trees say can still be named.
         let labels = match self.labels_by_content() {
             Err(error) if error.kind() == ErrorKind::Damaged => self.labels_in_trees()?,
@@ -21,10 +26,10 @@ impl Repo {
         let named = |digests: &[ContentDigest]| -> Vec<String> {
             digests.iter().filter_map(|digest| labels.get(digest)).flatten().cloned().collect()
         };
-        let mut summary = VerifySummary::default();
+        let (mut summary, mut broken) = (VerifySummary::default(), BTreeSet::new());
         let storage = self.storage()?;
         let fix = if storage.is_some() {
-            "fetch it again with `onenb pull REV`, or export it again"
+            "fetch it again with `onenb verify --repair`, or export it again"
         } else {
             "export it again, or copy the store of another clone"
         };
@@ -39,6 +44,7 @@ impl Repo {
             }
             summary.contents = report.contents;
             for damage in report.damaged {
+                broken.extend(damage.contents.iter().copied());
                 summary.damaged.push(Damaged {
                     object: damage.object,
                     exports: named(&damage.contents),
@@ -56,11 +62,12 @@ impl Repo {
                 Whereabouts::Here => {}
                 Whereabouts::PerhapsRemote => summary.absent.extend(names.clone()),
                 Whereabouts::Nowhere(object) => {
+                    broken.insert(*digest);
                     summary.damaged.push(Damaged { object, exports: names.clone(), fix: fix.to_owned() });
                 }
             }
         }
-        Ok(summary)
+        Ok((summary, broken))
     }
 
     /// Finds out whether a content can be read at all.

@@ -6,6 +6,7 @@ use super::Repo;
 use super::read::{remote_rev, unless_never_pushed};
 use super::types::{BoundExport, Damaged, VerifySummary};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::config::StorageConfig;
 use crate::format::snapshot::{Snapshot, needs_of};
 use crate::format::spec::WORKING;
 use crate::format::tables::DataTables;
@@ -15,25 +16,42 @@ use crate::sync::{Finding, Remote, verify_contents};
 /// The exports and notebooks that have a content, as people write them.
 type Labels = BTreeMap<ContentDigest, Vec<String>>;
 
-/// Contents, and where the remote has them; `None` for those that it has nowhere.
-type Part = (Option<DataTables>, Labels);
+/// Contents of a revision, and where the remote has them.
+struct Part {
+    rev: String,
+    /// `None` for contents that it has nowhere.
+    data: Option<DataTables>,
+    labels: Labels,
+}
+
+/// What was found.
+pub(super) struct Checked {
+    pub(super) summary: VerifySummary,
+    /// Revisions that something is wrong with.
+    pub(super) ailing: BTreeSet<String>,
+}
 
 /// What is to be verified.
 #[derive(Default)]
 struct Subject {
     parts: Vec<Part>,
-    /// What cannot even be looked up, because a snapshot is damaged, with the reason.
-    broken: Vec<(Vec<String>, Error)>,
+    /// Revisions that cannot even be looked up, because a snapshot is damaged: what is needed of them, and the reason.
+    broken: Vec<(String, Vec<String>, Error)>,
     /// Contents that are read in any case: manifests that could not be understood.
     suspects: BTreeSet<ContentDigest>,
 }
 
 impl Subject {
     /// Takes a look at a snapshot; damage there is a finding about what it was needed for, not the end of verifying.
-    fn look<T>(&mut self, needed_for: impl FnOnce() -> Vec<String>, found: Result<Option<T>>) -> Result<Option<T>> {
+    fn look<T>(
+        &mut self,
+        rev: &str,
+        needed_for: impl FnOnce() -> Vec<String>,
+        found: Result<Option<T>>,
+    ) -> Result<Option<T>> {
         match found {
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                self.broken.push((needed_for(), error));
+                self.broken.push((rev.to_owned(), needed_for(), error));
                 Ok(None)
             }
             other => other,
@@ -49,47 +67,64 @@ impl Repo {
     /// # Errors
     /// `NotFound` for an unknown revision, `Failed` without a remote, Auth for one that is not approved.
     pub fn verify_remote_data(&self, rev: Option<&str>, sample: Option<usize>) -> Result<VerifySummary> {
-        let Some((remote, storage)) = self.remote()? else {
-            return Err(Error::new(ErrorKind::Failed, "storage is local: there is no remote to verify")
-                .with_hint("verify the local store with `onenb verify`"));
-        };
-        let fix = format!("from a clone that has the data, `onenb push --force {}`", rev.unwrap_or("TAG"));
+        let (remote, storage) = self.remote_to_verify()?;
+        Ok(self.check_remote(&remote, &storage.place(), rev, sample)?.summary)
+    }
+
+    pub(super) fn remote_to_verify(&self) -> Result<(Remote, StorageConfig)> {
+        self.remote()?.ok_or_else(|| {
+            Error::new(ErrorKind::Failed, "storage is local: there is no remote to verify")
+                .with_hint("verify the local store with `onenb verify`")
+        })
+    }
+
+    pub(super) fn check_remote(
+        &self,
+        remote: &Remote,
+        place: &str,
+        rev: Option<&str>,
+        sample: Option<usize>,
+    ) -> Result<Checked> {
+        let named = rev.map(|rev| format!(" {rev}")).unwrap_or_default();
+        let fix = format!("from a clone that has the data, `onenb verify --remote --repair{named}`");
         let Subject { parts, broken, suspects } = match rev {
-            Some(rev) => self.parts_of_rev(&remote, rev)?,
-            None => parts_of_tags(&remote)?,
+            Some(rev) => self.parts_of_rev(remote, rev)?,
+            None => parts_of_tags(remote)?,
         };
-        let mut summary = VerifySummary::default();
-        for (exports, error) in broken {
-            let object = format!("{error} ({})", storage.place());
-            summary.damaged.push(Damaged { object, exports, fix: fix.clone() });
+        let mut checked = Checked { summary: VerifySummary::default(), ailing: BTreeSet::new() };
+        let damaged = &mut checked.summary.damaged;
+        for (rev, exports, error) in broken {
+            damaged.push(Damaged { object: format!("{error} ({place})"), exports, fix: fix.clone() });
+            checked.ailing.insert(rev);
         }
         if rev.is_none() {
             let fix = "from a clone that has the data, `onenb push --all --force`, then `onenb gc --remote`";
             for (key, error) in remote.bad_segments()? {
-                let object = format!("{key} at {}: {error}", storage.place());
-                summary.damaged.push(Damaged { object, exports: vec![], fix: fix.to_owned() });
+                let object = format!("{key} at {place}: {error}");
+                damaged.push(Damaged { object, exports: vec![], fix: fix.to_owned() });
             }
         }
-        let all: BTreeSet<ContentDigest> = parts.iter().flat_map(|(_, labels)| labels.keys().copied()).collect();
+        let all: BTreeSet<ContentDigest> = parts.iter().flat_map(|part| part.labels.keys().copied()).collect();
         let read = sample.map(|count| pick(&all, count));
-        summary.contents = all.len() as u64;
-        for (data, labels) in &parts {
+        checked.summary.contents = all.len() as u64;
+        for Part { rev, data, labels } in &parts {
             let is_read = |digest: &ContentDigest| {
                 suspects.contains(digest) || read.as_ref().is_none_or(|picked| picked.contains(digest))
             };
             let findings = match data {
-                Some(data) => verify_contents(&remote, data, labels, &is_read)?,
+                Some(data) => verify_contents(remote, data, labels, &is_read)?,
                 None => labels.iter().map(|(digest, labels)| Finding::missing(*digest, labels.clone())).collect(),
             };
             for finding in findings {
-                summary.damaged.push(Damaged {
-                    object: format!("{} at {}", finding.object, storage.place()),
+                checked.ailing.insert(rev.clone());
+                damaged.push(Damaged {
+                    object: format!("{} at {place}", finding.object),
                     exports: finding.labels,
                     fix: fix.clone(),
                 });
             }
         }
-        Ok(summary)
+        Ok(checked)
     }
 
     /// Finds what a revision needs, and where the remote has it.
@@ -115,13 +150,13 @@ impl Repo {
         // As a read does: by tag, by commit, by the index.
         let labels = |left: &Labels| left.values().flatten().cloned().collect::<Vec<_>>();
         let by_tag = unless_never_pushed(remote.snapshot_of_tag(rev)).map(|found| found.map(|(_, snapshot)| snapshot));
-        if let Some(snapshot) = subject.look(|| labels(&left), by_tag)? {
-            subject.parts.push(take(&mut left, snapshot.data));
+        if let Some(snapshot) = subject.look(rev, || labels(&left), by_tag)? {
+            subject.parts.push(take(rev, &mut left, snapshot.data));
         }
         if let Some(commit) = commit.filter(|_| subject.broken.is_empty() && !left.is_empty()) {
             let by_commit = unless_never_pushed(remote.snapshot_of_commit(&commit));
-            if let Some(snapshot) = subject.look(|| labels(&left), by_commit)? {
-                subject.parts.push(take(&mut left, snapshot.data));
+            if let Some(snapshot) = subject.look(rev, || labels(&left), by_commit)? {
+                subject.parts.push(take(rev, &mut left, snapshot.data));
             }
         }
         if !subject.broken.is_empty() {
@@ -130,20 +165,20 @@ impl Repo {
         let mut nowhere = Labels::new();
         while let Some(digest) = left.keys().next().copied() {
             match data_of(remote, &digest, &exports)? {
-                Some(data) => subject.parts.push(take(&mut left, data)),
+                Some(data) => subject.parts.push(take(rev, &mut left, data)),
                 None => nowhere.extend(left.remove_entry(&digest)),
             }
         }
-        subject.parts.push((None, nowhere));
+        subject.parts.push(Part { rev: rev.to_owned(), data: None, labels: nowhere });
         Ok(subject)
     }
 }
 
 /// Takes the contents that some tables have: where one is, others usually are as well.
-fn take(left: &mut Labels, data: DataTables) -> Part {
-    let (here, rest) = std::mem::take(left).into_iter().partition(|(digest, _)| data.content_len(digest).is_some());
+fn take(rev: &str, left: &mut Labels, data: DataTables) -> Part {
+    let (labels, rest) = std::mem::take(left).into_iter().partition(|(digest, _)| data.content_len(digest).is_some());
     *left = rest;
-    (Some(data), here)
+    Part { rev: rev.to_owned(), data: Some(data), labels }
 }
 
 /// Finds a content by the index, else by the commit that bound it, as a read does.
@@ -161,7 +196,7 @@ fn parts_of_tags(remote: &Remote) -> Result<Subject> {
     let mut subject = Subject::default();
     for tag in remote.tags()? {
         let found = remote.snapshot_of_tag(&tag.tag).map_err(Error::from);
-        if let Some((_, snapshot)) = subject.look(|| vec![tag.tag.clone()], found)? {
+        if let Some((_, snapshot)) = subject.look(&tag.tag, || vec![tag.tag.clone()], found)? {
             subject.parts.push(part_of_snapshot(&tag.tag, snapshot));
         }
     }
@@ -170,7 +205,7 @@ fn parts_of_tags(remote: &Remote) -> Result<Subject> {
 
 fn part_of_snapshot(rev: &str, snapshot: Snapshot) -> Part {
     let labels = labels_of_snapshot(rev, &snapshot);
-    (Some(snapshot.data), labels)
+    Part { rev: rev.to_owned(), data: Some(snapshot.data), labels }
 }
 
 /// Members of directories are named by manifests, which are contents themselves.

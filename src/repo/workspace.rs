@@ -143,6 +143,12 @@ impl Workspace {
         Ok(Source::Remote { name: name.to_owned(), storage })
     }
 
+    /// Returns, once, the note that a remote could not be reached and the cache answered instead.
+    #[must_use]
+    pub fn offline_note(&self) -> Option<String> {
+        self.environment.offline.take()
+    }
+
     /// Opens a remote that was named by URL (which approves it) or registered.
     pub(super) fn open_remote(&self, name: &str, storage: &StorageConfig) -> Result<Remote> {
         if is_url(name) {

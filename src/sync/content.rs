@@ -2,6 +2,9 @@
 //!
 //! - Only frames that hold asked bytes are fetched; a read that goes on where the last one ended fetches further ahead,
 //!   doubling up to [`MAX_REQUEST_LEN`], as long as the next frames lie behind each other in one pack.
+//! - Frames that were read come from the cache next time, verified like all others; what fails there is fetched.
+//! - If a pack is gone, the content is looked for once more, wherever the remote has it by now: its tag may have been moved
+//!   and its old data collected since it was opened.
 //! - At most one request's frames and a few decoded ones are kept, so memory does not grow with the content.
 
 use std::collections::VecDeque;
@@ -9,6 +12,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use super::SyncError;
+use super::read_cache::{CacheName, ReadCache};
 use super::remote::{Remote, named};
 use crate::backend::{Backend, Key};
 use crate::error::Error;
@@ -27,6 +31,10 @@ pub(super) type FramePlace = (Arc<str>, u64);
 /// A content of a snapshot, read from the remote.
 pub struct RemoteContent {
     backend: Arc<dyn Backend>,
+    digest: ContentDigest,
+    cache: Option<Arc<ReadCache>>,
+    /// Whom to ask where the content is now; `None` after that was done, and for who wants to know what is wrong.
+    again: Option<Remote>,
     len: u64,
     position: u64,
     inline: Vec<u8>,
@@ -55,38 +63,69 @@ impl Remote {
     /// # Errors
     /// [`SyncError::NoContent`].
     pub fn open_content(&self, data: &DataTables, digest: &ContentDigest) -> Result<RemoteContent, SyncError> {
+        let mut content = RemoteContent::new(self.shared_backend(), data, digest)?;
+        content.cache.clone_from(&self.reads);
+        content.again = Some(self.clone());
+        Ok(content)
+    }
+
+    /// As [`Remote::open_content`], but everything read comes from where these tables say: neither a cache nor another copy
+    /// covers damage up.
+    pub(super) fn open_plain(&self, data: &DataTables, digest: &ContentDigest) -> Result<RemoteContent, SyncError> {
         RemoteContent::new(self.shared_backend(), data, digest)
     }
 }
 
 impl RemoteContent {
     fn new(backend: Arc<dyn Backend>, data: &DataTables, digest: &ContentDigest) -> Result<Self, SyncError> {
-        let missing = || SyncError::NoContent { digest: *digest };
-        let len = data.content_len(digest).ok_or_else(missing)?;
-        let (inline, chunks) = match data.content(digest).ok_or_else(missing)? {
-            TableContent::Inline(bytes) => (bytes.to_vec(), vec![]),
-            TableContent::Chunks { chunks, .. } => (vec![], chunks.into_iter().map(|(chunk, _)| chunk).collect()),
-        };
-        let mut next = 0;
-        let starts = chunks
-            .iter()
-            .map(|chunk: &LocatedChunk| {
-                next += u64::from(chunk.len);
-                next - u64::from(chunk.len)
-            })
-            .collect();
-        Ok(Self {
+        let mut content = Self {
             backend,
-            len,
+            digest: *digest,
+            cache: None,
+            again: None,
+            len: 0,
             position: 0,
-            inline,
-            chunks,
-            starts,
+            inline: vec![],
+            chunks: vec![],
+            starts: vec![],
             fetched: VecDeque::new(),
             decoded: VecDeque::new(),
             next_chunk: usize::MAX,
             ahead: 0,
-        })
+        };
+        content.locate(data)?;
+        Ok(content)
+    }
+
+    /// Takes from tables where the content is.
+    fn locate(&mut self, data: &DataTables) -> Result<(), SyncError> {
+        let missing = || SyncError::NoContent { digest: self.digest };
+        self.len = data.content_len(&self.digest).ok_or_else(missing)?;
+        (self.inline, self.chunks) = match data.content(&self.digest).ok_or_else(missing)? {
+            TableContent::Inline(bytes) => (bytes.to_vec(), vec![]),
+            TableContent::Chunks { chunks, .. } => (vec![], chunks.into_iter().map(|(chunk, _)| chunk).collect()),
+        };
+        let mut next = 0;
+        let start_of = |chunk: &LocatedChunk| {
+            next += u64::from(chunk.len);
+            next - u64::from(chunk.len)
+        };
+        self.starts = self.chunks.iter().map(start_of).collect();
+        self.fetched.clear();
+        self.next_chunk = usize::MAX;
+        Ok(())
+    }
+
+    /// Finds out, once, whether the remote has the content elsewhere by now.
+    fn locate_again(&mut self) -> Result<bool, SyncError> {
+        let Some(remote) = self.again.take() else { return Ok(false) };
+        let len = self.len;
+        let Some(data) = remote.data_with(&self.digest)?.filter(|data| data.content_len(&self.digest) == Some(len))
+        else {
+            return Ok(false);
+        };
+        self.locate(&data)?;
+        Ok(true)
     }
 
     /// Returns the length of the content in bytes.
@@ -102,7 +141,7 @@ impl RemoteContent {
     }
 
     /// Copies bytes from one chunk, or from the inline bytes, into the buffer.
-    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, SyncError> {
+    pub(super) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, SyncError> {
         if self.position >= self.len || buffer.is_empty() {
             return Ok(0);
         }
@@ -117,7 +156,12 @@ impl RemoteContent {
             return Ok(0);
         };
         let place = (Arc::clone(&chunk.pack), chunk.offset);
-        self.load(number, &chunk, &place, buffer.len() as u64)?;
+        match self.load(number, &chunk, &place, buffer.len() as u64) {
+            Err(absent @ SyncError::Absent { .. }) => {
+                return if self.locate_again()? { self.read_some(buffer) } else { Err(absent) };
+            }
+            other => other?,
+        }
         let wrong = || SyncError::WrongObject {
             key: chunk.pack.to_string(),
             reason: "a frame does not hold the chunk that is named there",
@@ -138,6 +182,12 @@ impl RemoteContent {
             return Ok(());
         }
         if !self.fetched.iter().any(|(key, _)| key == place) {
+            if let Some((header, raw)) = self.cached_frame(chunk) {
+                self.next_chunk =
+                    number + self.chunks.iter().skip(number).take_while(|it| same_frame(it, chunk)).count();
+                self.keep_decoded(place, header, raw);
+                return Ok(());
+            }
             self.fetch_run(number, asked)?;
         }
         let Some(at) = self.fetched.iter().position(|(key, _)| key == place) else {
@@ -145,12 +195,37 @@ impl RemoteContent {
         };
         if let Some((key, frame)) = self.fetched.remove(at) {
             let raw = decode(&chunk.pack, &frame)?;
-            self.decoded.push_back((key, frame.header().clone(), raw));
+            if let Some(cache) = &self.cache {
+                cache.put(&name_of(cache, chunk), &frame.to_bytes());
+            }
+            self.keep_decoded(&key, frame.header().clone(), raw);
         }
+        Ok(())
+    }
+
+    fn keep_decoded(&mut self, place: &FramePlace, header: FrameHeader, raw: Vec<u8>) {
+        self.decoded.push_back((place.clone(), header, raw));
         while self.decoded.len() > DECODED_FRAMES {
             self.decoded.pop_front();
         }
-        Ok(())
+    }
+
+    /// Returns the frame of a chunk from the cache; one that is not sound or not the right one is no frame.
+    fn cached_frame(&self, chunk: &LocatedChunk) -> Option<(FrameHeader, Vec<u8>)> {
+        let cache = self.cache.as_ref()?;
+        let name = name_of(cache, chunk);
+        let frame = Frame::decode_prefix(&cache.get(&name)?).ok();
+        let right = |frame: &Frame| {
+            let header = frame.header();
+            let found = header.find_chunk(&chunk.id).is_some_and(|(_, len)| len == chunk.len as usize);
+            found && header.kind() == FrameKind::Chunks && header.frame_len() == u64::from(chunk.stored_len)
+        };
+        let frame = frame.filter(right);
+        let sound = frame.and_then(|frame| Some((frame.header().clone(), decode(&chunk.pack, &frame).ok()?)));
+        if sound.is_none() {
+            cache.remove(&name);
+        }
+        sound
     }
 
     /// Fetches the frame of a chunk, and the frames behind it as far as they are likely wanted.
@@ -179,6 +254,14 @@ impl RemoteContent {
         self.next_chunk = next;
         Ok(())
     }
+}
+
+fn name_of(cache: &ReadCache, chunk: &LocatedChunk) -> CacheName {
+    cache.name("frame", &format!("{} {}", chunk.pack, chunk.offset))
+}
+
+fn same_frame(a: &LocatedChunk, b: &LocatedChunk) -> bool {
+    a.pack == b.pack && a.offset == b.offset
 }
 
 fn copy(from: &[u8], buffer: &mut [u8]) -> usize {

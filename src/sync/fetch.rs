@@ -67,6 +67,27 @@ pub fn fetch(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<FetchReport> {
     let mut report = FetchReport::default();
+    let Err(absent) = fetch_as_named(remote, data, digests, sink, progress, &mut report)? else { return Ok(report) };
+    // The tag may have been moved, and what it named collected, since the tables were read: each content is looked for once
+    // more, wherever the remote has it by now.
+    for digest in digests {
+        if !sink.has_content(digest)? {
+            let Some(now) = remote.data_with(digest)? else { return Err(absent.into()) };
+            fetch_as_named(remote, &now, &[*digest], sink, progress, &mut report)??;
+        }
+    }
+    Ok(report)
+}
+
+/// Fetches contents from where tables say they are. The inner error is a pack that is not there any more.
+fn fetch_as_named(
+    remote: &Remote,
+    data: &DataTables,
+    digests: &[ContentDigest],
+    sink: &mut dyn ChunkSink,
+    progress: &mut dyn FnMut(Progress),
+    report: &mut FetchReport,
+) -> Result<Result<(), SyncError>> {
     let mut contents = vec![];
     let (mut frames, mut seen) = (BTreeMap::new(), HashSet::new());
     for digest in digests.iter().filter(|digest| seen.insert(**digest)) {
@@ -79,7 +100,11 @@ pub fn fetch(
     let total_bytes = frames.values().map(|stored_len| u64::from(*stored_len)).sum();
     progress(Progress { done_bytes: 0, total_bytes });
     for (pack, run) in runs_of(&frames) {
-        for frame in fetch_frames(remote.backend(), &pack, &run)? {
+        let frames = match fetch_frames(remote.backend(), &pack, &run) {
+            Err(absent @ SyncError::Absent { .. }) => return Ok(Err(absent)),
+            other => other?,
+        };
+        for frame in frames {
             decode(&pack, &frame)?;
             report.frames += 1;
             report.bytes_received += frame.header().frame_len();
@@ -91,7 +116,7 @@ pub fn fetch(
         sink.finish_content(&digest, content)?;
         report.contents += 1;
     }
-    Ok(report)
+    Ok(Ok(()))
 }
 
 /// Turns a content of the tables into a local one and notes the frames that must be fetched for it.

@@ -4,7 +4,8 @@
 //!   garbage; it never leaves a name of something absent. Repeating the push completes it.
 //! - The create-only numbered log decides who was first; nothing on a remote is ever changed in place.
 //! - Everything read from a remote is hostile: bounded, checksummed, and each chunk verified against its id.
-//! - A tag reads with three requests before its data: list, tag record, snapshot.
+//! - A tag reads with three requests before its data: list, tag record, snapshot. Frames that a reader used come from the
+//!   [`ReadCache`] next time; tags and snapshots only if nobody answers, and then the [`OfflineNote`] says so.
 //! - This module knows neither Git nor the local store; [`ChunkSource`] and [`ChunkSink`] stand for the latter. Layout and
 //!   order: `docs/format/remote.md`.
 
@@ -17,6 +18,7 @@ mod log;
 mod packer;
 mod plan;
 mod push;
+mod read_cache;
 mod remote;
 mod resume;
 mod tags;
@@ -32,6 +34,7 @@ pub use fetch::{ChunkSink, FetchReport, fetch};
 pub use gc::{GcOptions, GcReport, gc};
 pub use plan::{ChunkSource, LocalContent};
 pub use push::{PushReport, PushRequest, TagOutcome, TagToPush, push};
+pub use read_cache::{OfflineNote, ReadCache};
 pub use remote::{Remote, RemoteOptions};
 pub use tags::RemoteTag;
 pub use verify::{Finding, Problem, VerifyDepth, verify_contents, verify_tag};
@@ -126,6 +129,13 @@ pub enum SyncError {
     /// A read position that is before the start.
     #[error("a seek led to before the first byte")]
     BadSeek,
+}
+
+impl SyncError {
+    /// Returns whether nobody answered, so that what is cached is the best there is.
+    fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Backend(BackendError::Unreachable { .. }))
+    }
 }
 
 impl Classify for SyncError {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::SyncError;
 use super::log::LogState;
+use super::read_cache::{OfflineNote, ReadCache};
 use crate::backend::{Backend, BackendError, Created, Entry, FaultBackend, Key};
 use crate::format::remote_log::{MAX_SEALED_LEN, RemoteMarker, SnapshotRef, TagRecord, unseal};
 use crate::format::snapshot::{MAX_SNAPSHOT_LEN, Snapshot};
@@ -18,23 +19,30 @@ const MAX_MARKER_LEN: u64 = 64 * 1024;
 pub struct RemoteOptions {
     /// A directory of this remote alone for what need not be fetched twice; may be deleted at any time.
     pub cache_dir: Option<PathBuf>,
+    /// Where readers keep what they fetched; `None` keeps nothing.
+    pub reads: Option<Arc<ReadCache>>,
+    /// Where it is written that the cache answered for a remote that did not.
+    pub offline: OfflineNote,
     /// Length at which a pack is sent, in bytes. Packs are built in memory, and several are under way at once.
     pub pack_len: usize,
 }
 
 impl Default for RemoteOptions {
     fn default() -> Self {
-        Self { cache_dir: None, pack_len: 16 * 1024 * 1024 }
+        Self { cache_dir: None, reads: None, offline: OfflineNote::default(), pack_len: 16 * 1024 * 1024 }
     }
 }
 
-/// A place that others read from.
+/// A place that others read from. Copies share everything.
+#[derive(Clone)]
 pub struct Remote {
     backend: Arc<FaultBackend<Arc<dyn Backend>>>,
     pub(super) cache_dir: Option<PathBuf>,
+    pub(super) reads: Option<Arc<ReadCache>>,
+    pub(super) offline: OfflineNote,
     pub(super) pack_len: usize,
-    marker: Mutex<Option<RemoteMarker>>,
-    state: Mutex<Option<LogState>>,
+    marker: Arc<Mutex<Option<RemoteMarker>>>,
+    state: Arc<Mutex<Option<LogState>>>,
 }
 
 impl std::fmt::Debug for Remote {
@@ -49,8 +57,8 @@ impl Remote {
     pub fn open(backend: Box<dyn Backend>, options: RemoteOptions) -> Self {
         // The wrapper only counts here; reports and tests name the number of requests.
         let backend = Arc::new(FaultBackend::counting(Arc::from(backend)));
-        let RemoteOptions { cache_dir, pack_len } = options;
-        Self { backend, cache_dir, pack_len, marker: Mutex::new(None), state: Mutex::new(None) }
+        let RemoteOptions { cache_dir, reads, offline, pack_len } = options;
+        Self { backend, cache_dir, reads, offline, pack_len, marker: Arc::default(), state: Arc::default() }
     }
 
     /// Makes the place a remote; one that is a remote already stays as it is.
@@ -112,12 +120,30 @@ impl Remote {
     }
 
     pub(super) fn snapshot(&self, place: &SnapshotRef) -> Result<Snapshot, SyncError> {
-        let key = Key::parse(&place.key)?;
-        let bytes = self.get_named(&key, MAX_SNAPSHOT_LEN)?;
-        if ContentDigest::of(&bytes) != place.digest {
-            return Err(SyncError::WrongObject { key: place.key.clone(), reason: "it has another digest" });
+        place_holds(place, &self.get_named(&Key::parse(&place.key)?, MAX_SNAPSHOT_LEN)?)
+    }
+
+    /// As [`Remote::snapshot`]; what was read is kept, and answers when the remote does not.
+    pub(super) fn snapshot_kept(&self, place: &SnapshotRef) -> Result<Snapshot, SyncError> {
+        let Some(reads) = &self.reads else { return self.snapshot(place) };
+        let name = reads.name("snapshot", &place.digest.to_string());
+        match self.get_named(&Key::parse(&place.key)?, MAX_SNAPSHOT_LEN) {
+            Err(error) if error.is_unreachable() => {
+                let kept = reads.get(&name).and_then(|bytes| place_holds(place, &bytes).ok());
+                kept.inspect(|_| self.note_offline()).ok_or(error)
+            }
+            answer => {
+                let bytes = answer?;
+                let snapshot = place_holds(place, &bytes)?;
+                reads.put(&name, &bytes);
+                Ok(snapshot)
+            }
         }
-        decode_snapshot(&key, &bytes, &place.commit)
+    }
+
+    pub(super) fn note_offline(&self) {
+        self.offline
+            .set("the remote cannot be reached; this is read from the cache, as it was last seen there".to_owned());
     }
 
     /// Reads the marker, once.
@@ -178,6 +204,14 @@ pub(super) fn named(error: BackendError, key: &Key) -> SyncError {
         BackendError::NotFound { .. } => SyncError::Absent { key: key.to_string() },
         other => other.into(),
     }
+}
+
+/// Checks that bytes are the snapshot that something names.
+fn place_holds(place: &SnapshotRef, bytes: &[u8]) -> Result<Snapshot, SyncError> {
+    if ContentDigest::of(bytes) != place.digest {
+        return Err(SyncError::WrongObject { key: place.key.clone(), reason: "it has another digest" });
+    }
+    decode_snapshot(&Key::parse(&place.key)?, bytes, &place.commit)
 }
 
 fn decode_snapshot(key: &Key, bytes: &[u8], commit: &CommitId) -> Result<Snapshot, SyncError> {

@@ -11,7 +11,7 @@ use super::log::{LogState, number_of, numbered_key};
 use super::remote::Remote;
 use crate::backend::Key;
 use crate::format::name::encode_component;
-use crate::format::remote_log::{LogOp, REMOTE_FORMAT, SnapshotRef, TagRecord, seal};
+use crate::format::remote_log::{LogOp, REMOTE_FORMAT, SnapshotRef, TagRecord, seal, unseal};
 use crate::format::snapshot::Snapshot;
 use crate::id::{CommitId, ContentDigest};
 
@@ -96,13 +96,34 @@ impl Remote {
     /// [`SyncError::NotCreated`] if the place is no remote at all, [`SyncError::Backend`], or [`SyncError::Damaged`] and
     /// its like if the remote is.
     pub fn snapshot_of_tag(&self, tag: &str) -> Result<Option<(RemoteTag, Snapshot)>, SyncError> {
-        let Some(place) = self.resolve_tag(tag)? else {
+        let found = twice(|| {
+            let place = self.resolve_kept(tag)?;
+            place.map(|place| Ok((place.commit, self.snapshot_kept(&place)?))).transpose()
+        })?;
+        if found.is_none() {
             // Only a miss pays for telling "no such tag" from "no remote".
             self.marker()?;
-            return Ok(None);
-        };
-        let snapshot = self.snapshot(&place)?;
-        Ok(Some((RemoteTag { tag: tag.to_owned(), commit: place.commit }, snapshot)))
+        }
+        Ok(found.map(|(commit, snapshot)| (RemoteTag { tag: tag.to_owned(), commit }, snapshot)))
+    }
+
+    /// As [`Remote::resolve_tag`]; what was read is kept, and answers when the remote does not.
+    fn resolve_kept(&self, tag: &str) -> Result<Option<SnapshotRef>, SyncError> {
+        let Some(reads) = &self.reads else { return self.resolve_tag(tag) };
+        let name = reads.name("tag", tag);
+        match self.resolve_tag(tag) {
+            Err(error) if error.is_unreachable() => {
+                let kept: Option<TagRecord> = reads.get(&name).and_then(|bytes| unseal("tag record", &bytes).ok());
+                let place = kept.filter(|record| record.tag == tag).and_then(|record| record.snapshot);
+                place.inspect(|_| self.note_offline()).map(Some).ok_or(error)
+            }
+            answer => {
+                let snapshot = answer?;
+                let record = TagRecord { format: REMOTE_FORMAT, tag: tag.to_owned(), snapshot };
+                reads.put(&name, &seal(&record));
+                Ok(record.snapshot)
+            }
+        }
     }
 
     /// Returns whether a tag is completely there and names this commit. Two requests.
@@ -110,7 +131,7 @@ impl Remote {
     /// # Errors
     /// As [`Remote::snapshot_of_tag`], but a place that is no remote just does not have the tag.
     pub fn is_current(&self, tag: &str, commit: &CommitId) -> Result<bool, SyncError> {
-        Ok(self.resolve_tag(tag)?.is_some_and(|place| place.commit == *commit))
+        Ok(twice(|| self.resolve_tag(tag))?.is_some_and(|place| place.commit == *commit))
     }
 
     /// Hides a tag, unless it is hidden already: then it answers `false`. Its data stays until garbage collection, its history
@@ -181,6 +202,15 @@ impl Remote {
     pub(super) fn tag_record_keys(&self) -> Result<BTreeSet<Key>, SyncError> {
         let records = self.list_all(&Key::parse("tags")?)?;
         Ok(records.into_iter().map(|entry| entry.key).filter(|key| number_of(key).is_some()).collect())
+    }
+}
+
+/// Asks once more if something that was named a moment ago is gone: a tag may be moved and what it named be collected
+/// between two requests.
+fn twice<T>(ask: impl Fn() -> Result<T, SyncError>) -> Result<T, SyncError> {
+    match ask() {
+        Err(SyncError::Absent { .. }) => ask(),
+        other => other,
     }
 }
 

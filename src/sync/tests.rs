@@ -1,5 +1,6 @@
 //! What holds for remotes, shown with a store in memory on both sides.
 
+mod caching;
 mod collecting;
 mod faults;
 mod reading;

@@ -176,7 +176,7 @@ fn shallow_problem(
 
 /// Reads a whole content.
 fn deep_problem(remote: &Remote, data: &DataTables, digest: &ContentDigest) -> Result<Option<(Problem, String)>> {
-    let mut content = remote.open_content(data, digest)?;
+    let mut content = remote.open_plain(data, digest)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1024 * 1024];
     loop {

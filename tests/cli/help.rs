@@ -30,8 +30,11 @@ fn the_help_is_this() {
       bind         Bind an export or a file to a commit afterwards
       unbind       Take an export away from a commit afterwards
       take         End a merge conflict of an export by taking one side's version
+      restore      Make an earlier export the working one again
+      pin          Keep an export's data whatever `gc` finds; without SPEC, list what is kept
+      unpin        Let `gc` delete what was pinned, unless something else names it
       verify       Read all data back and report damage
-      gc           Delete from the remote what no tag names any more
+      gc           Delete local data that nothing names any more; --remote: on the remote
       stats        Show how much is stored, and what deduplication and compression saved
       reindex      Rebuild the catalog from Git and the packs
       doctor       Check repository, store, hooks and configuration

@@ -106,7 +106,10 @@ fn the_remote_is_verified_collected_and_repaired() {
     crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
     onenb::fs::remove_file(&packs[0]).expect("a pack is lost");
     let lost = sandbox.onenb(&["verify", "--remote"]);
-    assert!(lost.code == 3 && lost.text().contains("v2:Big") && lost.text().contains("push --force"), "{lost}");
+    assert!(
+        lost.code == 3 && lost.text().contains("v2:Big") && lost.text().contains("`onenb verify --remote --repair`"),
+        "{lost}"
+    );
     sandbox.onenb(&["push", "--force"]).fails(2, &["`onenb push --force TAG`"]);
     sandbox.onenb(&["push", "--force", "v2"]).ok();
     sandbox.onenb(&["verify", "--remote"]).ok();
@@ -166,11 +169,16 @@ fn members_and_notebooks_that_are_gone_from_the_remote_are_found_by_revision() {
 /// A file that only has the suffix of a directory kept every other export of its tag from being pushed.
 #[test]
 fn a_directory_without_a_manifest_is_told_and_the_others_are_pushed() {
-    let sandbox = Sandbox::tagged();
-    let file = sandbox.write("fake.dir", b"no manifest");
-    sandbox.onenb(&["bind", "HEAD", &file.to_string_lossy()]).ok();
+    let sandbox = Sandbox::ready();
+    sandbox.export("Sales", b"a,b\n1,2\n", &[]);
+    sandbox.export("Fake", b"no manifest", &[]);
+    let mut records = vec![];
+    crate::support::collect(&sandbox.in_repo(".1nb/exports/Fake"), ".json", &mut records);
+    let text = std::fs::read_to_string(&records[0]).expect("a record").replace("\".csv\"", "\".dir\"");
+    onenb::fs::write_atomic(&records[0], text.as_bytes()).expect("rewritten");
+    sandbox.commit_and_tag("v1");
     let run = sandbox.onenb(&["push", "v1"]).ok();
-    assert!(run.stderr.contains("no members of `fake`"), "{run}");
+    assert!(run.stderr.contains("no members of `Fake`"), "{run}");
     sandbox.onenb(&["cat", &format!("{}@v1:Sales", sandbox.path("remote").display())]).ok();
     sandbox.onenb(&["verify", "--remote", "v1"]).ok();
 }

@@ -85,7 +85,7 @@ fn an_export_or_a_pull_heals_what_verify_found() {
         }
         let run = sandbox.onenb(&["verify"]);
         assert_eq!(run.code, 5, "{run}");
-        assert!(run.text().contains("`onenb pull REV`"), "{run}");
+        assert!(run.text().contains("`onenb verify --repair`"), "{run}");
         assert_eq!(sandbox.onenb(&["cat", "v1:Sales"]).code, 5);
         heal(&sandbox);
         sandbox.onenb(&["verify"]).ok();

@@ -1,5 +1,7 @@
 //! What a provider answers, in our words: short, classified, without secrets.
 
+use object_store::client::{HttpError, HttpErrorKind};
+
 use crate::backend::{BackendError, Key};
 
 /// Longest text of a provider that is shown, in characters.
@@ -25,6 +27,7 @@ impl Failed {
                 BackendError::Auth { key, reason: reason_of(&text) }
             }
             _ if text.contains("Range Not Satisfiable") => BackendError::OutOfRange { key },
+            _ if is_unreachable(error) => BackendError::Unreachable { doing, key, reason: reason_of(&text) },
             _ => BackendError::Remote { doing, key, reason: reason_of(&text) },
         }
     }
@@ -35,6 +38,23 @@ pub(super) fn leaves_effect_unknown(error: &object_store::Error) -> bool {
     use object_store::Error;
     matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. })
         || matches!(error, Error::Generic { .. } if !names_no_credentials(&error.to_string()))
+}
+
+/// Returns whether no connection came about, so that no provider has said anything.
+fn is_unreachable(error: &object_store::Error) -> bool {
+    causes(error).any(|cause| cause.downcast_ref::<HttpError>().is_some_and(|it| it.kind() == HttpErrorKind::Connect))
+}
+
+/// Returns whether an answer began and did not come to its end.
+pub(super) fn broke_off(error: &object_store::Error) -> bool {
+    causes(error).any(|cause| cause.downcast_ref::<reqwest::Error>().is_some_and(|it| it.is_body() || it.is_decode()))
+}
+
+/// Returns an error, what caused it, and so on.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 fn names_no_bucket(text: &str) -> bool {

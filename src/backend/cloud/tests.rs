@@ -9,6 +9,10 @@ use super::*;
 use crate::error::{Classify as _, ErrorKind};
 
 const BUCKET: &str = "onenb-tests";
+/// A key of nobody, which says that no token is needed.
+const GCS_KEY: &str = r#"{"private_key":"x","private_key_id":"x","client_email":"x","disable_oauth":true}"#;
+/// The key that every copy of Azure's emulator has.
+const AZURE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// An S3 server of this test alone, gone with it.
 struct Server {
@@ -26,12 +30,23 @@ impl Drop for Server {
 impl Server {
     /// Starts the server that `make test` installs; `None`, with a line that says so, where it is not there.
     fn start() -> Option<Self> {
+        let server = Self::run("s3_server.py")?;
+        server.make_bucket();
+        Some(server)
+    }
+
+    /// Starts a server of the tests, which prints its address.
+    fn run(script: &str) -> Option<Self> {
         let python = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/s3_server.py");
-        let spawned =
-            Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let script = format!("{}/tests/{script}", env!("CARGO_MANIFEST_DIR"));
+        let spawned = Command::new(python)
+            .arg(&script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let Ok(mut child) = spawned else {
-            println!("skipped: there is no `.venv` with an S3 server");
+            println!("skipped 1 test: there is no `.venv` to run {script} with");
             return None;
         };
         let stdout = child.stdout.take().expect("stdout is a pipe");
@@ -40,17 +55,21 @@ impl Server {
             Some(line.split_once("Running on http://")?.1.trim().to_owned())
         });
         let Some(address) = address else {
-            println!("skipped: `.venv` has no S3 server (moto)");
+            println!("skipped 1 test: `.venv` has not what {script} needs");
+            let _ = child.wait();
             return None;
         };
-        let server = Self { child, address };
-        let mut stream = TcpStream::connect(&server.address).expect("connects");
+        Some(Self { child, address })
+    }
+
+    /// S3 and the emulator of GCS make buckets the same way.
+    fn make_bucket(&self) {
+        let mut stream = TcpStream::connect(&self.address).expect("connects");
         let request = format!("PUT /{BUCKET} HTTP/1.1\r\nHost: s3\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("asks");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answers");
         assert!(answer.contains(" 200 "), "{answer}");
-        Some(server)
     }
 
     fn backend(&self, bucket: &str, prefix: &str) -> CloudBackend {
@@ -59,7 +78,10 @@ impl Server {
 }
 
 fn options(address: &str) -> CloudOptions {
-    let vars = [("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", "CANARY-SECRET")];
+    options_with(address, &[("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", "CANARY-SECRET")])
+}
+
+fn options_with(address: &str, vars: &[(&str, &str)]) -> CloudOptions {
     let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     CloudOptions {
         endpoint_url: Some(format!("http://{address}")),
@@ -95,13 +117,40 @@ fn a_bucket_and_a_prefix_inside_it_keep_the_contract() {
 }
 
 #[test]
+fn google_cloud_storage_keeps_the_contract() {
+    let Some(server) = Server::run("gcs_server.py") else { return };
+    server.make_bucket();
+    let options = options_with(&server.address, &[("GOOGLE_SERVICE_ACCOUNT_KEY", GCS_KEY)]);
+    let open = |bucket, prefix| CloudBackend::new("gs", bucket, prefix, &options).expect("a good place");
+    conformance::run(&open(BUCKET, ""));
+    conformance::run(&open(BUCKET, "team/data"));
+    pages_join(&open(BUCKET, "p"));
+    let error = open("no-such-bucket", "").list(&Key::parse("x").expect("a key"), None, 1).expect_err("none");
+    assert!(matches!(&error, BackendError::NoBucket { .. }), "{error}");
+}
+
+#[test]
+fn azure_keeps_the_contract() {
+    let Some(server) = Server::run("azure_server.py") else { return };
+    let options = options_with(&server.address, &[("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY)]);
+    let open = |container, prefix| CloudBackend::new("az", container, prefix, &options).expect("a good place");
+    conformance::run(&open(BUCKET, ""));
+    conformance::run(&open(BUCKET, "team/data"));
+    pages_join(&open(BUCKET, "p"));
+    let error = open("no-such-container", "").list(&Key::parse("x").expect("a key"), None, 1).expect_err("none");
+    assert!(matches!(&error, BackendError::NoBucket { .. }), "{error}");
+}
+
+#[test]
 fn pages_of_a_listing_join_without_gaps() {
     let Some(server) = Server::start() else { return };
-    let backend = server.backend(BUCKET, "p");
+    pages_join(&server.backend(BUCKET, "p"));
+}
+
+fn pages_join(backend: &CloudBackend) {
     let key = |number: usize| Key::parse(&format!("many/{number:04}")).expect("a key");
     std::thread::scope(|scope| {
         for part in 0..4 {
-            let backend = &backend;
             scope.spawn(move || {
                 (0..1100)
                     .filter(|number| number % 4 == part)
@@ -111,6 +160,36 @@ fn pages_of_a_listing_join_without_gaps() {
     });
     let all = backend.list(&Key::parse("many").expect("a key"), None, 5000).expect("lists");
     assert_eq!(all.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), (0..1100).map(key).collect::<Vec<_>>());
+    let rest = backend.list(&Key::parse("many").expect("a key"), Some(&key(1050)), 40).expect("lists");
+    assert_eq!(
+        rest.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(),
+        (1051..1091).map(key).collect::<Vec<_>>()
+    );
+}
+
+/// A connection that broke within the answer to a listing once failed the whole command.
+#[test]
+fn an_answer_that_breaks_off_is_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let address = listener.local_addr().expect("an address").to_string();
+    let body = "<ListBucketResult><Contents><Key>a/b</Key><Size>7</Size><LastModified>2024-01-01T00:00:00.000Z\
+                </LastModified></Contents></ListBucketResult>";
+    let whole = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let Ok(mut stream) = stream else { continue };
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let sent = if number < 2 { whole.len() - 1 - 50 * number } else { whole.len() };
+            let _ = stream.write_all(whole.as_bytes().get(..sent).unwrap_or_default());
+        }
+    });
+    let backend = CloudBackend::new("s3", BUCKET, "", &options(&address)).expect("a good place");
+    let found = backend.list(&Key::parse("a").expect("a key"), None, 1).expect("the third answer is whole");
+    assert_eq!(found.iter().map(|entry| (entry.key.as_str(), entry.len)).collect::<Vec<_>>(), [("a/b", 7)]);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Roots in real repositories: all of them, or an error.
+
 use super::super::testing::{TestRepo, open};
 use super::*;
 use crate::error::{Classify as _, ErrorKind};

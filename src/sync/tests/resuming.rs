@@ -7,7 +7,7 @@ use crate::backend::{Fault, FaultBackend};
 const PACK_LEN: usize = 2 * CHUNK;
 
 fn cached<B: Backend + 'static>(place: &Arc<B>, dir: &std::path::Path) -> Remote {
-    let options = RemoteOptions { cache_dir: Some(dir.to_path_buf()), pack_len: PACK_LEN };
+    let options = RemoteOptions { cache_dir: Some(dir.to_path_buf()), pack_len: PACK_LEN, ..RemoteOptions::default() };
     Remote::open(Box::new(Arc::clone(place)), options)
 }
 
