@@ -191,7 +191,7 @@ fn write_heedlessly(root: &Path, in_batch: bool, failed: &mut usize) -> Vec<(Con
     let store = Store::open(root, &StoreOptions::default()).unwrap();
     let mut acknowledged = vec![];
     let mut batch = store.batch(&WriteOptions::default()).ok().filter(|_| in_batch);
-    for seed in 0..6 {
+    for seed in 0..3 {
         let bytes = content(seed, 1_500_000);
         let writer = match &batch {
             Some(batch) => Ok(batch.writer(vec![])),
@@ -222,7 +222,7 @@ fn what_failed_once_is_never_acknowledged_without_its_bytes() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut failed = 0;
     for in_batch in [true, false] {
-        for step in 0..40 {
+        for step in 0..30 {
             let dir = tempfile::tempdir().unwrap();
             drop(Store::open(dir.path(), &StoreOptions::default()).unwrap());
             fault::fail_once_after(step);

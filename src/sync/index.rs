@@ -133,12 +133,15 @@ impl Remote {
         if cached.is_some() {
             return Ok(cached);
         }
-        match self.fetch_segment(session, key) {
+        let is_damaged = |error: &SyncError| error.kind() == ErrorKind::Damaged;
+        // An answer that broke off looks like damage; asked once more, only damage still does.
+        let again = |error| if is_damaged(&error) { self.fetch_segment(session, key) } else { Err(error) };
+        match self.fetch_segment(session, key).or_else(again) {
             Ok((segment, bytes)) => {
                 cache::write(self.cache_dir.as_ref(), &name, &bytes);
                 Ok(Some(segment))
             }
-            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            Err(error) if is_damaged(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -162,7 +162,10 @@ fn members_and_notebooks_that_are_gone_from_the_remote_are_found_by_revision() {
         let json = run.json();
         assert_eq!(run.code, 3, "{run}");
         assert_eq!(json["damaged"][0]["exports"], serde_json::json!([format!("{rev}:Model/weights.bin")]));
-        assert!(json["damaged"][0]["fix"].to_string().contains(&format!("`onenb push --force {rev}`")), "{json}");
+        assert!(
+            json["damaged"][0]["fix"].to_string().contains(&format!("`onenb verify --remote --repair {rev}`")),
+            "{json}"
+        );
     }
 }
 
@@ -250,7 +253,10 @@ fn a_lost_snapshot_is_sent_again_by_force() {
     onenb::fs::remove_folder(&sandbox.path("remote/snapshots")).expect("they are lost");
     for arguments in [&["verify", "--remote", "v1"][..], &["verify", "--remote"]] {
         let run = sandbox.onenb(arguments);
-        assert!(run.code == 3 && run.text().contains("v1") && run.text().contains("push --force"), "{run}");
+        assert!(
+            run.code == 3 && run.text().contains("v1") && run.text().contains("`onenb verify --remote --repair"),
+            "{run}"
+        );
     }
     let run = sandbox.onenb(&["push", "--force", "v1"]).ok();
     assert!(run.stderr.contains("bound late"), "{run}");
