@@ -90,11 +90,11 @@ class Exported:
                 file.write(data)
 
     def to_parquet(self, table, **options):
-        """Exports a table as Parquet whose pages are cut by content, so that versions of it share what they have in common.
+        """Exports a table as Parquet whose pages are cut by content, so that versions of it share what they can.
 
-        `table` is a data frame of pandas or polars, an Arrow table, or anything with Arrow's C stream interface; `options`
-        go to `pyarrow.parquet.write_table`. Pages are not compressed unless `compression` says so: the store compresses
-        them, and finds what changed inside of them.
+        `table` is a data frame of pandas or polars, an Arrow table, or anything with Arrow's C stream interface;
+        `options` go to `pyarrow.parquet.write_table`. Pages are not compressed unless `compression` says so: the store
+        compresses them, and finds what changed inside of them.
         """
         try:
             import pyarrow
