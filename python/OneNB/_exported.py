@@ -16,6 +16,8 @@ _SLICE = 1024 * 1024
 # An export of this suffix says where data is instead of holding it.
 SOURCE_SUFFIX = ".source.json"
 _MAX_VALUE = 100
+# Pages of a Parquet file, in bytes: as long as the store's chunks.
+_PAGES = {"min_chunk_size": 64 * 1024, "max_chunk_size": 256 * 1024, "norm_level": 0}
 _DIRECTORY_SUFFIX = ".dir"
 
 
@@ -93,15 +95,15 @@ class Exported:
         """Exports a table as Parquet whose pages are cut by content, so that versions of it share what they can.
 
         `table` is a data frame of pandas or polars, an Arrow table, or anything with Arrow's C stream interface;
-        `options` go to `pyarrow.parquet.write_table`. Pages are not compressed unless `compression` says so: the store
-        compresses them, and finds what changed inside of them.
+        `options` go to `pyarrow.parquet.write_table`. Unless they say so, pages are neither compressed nor encoded by
+        dictionaries, whose numbers all shift with a new value: the store compresses, and finds what changed in a page.
         """
         try:
             import pyarrow
             from pyarrow import parquet
         except ImportError:
             raise Error("to_parquet needs pyarrow", "install it with `pip install 'pyarrow>=21'`") from None
-        options = {"use_content_defined_chunking": True, "compression": "none"} | options
+        options = {"use_content_defined_chunking": _PAGES, "compression": "none", "use_dictionary": False} | options
         pandas = sys.modules.get("pandas")
         is_pandas = pandas is not None and isinstance(table, pandas.DataFrame)
         # Arrow's interface would leave the index out.
