@@ -23,7 +23,9 @@ def main(source: str, target: str, *assignments: str) -> None:
     with tempfile.TemporaryDirectory() as sockets:
         manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=os.path.join(sockets, "kernel"))
         folder = os.path.dirname(os.path.abspath(target))
-        NotebookClient(notebook, km=manager, timeout=600, resources={"metadata": {"path": folder}}).execute()
+        client = NotebookClient(notebook, km=manager, timeout=600, resources={"metadata": {"path": folder}})
+        # A manager of one's own is left running unless asked; its kernel would complain once this process is gone.
+        client.execute(cleanup_kc=True)
     nbformat.write(notebook, target)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):

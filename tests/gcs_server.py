@@ -6,13 +6,14 @@ with 501. Credentials are not looked at. Prints its address and runs until it is
 """
 
 import hashlib
-import os
 import re
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from loopback import serve
 
 MODIFIED = "2024-01-01T00:00:00.000Z"
 HTTP_DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
@@ -150,12 +151,4 @@ def listing(objects, query):
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
-
-def end_with_parent():
-    sys.stdin.read()
-    os._exit(0)
-
-
-threading.Thread(target=end_with_parent, daemon=True).start()
-print(f"Running on http://127.0.0.1:{server.server_port}", flush=True)
-server.serve_forever()
+serve(server, server.server_port)
