@@ -159,17 +159,21 @@ impl ReadTransaction {
     /// # Errors
     /// [`CatalogError::StaleSnapshot`] and others.
     pub fn entry(&self, snapshot: SnapshotNo, key: &ExportKey) -> Result<Option<Bound>, CatalogError> {
-        let sql = over_chain!(
-            "SELECT e.binding FROM chain CROSS JOIN entries AS e ON e.snapshot = chain.id \
-             WHERE e.name = ?2 AND e.params_hash = ?3 ORDER BY e.snapshot DESC LIMIT 1"
-        );
-        let newest = self.one(sql, params![snapshot.0, key.name.as_str(), key.params_hash.as_bytes()], |row| {
-            column::<Option<i64>>(row, 0)
-        })?;
-        match newest {
-            Some(binding) => binding.map(|binding| self.binding(binding)).transpose(),
-            None => self.position(snapshot).map(|_| None),
+        // Step by step, because SQL would walk the whole chain and sort it before it knew the newest.
+        let sql = "SELECT s.base, e.snapshot, e.binding FROM snapshots AS s LEFT JOIN entries AS e \
+                   ON e.snapshot = s.id AND e.name = ?2 AND e.params_hash = ?3 WHERE s.id = ?1";
+        let mut at = Some(snapshot.0);
+        while let Some(number) = at {
+            let overlay = self.one(sql, params![number, key.name.as_str(), key.params_hash.as_bytes()], |row| {
+                Ok((column(row, 0)?, column::<Option<i64>>(row, 1)?, column::<Option<i64>>(row, 2)?))
+            })?;
+            let (base, changed, binding) = overlay.ok_or(CatalogError::StaleSnapshot { number })?;
+            if changed.is_some() {
+                return binding.map(|binding| self.binding(binding)).transpose();
+            }
+            at = base;
         }
+        Ok(None)
     }
 
     /// Returns the parameter sets that a snapshot has of one export, in the order of [`ReadTransaction::entries`].

@@ -342,6 +342,8 @@ fn reset(connection: &Connection, options: &OpenOptions) -> Result<(), CatalogEr
 /// Sets what holds for one connection. Only on a file that is known to be a database.
 fn settle(connection: &Connection) -> Result<(), CatalogError> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // Plans do not depend on the values that are bound: else SQLite may plan a kept statement anew for each of them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(sqlite)?;
     // Derived data may lose its last transactions in a power cut, cursor included, but may not be torn: NORMAL.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;

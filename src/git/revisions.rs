@@ -55,8 +55,16 @@ impl GitRepo {
             let commit = self.head()?.ok_or_else(|| self.unborn())?;
             return Ok(Revision { commit, kind: RevisionKind::Commit });
         }
-        let is_full_id = rev.len() == repo.object_hash().len_in_hex() && rev.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_full_id && let Some(found) = find_named(&repo, rev)? {
+        if rev.len() == repo.object_hash().len_in_hex()
+            && let Ok(id) = gix::ObjectId::from_hex(rev.as_bytes())
+        {
+            if !repo.has_object(id) {
+                return Err(unknown(rev, Vec::new()));
+            }
+            let commit = peel(&repo, id)?.map_err(|found| GitError::NotACommit { rev: shorten(rev), found })?;
+            return Ok(Revision { commit, kind: RevisionKind::Commit });
+        }
+        if let Some(found) = find_named(&repo, rev)? {
             return Ok(found);
         }
         // Git alone walks along grafts.
@@ -126,12 +134,15 @@ impl GitRepo {
         self.references("refs/heads/")
     }
 
-    /// Returns every branch of a remote that was fetched, by its name below `refs/remotes/`, with its commit.
+    /// Returns the commit of every branch of a remote that was fetched, as the references have it: no object is read.
     ///
     /// # Errors
     /// [`GitError::Damaged`] if the references cannot be listed; a single broken branch is skipped.
-    pub fn remote_branches(&self) -> Result<Vec<(String, CommitId)>, GitError> {
-        self.references("refs/remotes/")
+    pub fn remote_tips(&self) -> Result<Vec<CommitId>, GitError> {
+        let repo = self.local();
+        let platform = repo.references().map_err(GitError::damaged("references"))?;
+        let listed = platform.prefixed("refs/remotes/").map_err(GitError::damaged("references"))?;
+        Ok(listed.filter_map(Result::ok).filter_map(|tip| tip.try_id().map(|id| from_gix(&id))).collect())
     }
 
     /// Returns the commit a tag leads to; `None` if there is no such tag or it leads to no commit.
@@ -196,12 +207,13 @@ impl GitRepo {
 
 /// Looks `rev` up as the name of a tag or branch, full (`refs/tags/v1`), half (`tags/v1`) or short (`v1`).
 fn find_named(repo: &gix::Repository, rev: &str) -> Result<Option<Revision>, GitError> {
-    let full_names = if rev.starts_with("refs/") {
-        vec![rev.to_owned()]
-    } else {
-        ["refs/", "refs/tags/", "refs/heads/"].map(|prefix| format!("{prefix}{rev}")).to_vec()
+    let prefixes: &[&str] = match rev {
+        _ if rev.starts_with("refs/") => &[""],
+        _ if is_half_name(repo, rev) => &["refs/", "refs/tags/", "refs/heads/"],
+        _ => &["refs/tags/", "refs/heads/"],
     };
-    for full_name in full_names {
+    for prefix in prefixes {
+        let full_name = format!("{prefix}{rev}");
         let Some(id) = find_reference(repo, &full_name)? else { continue };
         let commit = peel(repo, id)?.map_err(|found| GitError::NotACommit { rev: shorten(rev), found })?;
         let kind = if let Some(name) = full_name.strip_prefix("refs/tags/") {
@@ -216,22 +228,39 @@ fn find_named(repo: &gix::Repository, rev: &str) -> Result<Option<Revision>, Git
     Ok(None)
 }
 
+/// Returns whether `refs/{rev}` could be a reference. A cheap look, because `gix` asks the file system in five places
+/// before it says that a name does not exist, and nearly all names are short ones.
+fn is_half_name(repo: &gix::Repository, rev: &str) -> bool {
+    let full_name = format!("refs/{rev}");
+    let is_file = |dir: &std::path::Path| dir.join(&full_name).is_file();
+    if is_file(repo.common_dir()) || (repo.git_dir() != repo.common_dir() && is_file(repo.git_dir())) {
+        return true;
+    }
+    match repo.refs.cached_packed_buffer() {
+        Ok(Some(packed)) => !matches!(packed.try_find(full_name.as_str()), Ok(None)),
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
+
 /// Returns what a reference of exactly this full name points to, through symbolic references.
 pub(super) fn find_reference(repo: &gix::Repository, full_name: &str) -> Result<Option<gix::ObjectId>, GitError> {
     let Ok(name) = gix::refs::FullName::try_from(full_name) else { return Ok(None) };
-    let damaged = || GitError::damaged(format!("reference `{full_name}`"));
-    match repo.try_find_reference(name.as_ref()).map_err(damaged())? {
-        Some(mut reference) => Ok(Some(reference.peel_to_id().map_err(damaged())?.detach())),
+    let damaged = |source| GitError::damaged(format_args!("reference `{full_name}`"))(source);
+    match repo.try_find_reference(name.as_ref()).map_err(damaged)? {
+        Some(mut reference) => Ok(Some(reference.peel_to_id().map_err(damaged)?.detach())),
         None => Ok(None),
     }
 }
 
 /// Follows annotated tags to a commit; the inner error is the kind of object found instead.
 pub(super) fn peel(repo: &gix::Repository, id: gix::ObjectId) -> Result<Result<CommitId, &'static str>, GitError> {
-    let object = repo
-        .find_object(id)
-        .and_then(gix::Object::peel_tags_to_end)
-        .map_err(GitError::damaged(format!("object {id}")))?;
+    let damaged = |source| GitError::damaged(format_args!("object {id}"))(source);
+    // Most references name a commit, which its header says.
+    if repo.find_header(id).map_err(damaged)?.kind() == gix::object::Kind::Commit {
+        return Ok(Ok(from_gix(&id)));
+    }
+    let object = repo.find_object(id).and_then(gix::Object::peel_tags_to_end).map_err(damaged)?;
     Ok(match object.kind {
         gix::object::Kind::Commit => Ok(from_gix(&object.id)),
         other => Err(kind_name(other)),

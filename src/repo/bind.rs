@@ -32,7 +32,10 @@ impl Repo {
             )
             .with_hint(format!("remove it from that commit with `onenb unbind {} {}`", spec.rev, spec.name)));
         }
-        let found = self.resolve_local(&spec.rev, &spec.name, &spec.params)?;
+        let found = match spec.rev.as_str() {
+            WORKING => self.working_export(&spec.name, &spec.params)?,
+            rev => self.export_at(self.commit_of(rev)?, rev, &spec.name, &spec.params)?,
+        };
         let (label, path) = (found.record.label(), found.record.key().record_path());
         let file = root.join(&path);
         if let Some(head) = self.late_bound(&found, &path)? {
@@ -129,7 +132,7 @@ impl Repo {
     pub fn unbind(&self, rev: &str, name: &ExportName, params: &Params, force: bool) -> Result<String> {
         self.check_writable()?;
         let commit = self.commit_of(rev)?;
-        let found = self.resolve_local(rev, name, params)?;
+        let found = self.export_at(commit, rev, name, params)?;
         self.check_not_pushed(commit, force)?;
         self.write_unbinding(commit, name, params)?;
         Ok(found.record.label())

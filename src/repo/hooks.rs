@@ -371,6 +371,8 @@ impl Repo {
                 continue;
             }
             let fresh = self.unsent_exports(commit, remote, &sent)?;
+            // Commits of a client without hooks leave no note, and the next push need not look as hard.
+            self.note_quiet();
             if fresh == 0 {
                 continue;
             }
@@ -414,7 +416,7 @@ impl Repo {
         if !update.remote.is_null() {
             return Ok(vec![update.remote]);
         }
-        Ok(self.git().remote_branches()?.into_iter().map(|(_, commit)| commit).collect())
+        Ok(self.git().remote_tips()?)
     }
 
     /// Counts the exports that a branch still has, that no confirmed push reaches, and whose data is in this store; it

@@ -77,9 +77,8 @@ impl Repo {
 
     /// Asks the remote once more, before a revision counts as not having an export. A remote that cannot be asked changes
     /// nothing about that.
-    pub(super) fn learned_about(&self, rev: &str) -> bool {
+    pub(super) fn learned_about(&self, commit: CommitId) -> bool {
         let learn = || -> Result<usize> {
-            let commit = self.commit_of(rev)?;
             self.check_writable()?;
             let Some((remote, _)) = self.remote()? else { return Ok(0) };
             Ok(self.learn_late_bindings(&remote, &[commit], &pushed_commits(&remote)?)?.bindings)

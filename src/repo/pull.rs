@@ -40,7 +40,9 @@ impl Workspace {
         let exports = if let PullTarget::Export(spec) = target {
             vec![self.resolve(spec)?.export]
         } else {
-            clone.learned_about(&rev);
+            if let Ok(commit) = clone.commit_of(&rev) {
+                clone.learned_about(commit);
+            }
             self.list(repo.as_deref(), &rev)?
         };
         clone.pull_exports(&exports, &rev, progress)
@@ -50,8 +52,8 @@ impl Workspace {
     fn pull_all(&self, progress: ProgressFn<'_>) -> Result<PullSummary> {
         let repo = self.repo()?;
         let mut all = PullSummary::default();
-        for (tag, _) in repo.git().tags()? {
-            repo.learned_about(&tag);
+        for (tag, commit) in repo.git().tags()? {
+            repo.learned_about(commit);
             let one = repo.pull_exports(&self.list(None, &tag)?, &tag, progress)?;
             all.exports += one.exports;
             all.fetched += one.fetched;

@@ -10,6 +10,8 @@ use super::Repo;
 use super::carry::{is_made_from_others, names_others};
 use super::receipts::is_notebook_path;
 use crate::error::Result;
+use crate::format::record::EXPORTS_DIR;
+use crate::format::run::RUNS_DIR;
 use crate::fs;
 use crate::id::CommitId;
 use crate::store::ObjectsStamp;
@@ -104,7 +106,9 @@ impl Repo {
     }
 
     fn differ_in_nothing_of_ours(&self, from: Option<CommitId>, to: CommitId) -> Result<bool> {
-        let is_ours = |path: &str| path.starts_with(".1nb/") || is_notebook_path(path);
+        let is_below = |path: &str, dir: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+        let is_ours =
+            |path: &str| is_below(path, EXPORTS_DIR) || is_below(path, RUNS_DIR) || is_notebook_path(path);
         Ok(self.git().changes(from, to, &is_ours)?.is_empty())
     }
 

@@ -13,6 +13,7 @@ use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN
 use crate::format::snapshot::Snapshot;
 use crate::format::spec::{Spec, WORKING, is_url};
 use crate::format::tables::DataTables;
+use crate::git::{Revision, RevisionKind};
 use crate::id::{CommitId, ContentDigest};
 use crate::store::ContentReader;
 use crate::sync::{Remote, RemoteContent, SyncError};
@@ -240,24 +241,32 @@ impl Repo {
             moved,
             place: Place::Clone { repo: self.clone(), noticed: Arc::default() },
         };
-        if spec.rev != WORKING && self.commit_of(&spec.rev).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-            // A revision that Git does not know here is looked up as a tag on the approved remote.
-            if let Some((remote, _)) = self.remote_if_approved()?
-                && unless_never_pushed(remote.snapshot_of_tag(&spec.rev))?.is_some()
-            {
-                return resolve_remote(remote, self.name(), spec);
-            }
+        if spec.rev == WORKING {
+            return Ok(found(self.working_export(&spec.name, &spec.params)?, None));
         }
-        let export = match self.resolve_local(&spec.rev, &spec.name, &spec.params) {
-            // Somebody else may have bound it late.
-            Err(error)
-                if error.kind() == ErrorKind::NotFound && spec.rev != WORKING && self.learned_about(&spec.rev) =>
-            {
-                self.resolve_local(&spec.rev, &spec.name, &spec.params).map_err(|_| error)?
+        let Revision { commit, kind } = match self.git().resolve(&spec.rev).map_err(Error::from) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // A revision that Git does not know here is looked up as a tag on the approved remote.
+                if let Some((remote, _)) = self.remote_if_approved()?
+                    && unless_never_pushed(remote.snapshot_of_tag(&spec.rev))?.is_some()
+                {
+                    return resolve_remote(remote, self.name(), spec);
+                }
+                return Err(error);
             }
             other => other?,
         };
-        Ok(found(export, self.moved_tag(&spec.rev)?))
+        let resolve = || self.export_at(commit, &spec.rev, &spec.name, &spec.params);
+        let export = match resolve() {
+            // Somebody else may have bound it late.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.learned_about(commit) => {
+                resolve().map_err(|_| error)?
+            }
+            other => other?,
+        };
+        let is_tag = matches!(kind, RevisionKind::Tag { name } if name == spec.rev);
+        let moved = if is_tag { self.moved_tag(&spec.rev, commit)? } else { None };
+        Ok(found(export, moved))
     }
 
     fn remote_if_approved(&self) -> Result<Option<(Remote, crate::format::config::StorageConfig)>> {
@@ -268,12 +277,11 @@ impl Repo {
     }
 
     /// Returns whether the remote, as last heard, has this tag for another commit than Git.
-    fn moved_tag(&self, rev: &str) -> Result<Option<MovedTag>> {
-        let Some(local) = self.git().tag_commit(rev)? else { return Ok(None) };
+    fn moved_tag(&self, tag: &str, local: CommitId) -> Result<Option<MovedTag>> {
         let Some(storage) = self.storage()? else { return Ok(None) };
-        let last = self.facts(|view| view.last_push_of(&storage.place(), rev))?;
+        let last = self.facts(|view| view.last_push_of(&storage.place(), tag))?;
         let there = last.and_then(|push| push.commit);
-        Ok(moved_to(rev, local, there))
+        Ok(moved_to(tag, local, there))
     }
 
     /// Compares what the remote just said of a tag with Git, and writes a difference down for `status`.

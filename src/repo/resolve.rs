@@ -32,24 +32,39 @@ impl Repo {
         Ok(self.bound_at(commit)?.into_iter().map(from_bound).collect())
     }
 
-    /// Returns one export of a revision.
+    /// Returns one export of the work tree.
     ///
     /// # Errors
     /// `NotFound`, listing names or parameter sets that come near.
-    pub(super) fn resolve_local(&self, rev: &str, name: &ExportName, params: &Params) -> Result<BoundExport> {
+    pub(super) fn working_export(&self, name: &ExportName, params: &Params) -> Result<BoundExport> {
         let key = ExportKey { name: name.clone(), params_hash: params.hash() };
-        if rev == WORKING {
-            if let Some(record) = self.working_record(&key)? {
-                return Ok(BoundExport { record, commit: None });
-            }
-        } else {
-            let commit = self.commit_of(rev)?;
-            if let Some(bound) = self.at_commit(commit, |view, snapshot| view.entry(snapshot, &key))? {
-                return Ok(from_bound(bound));
-            }
+        match self.working_record(&key)? {
+            Some(record) => Ok(BoundExport { record, commit: None }),
+            None => Err(self.not_found_at(WORKING, name, params)?),
         }
+    }
+
+    /// Returns one export of a commit that was called `rev`.
+    ///
+    /// # Errors
+    /// As [`Repo::working_export`].
+    pub(super) fn export_at(
+        &self,
+        commit: CommitId,
+        rev: &str,
+        name: &ExportName,
+        params: &Params,
+    ) -> Result<BoundExport> {
+        let key = ExportKey { name: name.clone(), params_hash: params.hash() };
+        match self.at_commit(commit, |view, snapshot| view.entry(snapshot, &key))? {
+            Some(bound) => Ok(from_bound(bound)),
+            None => Err(self.not_found_at(rev, name, params)?),
+        }
+    }
+
+    fn not_found_at(&self, rev: &str, name: &ExportName, params: &Params) -> Result<Error> {
         let all = self.list_local(rev)?;
-        Err(not_found(rev, name, params, all.iter().map(|export| (&export.record.name, &export.record.params))))
+        Ok(not_found(rev, name, params, all.iter().map(|export| (&export.record.name, &export.record.params))))
     }
 }
 

@@ -35,22 +35,14 @@ impl Repo {
         tips: &[CommitId],
         questions: impl Fn(&ReadTransaction) -> Result<T, CatalogError>,
     ) -> Result<T> {
-        // Another process may forget the commits between indexing and asking, because a late binding arrived there.
-        for _ in 0..MAX_ATTEMPTS {
-            let answer = self.facts(|view| {
-                for tip in tips {
-                    if view.snapshot_of(tip)?.is_none() {
-                        return Ok(None);
-                    }
+        self.ask_indexed(tips, |view| {
+            for tip in tips {
+                if view.snapshot_of(tip)?.is_none() {
+                    return Ok(None);
                 }
-                questions(view).map(Some)
-            })?;
-            if let Some(answer) = answer {
-                return Ok(answer);
             }
-            self.index_history(tips)?;
-        }
-        Err(Error::new(ErrorKind::Failed, "the catalog changes faster than it can be read").with_hint("try again"))
+            questions(view).map(Some)
+        })
     }
 
     /// As [`Repo::indexed`] for what one commit has.
@@ -59,10 +51,25 @@ impl Repo {
         commit: CommitId,
         questions: impl Fn(&ReadTransaction, SnapshotNo) -> Result<T, CatalogError>,
     ) -> Result<T> {
-        self.indexed(&[commit], |view| {
-            let snapshot = view.snapshot_of(&commit)?.expect("`indexed` asked for it in the same view");
-            questions(view, snapshot)
+        self.ask_indexed(&[commit], |view| {
+            view.snapshot_of(&commit)?.map(|snapshot| questions(view, snapshot)).transpose()
         })
+    }
+
+    /// Asks until there is an answer, indexing the tips in between.
+    fn ask_indexed<T>(
+        &self,
+        tips: &[CommitId],
+        ask: impl Fn(&ReadTransaction) -> Result<Option<T>, CatalogError>,
+    ) -> Result<T> {
+        // Another process may forget the commits between indexing and asking, because a late binding arrived there.
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(answer) = self.facts(&ask)? {
+                return Ok(answer);
+            }
+            self.index_history(tips)?;
+        }
+        Err(Error::new(ErrorKind::Failed, "the catalog changes faster than it can be read").with_hint("try again"))
     }
 
     /// Returns everything a commit has, sorted by name and parameters.
