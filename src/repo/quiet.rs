@@ -107,8 +107,7 @@ impl Repo {
 
     fn differ_in_nothing_of_ours(&self, from: Option<CommitId>, to: CommitId) -> Result<bool> {
         let is_below = |path: &str, dir: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
-        let is_ours =
-            |path: &str| is_below(path, EXPORTS_DIR) || is_below(path, RUNS_DIR) || is_notebook_path(path);
+        let is_ours = |path: &str| is_below(path, EXPORTS_DIR) || is_below(path, RUNS_DIR) || is_notebook_path(path);
         Ok(self.git().changes(from, to, &is_ours)?.is_empty())
     }
 
