@@ -118,14 +118,15 @@ impl ReadTransaction {
         Ok(self.one("SELECT max(time_us) FROM late_bindings", [], |row| column(row, 0))?.flatten())
     }
 
-    /// Returns whether some commit was bound this very record late.
+    /// Returns whether some commit was bound this very record late at or after a time, in microseconds since 1970, UTC.
     ///
     /// # Errors
     /// [`CatalogError`].
-    pub fn is_late_bound(&self, record: &ExportRecord) -> Result<bool, CatalogError> {
+    pub fn is_late_bound_since(&self, record: &ExportRecord, time_us: i64) -> Result<bool, CatalogError> {
         let key = record.key();
-        let sql = "SELECT 1 FROM late_bindings WHERE name = ?1 AND params_hash = ?2 AND record = ?3 LIMIT 1";
-        self.any(sql, params![key.name.as_str(), key.params_hash.as_bytes(), record_text(record)])
+        let sql = "SELECT 1 FROM late_bindings \
+                   WHERE name = ?1 AND params_hash = ?2 AND record = ?3 AND time_us >= ?4 LIMIT 1";
+        self.any(sql, params![key.name.as_str(), key.params_hash.as_bytes(), record_text(record), time_us])
     }
 
     /// Returns the commits that a key was bound to or unbound from late.

@@ -45,7 +45,7 @@ pub(super) fn run(event: &str, arguments: &[String], ctx: &Context) -> Exit {
 }
 
 fn outcome(event: &str, arguments: &[String], ctx: &Context) -> HookOutcome {
-    let workspace = ctx.workspace();
+    let workspace = ctx.workspace_of_hook();
     match workspace.repo() {
         Ok(repo) => repo.run_hook(event, arguments, &mut io::stdin().lock()),
         // Commits from before `onenb init` may be checked out; the hooks are still there then.

@@ -137,6 +137,12 @@ impl Context {
         Workspace::open(&self.dir, environment)
     }
 
+    /// As [`Context::workspace`] for a command that Git runs as a hook. In the main work tree it need not say so by
+    /// `GIT_DIR`, but it may name another index.
+    pub(super) fn workspace_of_hook(&self) -> Workspace {
+        Workspace::open(&self.dir, Environment { in_hook: true, ..host::environment() })
+    }
+
     /// Says, once, that a remote could not be reached and the cache answered.
     pub(super) fn tell_offline(&self) {
         if let Some(note) = self.offline.take() {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::{Environment, GitError, GitRepo};
@@ -50,7 +51,13 @@ impl GitRepo {
             Environment::Hook => {
                 let mut command = Command::new("git");
                 if std::env::var_os("GIT_INDEX_FILE").is_some() {
-                    command.env("GIT_INDEX_FILE", self.local().index_path());
+                    let index = self.index_path();
+                    // After the commit Git still names the lock that has become the index.
+                    if index.exists() {
+                        command.env("GIT_INDEX_FILE", index);
+                    } else {
+                        command.env_remove("GIT_INDEX_FILE");
+                    }
                 }
                 command.env_remove("GIT_PREFIX");
                 command
@@ -65,6 +72,12 @@ impl GitRepo {
         }
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").arg("--literal-pathspecs");
         command
+    }
+
+    /// Returns the index in force, which Git's environment may name relative to the top of the work tree.
+    pub(super) fn index_path(&self) -> PathBuf {
+        let path = self.local().index_path();
+        self.work_dir().map_or_else(|| path.clone(), |top| top.join(&path))
     }
 
     /// Runs `git ARGS`, feeds it `input`, and returns what it prints on stdout.

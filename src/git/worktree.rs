@@ -116,7 +116,7 @@ impl GitRepo {
     /// Returns whether Git is committing only paths named on its command line: what a pre-commit hook stages then
     /// goes to a temporary index and would be lost from the real one.
     pub fn is_partial_commit(&self) -> bool {
-        let path = self.local().index_path();
+        let path = self.index_path();
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("next-index-"))
     }
 

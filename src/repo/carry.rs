@@ -75,7 +75,7 @@ impl Repo {
         if let Some(reverted) = origins.reverted.filter(|_| origins.picked.is_empty()) {
             self.take_back(reverted, head)?;
         }
-        self.carry(&origins.picked.into_iter().map(|old| (old, head)).collect::<Vec<_>>())
+        self.carry(&origins.picked.into_iter().map(|old| (old, head)).collect::<Vec<_>>(), false)
     }
 
     /// Reads the note if it is about this commit, and removes it in any case.
@@ -103,12 +103,18 @@ impl Repo {
     }
 
     /// Gives new commits the late bindings of the old ones that they were made from; of two that became one, the later
-    /// counts.
-    pub(super) fn carry(&self, rewritten: &[(CommitId, CommitId)]) -> Result<()> {
+    /// counts. A record that the new commit changes and the old one did not have is a later word. `keeps_own` keeps what a
+    /// new commit was bound already.
+    pub(super) fn carry(&self, rewritten: &[(CommitId, CommitId)], keeps_own: bool) -> Result<()> {
         let mut carried = Vec::new();
         let mut time_us = self.late_time_us()?;
         for (old, new) in rewritten {
+            let own = if keeps_own { self.facts(|view| view.late_bindings_of(new))? } else { vec![] };
             for row in self.facts(|view| view.late_bindings_of(old))? {
+                let is_own = own.iter().any(|own| own.key == row.key);
+                if is_own || self.has_newer_record(*old, *new, &row.key)? {
+                    continue;
+                }
                 time_us += 1;
                 carried.push(match row.record {
                     Some(record) => {
@@ -120,6 +126,14 @@ impl Repo {
             }
         }
         if carried.is_empty() { Ok(()) } else { self.remember(&carried) }
+    }
+
+    fn has_newer_record(&self, old: CommitId, new: CommitId, key: &ExportKey) -> Result<bool> {
+        let path = key.record_path();
+        let Some(now) = self.git().tree_id_at(new, &path)? else { return Ok(false) };
+        let is_other = |commit: CommitId| self.git().tree_id_at(commit, &path).is_ok_and(|there| there != Some(now));
+        // What the branch below changed is no word of this commit.
+        Ok(is_other(old) && self.git().commit_info(new)?.parents.first().is_none_or(|parent| is_other(*parent)))
     }
 
     /// Says of commits that a rebase made which branch they belong to.

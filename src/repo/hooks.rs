@@ -26,6 +26,8 @@ const POLICY_KEY: &str = "onenb.prePush";
 const DEFAULT_PUSH_LIMIT: u64 = 64 * 1024 * 1024;
 /// Commits that pre-push looks at for exports that were not sent.
 const MAX_UNSENT_COMMITS: usize = 100;
+/// Most exports that post-commit names.
+const MAX_NAMED: usize = 10;
 /// Longest standard input of a hook that is read.
 const MAX_HOOK_INPUT: u64 = 16 * 1024 * 1024;
 
@@ -39,7 +41,7 @@ impl Repo {
             "pre-commit" => self.pre_commit().and_then(|outcome| self.note_origins().map(|()| outcome)),
             "post-commit" => self.post_commit(),
             "post-merge" => self.index_head(),
-            "post-rewrite" => self.post_rewrite(stdin),
+            "post-rewrite" => self.post_rewrite(arguments, stdin),
             "post-checkout" => self.capture_branch(arguments).map(|()| HookOutcome::default()),
             "pre-push" => self.pre_push(stdin),
             _ => Ok(HookOutcome::default()),
@@ -147,7 +149,10 @@ impl Repo {
         let mut labels: Vec<String> = bound.iter().map(|binding| binding.bound.record.label()).collect();
         labels.sort();
         if !labels.is_empty() {
-            outcome.lines.push(format!("bound {} to {}", labels.join(", "), head.short()));
+            let more = labels.len().saturating_sub(MAX_NAMED);
+            labels.truncate(MAX_NAMED);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            outcome.lines.push(format!("bound {}{more} to {}", labels.join(", "), head.short()));
         }
         Ok(outcome)
     }
@@ -170,7 +175,7 @@ impl Repo {
             }
             let tracked = self.git().read_file_at(head, &key.record_path(), MAX_RECORD_LEN)?;
             // Not the snapshot of HEAD itself: once that is indexed, a late binding would make it be read again.
-            if tracked.is_some() || self.was_bound(&info.parents, &row.record)? {
+            if tracked.is_some() || self.was_bound(&info.parents, &row)? {
                 let tracked = tracked.and_then(|bytes| ExportRecord::from_bytes(&bytes).ok());
                 if tracked.is_none_or(|tracked| tracked.digest == row.record.digest) {
                     settled.push(key);
@@ -186,8 +191,9 @@ impl Repo {
         Ok(found)
     }
 
-    /// Returns whether a parent has an export as it is, or any commit was bound this very record late.
-    fn was_bound(&self, parents: &[CommitId], record: &ExportRecord) -> Result<bool> {
+    /// Returns whether a parent has an export as it is, or some commit was bound it late since it was made.
+    fn was_bound(&self, parents: &[CommitId], row: &Pending) -> Result<bool> {
+        let record = &row.record;
         let key = record.key();
         for parent in parents {
             let bound = self.at_commit(*parent, |view, snapshot| view.entry(snapshot, &key))?;
@@ -195,7 +201,7 @@ impl Repo {
                 return Ok(true);
             }
         }
-        self.facts(|view| view.is_late_bound(record))
+        self.facts(|view| view.is_late_bound_since(record, row.time_us))
     }
 
     /// A notebook's export belongs to the commit that has the notebook; another's only while its script is unchanged.
@@ -218,7 +224,7 @@ impl Repo {
     }
 
     /// Carries late bindings from the old commits to the new ones that amend and rebase made of them.
-    fn post_rewrite(&self, stdin: &mut dyn Read) -> Result<HookOutcome> {
+    fn post_rewrite(&self, arguments: &[String], stdin: &mut dyn Read) -> Result<HookOutcome> {
         let mut rewritten = Vec::new();
         for line in read_lines(stdin)? {
             let mut words = line.split(' ');
@@ -226,7 +232,9 @@ impl Repo {
             let (Ok(old), Ok(new)) = (old.parse::<CommitId>(), new.parse::<CommitId>()) else { continue };
             rewritten.push((old, new));
         }
-        self.carry(&rewritten)?;
+        // What post-commit just bound to an amended commit is newer than what the old one had.
+        let keeps_own = arguments.first().is_some_and(|command| command == "amend");
+        self.carry(&rewritten, keeps_own)?;
         self.carry_branches(&rewritten)?;
         self.index_head()
     }

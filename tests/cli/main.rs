@@ -19,6 +19,7 @@ mod git_input;
 mod git_table;
 mod help;
 mod hook;
+mod hook_words;
 mod init;
 mod late_bindings;
 mod ls;
