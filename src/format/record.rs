@@ -12,6 +12,7 @@ use super::params::Params;
 use crate::id::{CodeIdentity, ContentDigest, ParamsHash};
 
 /// Newest version of records and run records that this program reads and the one that it writes.
+// Catalogs remember which records could not be read: their version goes up with this one.
 pub const RECORD_VERSION: u32 = 1;
 /// Longest record file in bytes; longer ones are refused before they are parsed.
 pub const MAX_RECORD_LEN: u64 = 1024 * 1024;

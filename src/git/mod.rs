@@ -37,7 +37,7 @@ pub use error::GitError;
 pub use hooks::{EventState, HookEvent, HookReport, HookStatus};
 pub use nearest::nearest;
 pub use objects::{Change, CommitInfo, TreeFile};
-pub use program::clean_command;
+pub use program::{clean_command, is_run_by_pre_commit};
 pub use revisions::{Revision, RevisionKind};
 pub use roots::{NewFiles, SeenHistory, WorkTree};
 pub use worktree::Operation;

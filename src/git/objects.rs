@@ -142,7 +142,26 @@ impl GitRepo {
     /// # Errors
     /// [`GitError::TooLarge`], [`GitError::MissingObject`] or [`GitError::Damaged`].
     pub fn read_blob(&self, blob: CommitId, limit: u64) -> Result<Vec<u8>, GitError> {
-        read_object(&self.local(), &blob, gix::object::Kind::Blob, limit)
+        match read_object(&self.local(), &blob, gix::object::Kind::Blob, limit) {
+            Err(GitError::MissingObject { id }) if self.is_partial() => self.fetch_blob(id, limit),
+            other => other,
+        }
+    }
+
+    /// Returns whether this is a partial clone, which lacks objects until somebody asks Git for them.
+    fn is_partial(&self) -> bool {
+        let promises = |name: &gix::bstr::BStr| self.config_bool(&format!("remote.{name}.promisor")) == Some(true);
+        self.config_string("extensions.partialClone").is_some()
+            || self.local().remote_names().iter().any(|name| promises(name.as_ref()))
+    }
+
+    /// Lets Git fetch a blob that was left out of a partial clone.
+    fn fetch_blob(&self, blob: CommitId, limit: u64) -> Result<Vec<u8>, GitError> {
+        let bytes = self.run(&["cat-file", "blob", &blob.to_string()], b"")?;
+        if bytes.len() as u64 > limit {
+            return Err(GitError::TooLarge { what: format!("the length of blob {blob} in bytes"), limit });
+        }
+        Ok(bytes)
     }
 
     /// Returns the length of a blob in bytes, without reading it.
@@ -158,9 +177,8 @@ impl GitRepo {
     /// # Errors
     /// As [`Self::tree_id_at`] and [`Self::read_blob`].
     pub fn read_file_at(&self, commit: CommitId, path: &str, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
-        let repo = self.local();
-        match lookup(&repo, &commit, path)? {
-            Some(entry) if !entry.is_tree => read_object(&repo, &entry.id, gix::object::Kind::Blob, limit).map(Some),
+        match lookup(&self.local(), &commit, path)? {
+            Some(entry) if !entry.is_tree => self.read_blob(entry.id, limit).map(Some),
             _ => Ok(None),
         }
     }

@@ -40,6 +40,12 @@ pub fn clean_command() -> Command {
     command
 }
 
+/// Returns whether the `pre-commit` framework runs this process: it has put aside what is not staged, and puts it back.
+#[must_use]
+pub fn is_run_by_pre_commit() -> bool {
+    std::env::var_os("PRE_COMMIT").is_some()
+}
+
 impl GitRepo {
     /// Returns a `git` command for this repository and work tree, whatever the current directory.
     ///

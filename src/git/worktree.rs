@@ -1,6 +1,7 @@
 //! The work tree and the index: staging, what is staged, and what Git has begun and not finished.
 
 use std::collections::HashMap;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 
 use gix::bstr::ByteSlice as _;
@@ -13,6 +14,8 @@ use crate::id::CommitId;
 
 /// Longest beginning of a file of Git's own that is looked at, in bytes.
 const MAX_STATE_LEN: u64 = 1 << 20;
+/// How much of the end of a reflog is read for its last line, in bytes.
+const REFLOG_TAIL: u64 = 16 * 1024;
 
 /// Something that Git has begun and not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,17 @@ impl GitRepo {
     /// [`GitError::NoWorkTree`], [`GitError::Program`] or [`GitError::Spawn`].
     pub fn stage(&self, paths: &[&str]) -> Result<(), GitError> {
         self.update_index(&["update-index", "--add", "--remove", "-z", "--stdin"], paths)
+    }
+
+    /// Stages a file with these bytes, whatever the work tree has.
+    ///
+    /// # Errors
+    /// As [`Self::stage`].
+    pub fn stage_bytes(&self, path: &str, bytes: &[u8]) -> Result<(), GitError> {
+        let printed = self.run(&["hash-object", "-w", "--stdin"], bytes)?;
+        let blob = String::from_utf8_lossy(&printed).trim().to_owned();
+        let entry = format!("100644 {blob}\t{path}\0");
+        self.run(&["update-index", "--add", "-z", "--index-info"], entry.as_bytes()).map(drop)
     }
 
     /// Takes files out of the index and leaves the work tree alone.
@@ -164,6 +178,18 @@ impl GitRepo {
             return Ok(None);
         }
         Ok(find_reference(&self.local(), name)?.map(|id| from_gix(&id)))
+    }
+
+    /// Returns what Git last did to this work tree's `HEAD`, in the words of its reflog (`commit (amend): x`); `None` without
+    /// one.
+    pub fn last_action(&self) -> Option<String> {
+        let mut log = std::fs::File::open(self.git_dir().join("logs/HEAD")).ok()?;
+        let len = log.metadata().ok()?.len();
+        log.seek(SeekFrom::Start(len.saturating_sub(REFLOG_TAIL))).ok()?;
+        let mut tail = Vec::new();
+        log.take(REFLOG_TAIL).read_to_end(&mut tail).ok()?;
+        let text = String::from_utf8_lossy(&tail);
+        text.lines().last()?.split_once('\t').map(|(_, action)| action.to_owned())
     }
 
     /// Returns the text of a file beside this work tree's `HEAD`, such as `SQUASH_MSG`, at most 1 MiB, with bytes

@@ -3,17 +3,19 @@
 //! The receipts inside the saved notebook say what it exported, whatever the file is called. Without them (outputs
 //! stripped) the latest exports that this path made in this worktree are taken, and the user is told.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Repo;
-use super::receipts::record_of;
+use super::receipts::{HeldRuns, record_of};
 use super::types::AddedNotebook;
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::record::{ExportRecord, Input};
+use crate::format::record::{ExportKey, ExportRecord, Input, MAX_RECORD_LEN};
 use crate::format::run::{RunExport, RunRecord};
 use crate::fs;
-use crate::id::CodeIdentity;
+use crate::git::is_run_by_pre_commit;
+use crate::id::{CodeIdentity, RunId};
 use crate::notebook::{self, Document, MAX_NOTEBOOK_LEN, NotebookError, ParameterProblem};
 use crate::store::WriteOptions;
 
@@ -22,14 +24,17 @@ use crate::store::WriteOptions;
 pub(super) enum Newest {
     /// The receipts': a person asked to record exactly this notebook.
     Receipts,
-    /// The work tree's: it may have been exported again since the notebook was saved, or a merge was settled there.
-    WorkTree,
+    /// The index's, if somebody staged another record; else those of a run that HEAD does not have; else the work tree's, for
+    /// a merge may have been settled there.
+    Staged,
 }
 
 /// What a notebook file turned out to be, before anything is written.
 struct Executed {
     run: RunRecord,
     records: Vec<ExportRecord>,
+    /// The run that each export with a receipt is of.
+    made_by: BTreeMap<ExportKey, RunId>,
     warnings: Vec<String>,
 }
 
@@ -80,11 +85,21 @@ impl Repo {
         self.store()?.put_content(bytes, &WriteOptions::default())?;
         let mut staged = Vec::new();
         for record in &executed.records {
+            let path = record.key().record_path();
             let known = self.working_record(&record.key()).ok().flatten();
-            if newest == Newest::Receipts || known.is_none_or(|known| known.digest == record.digest) {
+            let is_other = known.is_some_and(|known| known.digest != record.digest);
+            if newest == Newest::Receipts || !is_other {
                 self.write_record(record)?;
+            } else if self.is_of_new_run(&executed, &record.key())? && self.is_staged_as_in_head(&path)? {
+                // The commit shall have what its notebook made; what was made since stays in the work tree.
+                if self.is_as_in_head(&path)? && !is_run_by_pre_commit() {
+                    self.write_record(record)?;
+                } else {
+                    self.git().stage_bytes(&path, &record.to_bytes())?;
+                    continue;
+                }
             }
-            staged.push(record.key().record_path());
+            staged.push(path);
         }
         let run_path = executed.run.record_path();
         let root = self.work_dir().ok_or_else(bare)?;
@@ -93,6 +108,25 @@ impl Repo {
         fs::write_atomic(&file, &executed.run.to_bytes())?;
         staged.push(run_path);
         Ok(AddedNotebook { run: executed.run, staged, warnings: executed.warnings })
+    }
+
+    fn is_of_new_run(&self, executed: &Executed, key: &ExportKey) -> Result<bool> {
+        let Some(run) = executed.made_by.get(key) else { return Ok(false) };
+        let Some(head) = self.git().head()? else { return Ok(true) };
+        Ok(!HeldRuns::default().is_held_at(self.git(), head, run)?)
+    }
+
+    fn is_staged_as_in_head(&self, path: &str) -> Result<bool> {
+        let head = self.git().head()?;
+        let in_head = head.map(|head| self.git().tree_id_at(head, path)).transpose()?.flatten();
+        Ok(self.git().staged_blob(path)? == in_head)
+    }
+
+    /// Returns whether a file of the work tree is the one of HEAD.
+    fn is_as_in_head(&self, path: &str) -> Result<bool> {
+        let (Some(head), Some(root)) = (self.git().head()?, self.work_dir()) else { return Ok(false) };
+        let there = fs::read_bounded(&root.join(path), MAX_RECORD_LEN).ok();
+        Ok(there.is_some() && there == self.git().read_file_at(head, path, MAX_RECORD_LEN)?)
     }
 
     fn examine(&self, relative: &str, bytes: &[u8], original: Option<String>) -> Result<Executed> {
@@ -104,7 +138,7 @@ impl Repo {
         let mut runs: Vec<_> = receipts.iter().map(|found| found.receipt.run).collect();
         runs.sort_unstable();
         runs.dedup();
-        let mut records = Vec::new();
+        let (mut records, mut made_by) = (Vec::new(), BTreeMap::new());
         for found in &receipts {
             if self.store()?.contains(&found.receipt.digest)?.is_none() {
                 warnings.push(format!(
@@ -112,7 +146,9 @@ impl Repo {
                     found.receipt.export, found.receipt.params
                 ));
             }
-            records.push(self.settled(record_of(&found.receipt, relative, Some(identity))));
+            let record = self.settled(record_of(&found.receipt, relative, Some(identity)));
+            made_by.insert(record.key(), found.receipt.run);
+            records.push(record);
         }
         if records.is_empty() {
             records = self.pending_records(relative, identity)?;
@@ -139,7 +175,7 @@ impl Repo {
             exports,
             inputs: all_inputs(&records),
         };
-        Ok(Executed { run, records, warnings })
+        Ok(Executed { run, records, made_by, warnings })
     }
 
     /// Keeps what only the work tree's record knows: the inline value of the same content.

@@ -70,12 +70,26 @@ impl Repo {
         // Git names a commit that is reverted without a conflict in the message alone.
         let is_rebase = git.operation_in_progress() == Some(Operation::Rebase);
         if origins.is_empty() && !is_rebase && self.has_late_bindings_at_all()? {
-            origins = named_in_message(&git.commit_message(head)?);
+            origins = self.named_origins(&git.commit_message(head)?);
         }
         if let Some(reverted) = origins.reverted.filter(|_| origins.picked.is_empty()) {
             self.take_back(reverted, head)?;
         }
         self.carry(&origins.picked.into_iter().map(|old| (old, head)).collect::<Vec<_>>(), false)
+    }
+
+    /// Returns what the message of the commit that was just made names, as far as Git did such a thing.
+    fn named_origins(&self, message: &str) -> Origins {
+        let git = self.git();
+        // Anybody may write or quote the words that Git proposes.
+        let is_replayed = git.last_action().is_none_or(|did| did.starts_with("revert") || did.contains("cherry-pick"));
+        let mut origins = Origins { picked: squashed(message), reverted: None };
+        if is_replayed && origins.is_empty() {
+            origins.picked = picked(message);
+            // Git may be set to shorten the id.
+            origins.reverted = reverted(message).and_then(|id| git.resolve(id).ok()).map(|found| found.commit);
+        }
+        origins
     }
 
     /// Reads the note if it is about this commit, and removes it in any case.
@@ -192,7 +206,7 @@ pub(super) fn is_made_from_others(git: &GitRepo) -> bool {
 
 /// Returns whether a message says that its commit was made from others.
 pub(super) fn names_others(message: &str) -> bool {
-    !named_in_message(message).is_empty()
+    !squashed(message).is_empty() || !picked(message).is_empty() || reverted(message).is_some()
 }
 
 /// Returns the commits that the message of a squash lists, oldest first.
@@ -206,19 +220,19 @@ fn squashed(message: &str) -> Vec<CommitId> {
     ids
 }
 
-/// Returns the commits that a message says its commit was made from, in the words that Git proposes.
-fn named_in_message(message: &str) -> Origins {
-    let picked = message
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("(cherry picked from commit ")?.strip_suffix(')')?.parse().ok());
-    let mut picked: Vec<CommitId> = picked.take(MAX_ORIGINS).collect();
-    if picked.is_empty() {
-        picked = squashed(message);
-    }
-    let reverted = message
-        .lines()
-        .find_map(|line| line.strip_prefix("This reverts commit ")?.split([',', '.']).next()?.parse().ok());
-    Origins { picked, reverted }
+/// Returns the commits that a message says were picked, in the words that Git proposes.
+fn picked(message: &str) -> Vec<CommitId> {
+    let lines = message.lines().map(str::trim);
+    let ids =
+        lines.filter_map(|line| line.strip_prefix("(cherry picked from commit ")?.strip_suffix(')')?.parse().ok());
+    ids.take(MAX_ORIGINS).collect()
+}
+
+/// Returns the id, perhaps short, of the commit that a message says was reverted, in the words that Git proposes.
+fn reverted(message: &str) -> Option<&str> {
+    let said = message.lines().find_map(|line| line.strip_prefix("This reverts commit "))?;
+    let id = said.split([' ', ',', '.']).next()?;
+    (id.len() >= 4 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
 #[cfg(test)]
@@ -239,9 +253,10 @@ mod tests {
     #[test]
     fn a_picked_commit_is_named_at_the_end_of_the_message() {
         let text = format!("fix\n\n(cherry picked from commit {})\n", id('a'));
-        assert_eq!(named_in_message(&text), Origins { picked: vec![id('a')], reverted: None });
-        assert!(named_in_message("fix\n\n(cherry picked from commit nowhere)\n").is_empty());
-        let text = format!("Revert \"x\"\n\nThis reverts commit {}.\n", id('b'));
-        assert_eq!(named_in_message(&text), Origins { picked: vec![], reverted: Some(id('b')) });
+        assert_eq!((picked(&text), reverted(&text)), (vec![id('a')], None));
+        assert!(!names_others("fix\n\n(cherry picked from commit nowhere)\nThis reverts commit nothing.\n"));
+        let text = format!("Revert \"x\"\n\nThis reverts commit {}, reversing\n", id('b'));
+        assert_eq!(reverted(&text), Some(id('b').to_string().as_str()));
+        assert_eq!(reverted("x\n\nThis reverts commit 0a1b2c3 (x, 2026-01-02).\n"), Some("0a1b2c3"));
     }
 }

@@ -7,7 +7,7 @@ use super::Repo;
 use super::addnb::Newest;
 use super::export::script_identity;
 use super::push::PushItem;
-use super::receipts::{MAX_INDEXED_NOTEBOOK_LEN, is_notebook_path};
+use super::receipts::{MAX_INDEXED_NOTEBOOK_LEN, is_notebook_path, unrecorded_notebooks};
 use super::snapshot::changed_against_all;
 use super::types::{HookOutcome, PushOptions, PushOutcome};
 use crate::catalog::{BindingsOf, ReadTransaction};
@@ -93,7 +93,7 @@ impl Repo {
         if !notebook::may_hold_receipts(&bytes) && exports_here()?.is_empty() {
             return Ok(vec![]);
         }
-        Ok(self.record_notebook(path, &bytes, None, Newest::WorkTree)?.staged)
+        Ok(self.record_notebook(path, &bytes, None, Newest::Staged)?.staged)
     }
 
     /// Returns the records of the work tree that one of these paths produced here and HEAD's tree does not have.
@@ -146,6 +146,13 @@ impl Repo {
             self.note_parent_branch(head)?;
         }
         self.note_quiet();
+        let info = self.git().commit_info(head)?;
+        let changed = changed_against_all(self.git(), head, &info)?;
+        for path in unrecorded_notebooks(self.git(), head, &info, &changed)? {
+            outcome.lines.push(format!(
+                "`{path}` is committed without the records of its run; `onenb addnb {path}` stages them for the next commit"
+            ));
+        }
         let mut labels: Vec<String> = bound.iter().map(|binding| binding.bound.record.label()).collect();
         labels.sort();
         if !labels.is_empty() {
@@ -227,6 +234,7 @@ impl Repo {
     fn post_rewrite(&self, arguments: &[String], stdin: &mut dyn Read) -> Result<HookOutcome> {
         let mut rewritten = Vec::new();
         for line in read_lines(stdin)? {
+            let line = String::from_utf8_lossy(&line);
             let mut words = line.split(' ');
             let (Some(old), Some(new)) = (words.next(), words.next()) else { continue };
             let (Ok(old), Ok(new)) = (old.parse::<CommitId>(), new.parse::<CommitId>()) else { continue };
@@ -250,7 +258,17 @@ impl Repo {
             Ok(None) => return Ok(outcome),
             other => other,
         };
-        let updates: Vec<RefUpdate> = read_lines(stdin)?.iter().filter_map(|line| RefUpdate::parse(line)).collect();
+        let mut updates = vec![];
+        for line in read_lines(stdin)? {
+            match std::str::from_utf8(&line) {
+                Ok(line) => updates.extend(RefUpdate::parse(line)),
+                // Under another name nobody would find it.
+                Err(_) => outcome.lines.push(format!(
+                    "nothing is looked for in a reference whose name is not UTF-8: {}",
+                    String::from_utf8_lossy(&line)
+                )),
+            }
+        }
         let storage = match storage {
             // No tag would go without its data, so a remote that cannot be used blocks nothing.
             Err(error) if self.tags_among(&updates, None)?.is_empty() => {
@@ -339,7 +357,14 @@ impl Repo {
                     outcome.lines.push(format!("pushed the data of {} to {}", sent.join(", "), summary.remote));
                 }
             }
-            Err(error) => refuse(&error.to_string()),
+            Err(error) => match error.hint() {
+                Some(hint) => {
+                    outcome.refuse = true;
+                    outcome.lines.push(format!("the data of {} was not sent: {error}", names.join(", ")));
+                    outcome.lines.push(format!("{hint}; or push without the data by `git push --no-verify`"));
+                }
+                None => refuse(&error.to_string()),
+            },
         }
         Ok(())
     }
@@ -381,7 +406,8 @@ impl Repo {
             let fresh = self.unsent_exports(commit, remote, &sent)?;
             // Commits of a client without hooks leave no note, and the next push need not look as hard.
             self.note_quiet();
-            if fresh == 0 {
+            // Uploads without a tag leave no word here.
+            if fresh == 0 || (policy != BranchPolicy::Upload && self.is_uploaded(commit)) {
                 continue;
             }
             let exports = if fresh == 1 { "1 export".to_owned() } else { format!("{fresh} exports") };
@@ -413,6 +439,14 @@ impl Repo {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether the remote can be asked and has what was uploaded of a commit.
+    fn is_uploaded(&self, commit: CommitId) -> bool {
+        let there = self
+            .remote()
+            .and_then(|remote| remote.map(|(remote, _)| Ok(remote.is_uploaded(&commit)?)).unwrap_or(Ok(false)));
+        there.unwrap_or(false)
     }
 
     /// Returns what Git pushed before, for a warning that is given once: what the remote's branch has, else its other
@@ -513,10 +547,10 @@ impl RefUpdate {
     }
 }
 
-fn read_lines(stdin: &mut dyn Read) -> Result<Vec<String>> {
+fn read_lines(stdin: &mut dyn Read) -> Result<Vec<Vec<u8>>> {
     let mut bytes = Vec::new();
     stdin.take(MAX_HOOK_INPUT).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
+    Ok(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
 }
 
 #[cfg(test)]

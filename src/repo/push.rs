@@ -279,6 +279,10 @@ impl Repo {
                 refused.push((rev, error));
                 continue;
             }
+            if let Some((path, error)) = self.unreadable_records(commit)?.into_iter().next() {
+                refused.push((rev, error.context(format!("`{path}` cannot be read"))));
+                continue;
+            }
             summary.exports += exports.len();
             self.warn_of_newer((&rev, commit), &exports, &mut summary.warnings)?;
             let Members { contents: members, broken } = self.members_of(&exports, &rev, Some(commit))?;

@@ -3,11 +3,12 @@
 //! A receipt binds only if its run id is in no notebook of any parent's tree, the file is not below
 //! `.ipynb_checkpoints/`, and the tree has no record for that key; two new receipts for one key bind nothing.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::snapshot::{Change, ChangedFile};
+use super::snapshot::{Change, ChangedFile, what_is_there};
 use crate::error::Result;
-use crate::format::record::{ExportKey, ExportRecord, Producer};
+use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN, Producer};
 use crate::format::run::Receipt;
 use crate::git::{CommitInfo, GitRepo};
 use crate::id::{CodeIdentity, CommitId, RunId};
@@ -44,7 +45,7 @@ pub(super) fn bound_by_receipts(
     let mut claims: BTreeMap<ExportKey, Vec<(String, ExportRecord)>> = BTreeMap::new();
     for (path, blob) in changed {
         let Some(blob) = blob.filter(|_| is_notebook_path(path)) else { continue };
-        let Ok(bytes) = git.read_blob(blob, MAX_INDEXED_NOTEBOOK_LEN) else { continue };
+        let Some(bytes) = what_is_there(git.read_blob(blob, MAX_INDEXED_NOTEBOOK_LEN))? else { continue };
         if !notebook::may_hold_receipts(&bytes) {
             continue;
         }
@@ -67,6 +68,34 @@ pub(super) fn bound_by_receipts(
         }
     }
     Ok(bindings)
+}
+
+/// Returns the notebooks that a commit changed without the records of their runs: what is tracked says something else.
+pub(super) fn unrecorded_notebooks(
+    git: &GitRepo,
+    commit: CommitId,
+    info: &CommitInfo,
+    changed: &[ChangedFile],
+) -> Result<Vec<String>> {
+    let (mut unrecorded, mut held) = (Vec::new(), HeldRuns::default());
+    for (path, blob) in changed {
+        let Some(blob) = blob.filter(|_| is_notebook_path(path)) else { continue };
+        let Some(bytes) = what_is_there(git.read_blob(blob, MAX_INDEXED_NOTEBOOK_LEN))? else { continue };
+        let Some(document) = notebook::may_hold_receipts(&bytes).then(|| Document::parse(&bytes).ok()).flatten() else {
+            continue;
+        };
+        for found in document.latest_receipts() {
+            let record_path = record_of(&found.receipt, path, None).key().record_path();
+            let tracked = git.read_file_at(commit, &record_path, MAX_RECORD_LEN)?;
+            let tracked = tracked.and_then(|bytes| ExportRecord::from_bytes(&bytes).ok());
+            let is_other = tracked.is_some_and(|tracked| tracked.digest != found.receipt.digest);
+            if is_other && !held.is_old(git, info, &found.receipt)? {
+                unrecorded.push(path.clone());
+                break;
+            }
+        }
+    }
+    Ok(unrecorded)
 }
 
 /// Makes the record that a receipt stands for.
@@ -99,10 +128,18 @@ impl HeldRuns {
     /// Returns whether some notebook of a parent's tree already holds the run, wherever it lay.
     fn is_old(&mut self, git: &GitRepo, info: &CommitInfo, receipt: &Receipt) -> Result<bool> {
         for parent in &info.parents {
-            for blob in self.notebooks_of(git, *parent)? {
-                if self.runs_in(git, blob).contains(&receipt.run) {
-                    return Ok(true);
-                }
+            if self.is_held_at(git, *parent, &receipt.run)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns whether some notebook of a commit's tree holds the run.
+    pub(super) fn is_held_at(&mut self, git: &GitRepo, commit: CommitId, run: &RunId) -> Result<bool> {
+        for blob in self.notebooks_of(git, commit)? {
+            if self.runs_in(git, blob)?.contains(run) {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -121,10 +158,13 @@ impl HeldRuns {
         Ok(blobs)
     }
 
-    fn runs_in(&mut self, git: &GitRepo, blob: CommitId) -> &BTreeSet<RunId> {
-        self.by_blob.entry(blob).or_insert_with(|| match git.read_blob(blob, MAX_INDEXED_NOTEBOOK_LEN) {
-            Ok(bytes) if notebook::may_hold_receipts(&bytes) => run_ids(&bytes),
-            _ => BTreeSet::new(),
+    fn runs_in(&mut self, git: &GitRepo, blob: CommitId) -> Result<&BTreeSet<RunId>> {
+        Ok(match self.by_blob.entry(blob) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(slot) => slot.insert(match what_is_there(git.read_blob(blob, MAX_INDEXED_NOTEBOOK_LEN))? {
+                Some(bytes) if notebook::may_hold_receipts(&bytes) => run_ids(&bytes),
+                _ => BTreeSet::new(),
+            }),
         })
     }
 }

@@ -1,12 +1,15 @@
 //! Resolution: from a revision and a key to the one record that Git, the store or the remote has for it.
 
+use std::collections::BTreeSet;
+
 use super::Repo;
+use super::snapshot::read_record;
 use super::types::BoundExport;
 use crate::catalog::Bound;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::ExportName;
 use crate::format::params::{ParamValue, Params};
-use crate::format::record::ExportKey;
+use crate::format::record::{EXPORTS_DIR, ExportKey};
 use crate::format::spec::WORKING;
 use crate::git::nearest;
 use crate::id::CommitId;
@@ -58,8 +61,25 @@ impl Repo {
         let key = ExportKey { name: name.clone(), params_hash: params.hash() };
         match self.at_commit(commit, |view, snapshot| view.entry(snapshot, &key))? {
             Some(bound) => Ok(from_bound(bound)),
-            None => Err(self.not_found_at(rev, name, params)?),
+            None => match self.unreadable_records(commit)?.into_iter().find(|(path, _)| *path == key.record_path()) {
+                Some((path, error)) => Err(error.context(format!("`{path}` at `{rev}` cannot be read"))),
+                None => Err(self.not_found_at(rev, name, params)?),
+            },
         }
+    }
+
+    /// Returns the record files of a commit's tree that say nothing that we understand, each with the reason.
+    pub(super) fn unreadable_records(&self, commit: CommitId) -> Result<Vec<(String, Error)>> {
+        let bound: BTreeSet<String> =
+            self.bound_at(commit)?.into_iter().map(|bound| bound.record.key().record_path()).collect();
+        let mut unreadable = vec![];
+        // Of those that are not bound some were taken away by hand; only these are read.
+        for file in self.git().files_under(commit, EXPORTS_DIR)?.into_iter().filter(|it| !bound.contains(&it.path)) {
+            if let Err(error) = read_record(self.git(), file.blob, &file.path)? {
+                unreadable.push((file.path, error));
+            }
+        }
+        Ok(unreadable)
     }
 
     fn not_found_at(&self, rev: &str, name: &ExportName, params: &Params) -> Result<Error> {

@@ -12,7 +12,7 @@ use crate::catalog::{BindingNo, Bound, CatalogError, CommitRow, ReadTransaction,
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::run::{RUNS_DIR, RunRecord};
-use crate::git::{CommitInfo, GitRepo};
+use crate::git::{CommitInfo, GitError, GitRepo};
 use crate::id::CommitId;
 
 /// How often indexing starts over because another process forgot what it builds on.
@@ -180,7 +180,7 @@ impl Indexer<'_> {
         let generation = 1 + parents.iter().map(|parent| parent.generation).max().unwrap_or(0);
         let row = CommitRow { id: commit, time_unix: info.time_unix, generation, parents: info.parents.clone() };
         tx.put_commit(&row, snapshot)?;
-        let runs = self.runs_changed(&files);
+        let runs = self.runs_changed(&files)?;
         if !runs.is_empty() {
             tx.put_runs(&commit, &runs)?;
         }
@@ -306,12 +306,11 @@ impl Indexer<'_> {
                 }
                 continue;
             };
-            // A damaged record is named by `status`; the others still work.
-            if let Ok(bytes) = self.git.read_blob(*blob, MAX_RECORD_LEN)
-                && let Ok(record) = ExportRecord::from_bytes(&bytes)
-                && record.key().record_path() == *path
-            {
+            if let Some(record) = read_record(self.git, *blob, path)?.ok() {
                 found.push((record.key(), Some(record)));
+            } else if let Some(record) = self.old_record(info, path)? {
+                // Nobody knows what it says now, but surely not what it said before. The others still work.
+                found.push((record.key(), None));
             }
         }
         Ok(found)
@@ -329,11 +328,47 @@ impl Indexer<'_> {
         Ok(None)
     }
 
-    fn runs_changed(&self, changed: &[ChangedFile]) -> Vec<RunRecord> {
-        let blobs = changed.iter().filter(|(path, _)| is_below(path, RUNS_DIR)).filter_map(|(_, blob)| *blob);
-        let read = |blob| RunRecord::from_bytes(&self.git.read_blob(blob, MAX_RECORD_LEN).ok()?).ok();
-        blobs.filter_map(read).collect()
+    fn runs_changed(&self, changed: &[ChangedFile]) -> Result<Vec<RunRecord>> {
+        let mut runs = Vec::new();
+        for (path, blob) in changed {
+            if let Some(blob) = blob.filter(|_| is_below(path, RUNS_DIR))
+                && let Some(bytes) = what_is_there(self.git.read_blob(blob, MAX_RECORD_LEN))?
+            {
+                // A damaged record is no run.
+                runs.extend(RunRecord::from_bytes(&bytes));
+            }
+        }
+        Ok(runs)
     }
+}
+
+/// Reads the record file at `path`; the inner error says why it is none.
+pub(super) fn read_record(git: &GitRepo, blob: CommitId, path: &str) -> Result<Result<ExportRecord>> {
+    let bytes = match git.read_blob(blob, MAX_RECORD_LEN) {
+        Err(error) if is_damage(&error) => return Ok(Err(error.into())),
+        other => other?,
+    };
+    Ok(match ExportRecord::from_bytes(&bytes) {
+        Ok(record) if record.key().record_path() == path => Ok(record),
+        Ok(record) => {
+            let message = format!("it is the record of {}, which belongs into another file", record.label());
+            Err(Error::new(ErrorKind::Damaged, message))
+        }
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Returns what was read; `None` where reading again would give no more. What Git could not fetch now is an error, because
+/// the catalog keeps what it is told for ever.
+pub(super) fn what_is_there(read: Result<Vec<u8>, GitError>) -> Result<Option<Vec<u8>>> {
+    match read {
+        Err(error) if is_damage(&error) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+fn is_damage(error: &GitError) -> bool {
+    matches!(error, GitError::MissingObject { .. } | GitError::Damaged { .. } | GitError::TooLarge { .. })
 }
 
 /// A file that a commit has otherwise than every parent: its path, and its content unless it is gone.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Repo;
 use super::types::BoundExport;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::FormatError;
 use crate::format::name::{ExportName, decode_component};
 use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::fs;
@@ -78,8 +79,11 @@ impl Repo {
         let below = record.key().record_path();
         fs::refuse_links(root, &below)?;
         let path = root.join(below);
-        let bytes = record.to_bytes();
-        if fs::read_bounded(&path, MAX_RECORD_LEN).ok().as_deref() != Some(bytes.as_slice()) {
+        let (bytes, there) = (record.to_bytes(), fs::read_bounded(&path, MAX_RECORD_LEN).ok());
+        if there.as_deref() != Some(bytes.as_slice()) {
+            if let Some(Err(error @ FormatError::TooNew { .. })) = there.as_deref().map(ExportRecord::from_bytes) {
+                return Err(Error::from(error).context(format!("`{}` is kept as it is", record.key().record_path())));
+            }
             fs::write_atomic(&path, &bytes)?;
         }
         Ok(path)

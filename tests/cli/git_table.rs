@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::support::{Run, Sandbox, notebook, read};
 
 const RUN_1: &str = "01JCWZ4Z8Q4X2V5D9E7T1R3K6M";
+const RUN_2: &str = "01JCWZ4Z8Q4X2V5D9E7T1R3K6N";
 
 /// Declares the rows: a test for each, and the list of all.
 macro_rules! rows {
@@ -25,7 +26,7 @@ rows! {
     commit commit_all commit_paths commit_no_verify commit_without_hooks amend rebase rebase_onto_conflict fixup squash_commits
     reorder drop_commit cherry_pick revert merge_fast_forward merge_commit merge_squash merge_conflict merge_ours
     reset_hard checkout_files stash annotated_tag moved_tag tag_of_a_blob detached_head unborn_branch branch_and_tag_of_one_name
-    worktree submodule clone bare_clone shallow_clone clean gc filter_branch replace sha256 reftable hooks_path husky
+    worktree submodule clone bare_clone partial_clone shallow_clone clean gc filter_branch replace sha256 reftable hooks_path husky
     other_hooks git_lfs dead_program push_tag push_nothing_of_ours push_by_id push_delete push_no_verify
 }
 
@@ -146,6 +147,13 @@ mod scenario {
         s.git(&["commit", "--quiet", "--all", "--message", "all"]).ok();
         has(s, "HEAD", &[("Sales", "two"), ("Late", "late")]);
         assert_clean(s);
+        for (name, run) in [("First", RUN_1), ("Second", RUN_2)] {
+            s.write("report.ipynb", notebook(s, name, b"r", run).as_bytes());
+            s.git(&["add", "--intent-to-add", "report.ipynb"]).ok();
+            s.git(&["commit", "--quiet", "--all", "--message", name]).ok();
+            has(s, "HEAD", &[(name, "r")]);
+            assert_clean(s);
+        }
     }
 
     pub(super) fn commit_paths(s: &Sandbox) {
@@ -155,6 +163,15 @@ mod scenario {
         s.git(&["commit", "--quiet", "--message", "one path", "report.ipynb"]).ok();
         has(s, "HEAD", &[("Report", "r"), ("Sales", "one")]);
         assert_eq!(s.git(&["diff", "--cached", "--name-only"]).ok().text(), "other.txt\n");
+        s.onenb(&["addnb", "report.ipynb"]).ok();
+        s.git(&["commit", "--quiet", "--message", "its records"]).ok();
+        s.write("report.ipynb", notebook(s, "Report", b"again", RUN_2).as_bytes());
+        let run = s.git(&["commit", "--quiet", "--message", "again", "report.ipynb"]).ok();
+        assert!(run.stderr.contains("`onenb addnb report.ipynb`"), "{run}");
+        has(s, "HEAD", &[("Report", "r")]);
+        s.onenb(&["addnb", "report.ipynb"]).ok();
+        s.git(&["commit", "--quiet", "--message", "its records"]).ok();
+        has(s, "HEAD", &[("Report", "again")]);
     }
 
     pub(super) fn commit_no_verify(s: &Sandbox) {
@@ -457,6 +474,16 @@ mod scenario {
             assert_eq!(s.onenb(&["-C", &clone, "cat", &format!("v1:{name}")]).ok().text(), bytes);
         }
         s.onenb_with(&["-C", &clone, "export", "X", "-", "--suffix", ".csv"], b"x").fails(1, &["work tree"]);
+    }
+
+    pub(super) fn partial_clone(s: &Sandbox) {
+        record(s, "Sales", "two");
+        s.onenb(&["push", "v1"]).ok();
+        s.git(&["config", "uploadpack.allowFilter", "true"]).ok();
+        s.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]).ok();
+        let (url, clone) = (format!("file://{}", s.path("repo").display()), s.path("partial").display().to_string());
+        s.git(&["clone", "--quiet", "--filter=blob:none", &url, &clone]).ok();
+        assert_eq!(s.onenb(&["-C", &clone, "cat", "v1:Sales"]).ok().text(), "one");
     }
 
     pub(super) fn shallow_clone(s: &Sandbox) {

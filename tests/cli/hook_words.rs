@@ -161,3 +161,161 @@ fn a_binding_stays_where_only_the_branch_below_has_another_record() {
     assert_eq!(read(&sandbox, "HEAD~1:Sales"), "newer");
     assert_eq!(read(&sandbox, "HEAD:Sales"), "x");
 }
+
+#[test]
+fn a_commit_has_what_its_notebook_made_and_the_work_tree_keeps_what_was_made_since() {
+    let sandbox = Sandbox::ready();
+    executed(&sandbox, "r.ipynb", "Sales", "one", 0);
+    sandbox.git(&["add", "r.ipynb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "0"]).ok();
+    executed(&sandbox, "r.ipynb", "Sales", "two", 1);
+    sandbox.git(&["add", "r.ipynb"]).ok();
+    executed(&sandbox, "r.ipynb", "Sales", "three", 2);
+    late(&sandbox, "Sales", "three");
+    sandbox.git(&["commit", "--quiet", "--message", "2"]).ok();
+    assert_eq!(read(&sandbox, "HEAD:Sales"), "two");
+    assert_eq!(read(&sandbox, "working:Sales"), "three");
+    // Saved notebooks from elsewhere find the record of before in the work tree.
+    sandbox.git(&["reset", "--quiet", "--hard"]).ok();
+    executed(&sandbox, "r.ipynb", "Sales", "four", 3);
+    sandbox.git(&["add", "r.ipynb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "3"]).ok();
+    assert_eq!((read(&sandbox, "HEAD:Sales"), status(&sandbox)), ("four".to_owned(), String::new()));
+}
+
+#[test]
+fn an_old_receipt_does_not_overrule_a_newer_export_of_something_else() {
+    let sandbox = Sandbox::ready();
+    executed(&sandbox, "r.ipynb", "Sales", "one", 0);
+    sandbox.git(&["add", "r.ipynb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "0"]).ok();
+    late(&sandbox, "Sales", "newer");
+    let edited =
+        std::fs::read_to_string(sandbox.in_repo("r.ipynb")).expect("the notebook").replace("import", "import ");
+    sandbox.write("r.ipynb", edited.as_bytes());
+    sandbox.git(&["commit", "--quiet", "--all", "--message", "1"]).ok();
+    assert_eq!(read(&sandbox, "HEAD:Sales"), "newer");
+}
+
+/// The framework takes away what is not staged while hooks run, and applies it again afterwards.
+#[test]
+fn the_pre_commit_framework_finds_the_work_tree_as_it_left_it() {
+    let sandbox = Sandbox::ready();
+    executed(&sandbox, "r.ipynb", "Sales", "one", 0);
+    sandbox.git(&["add", "r.ipynb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "0"]).ok();
+    executed(&sandbox, "r.ipynb", "Sales", "two", 1);
+    sandbox.git(&["add", "r.ipynb"]).ok();
+    let mut hook = sandbox.command(env!("CARGO_BIN_EXE_onenb"));
+    hook.args(["hook", "pre-commit"]).current_dir(sandbox.in_repo("")).env("PRE_COMMIT", "1");
+    assert!(hook.status().expect("it runs").success());
+    assert_eq!(read(&sandbox, "working:Sales"), "one");
+    sandbox.git(&["commit", "--quiet", "--no-verify", "--message", "1"]).ok();
+    assert_eq!(read(&sandbox, "HEAD:Sales"), "two");
+}
+
+#[test]
+fn a_record_of_a_newer_version_hides_what_was_there_before_and_is_not_pushed_or_overwritten() {
+    let sandbox = Sandbox::tagged();
+    late(&sandbox, "More", "more");
+    sandbox.git(&["add", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "more"]).ok();
+    let mut records = Vec::new();
+    crate::support::collect(&sandbox.in_repo(".1nb/exports/Sales"), ".json", &mut records);
+    let text = std::fs::read_to_string(&records[0]).expect("the record");
+    std::fs::write(&records[0], text.replace("\"format\": 1", "\"format\": 2")).expect("it can be written");
+    sandbox.git(&["commit", "--quiet", "--all", "--no-verify", "--message", "from the future"]).ok();
+    sandbox.git(&["tag", "v2"]).ok();
+    sandbox.onenb(&["cat", "v2:Sales"]).fails(1, &[".1nb/exports/Sales/", "newer"]);
+    assert_eq!(read(&sandbox, "v2:More"), "more");
+    assert_eq!(read(&sandbox, "v1:Sales"), "a,b\n1,2\n");
+    sandbox.onenb(&["push", "v2"]).fails(1, &[".1nb/exports/Sales/"]);
+    let data = sandbox.write("new.csv", b"new");
+    sandbox.onenb(&["export", "Sales", &data.to_string_lossy()]).fails(1, &[".1nb/exports/Sales/"]);
+    assert!(std::fs::read_to_string(&records[0]).expect("the record").contains("\"format\": 2"));
+}
+
+#[test]
+fn a_partial_clone_lets_git_fetch_the_records_that_it_lacks() {
+    let sandbox = Sandbox::tagged();
+    late(&sandbox, "Sales", "newer");
+    sandbox.git(&["commit", "--quiet", "--all", "--message", "newer"]).ok();
+    sandbox.onenb(&["push", "--create", "v1"]).ok();
+    let (origin, clone) = (sandbox.path("origin.git"), sandbox.path("partial"));
+    sandbox.git(&["clone", "--quiet", "--bare", ".", &origin.to_string_lossy()]).ok();
+    let of_origin = |command: &[&str]| {
+        sandbox.git(&[&["-C", &*origin.to_string_lossy()], command].concat()).ok();
+    };
+    of_origin(&["config", "uploadpack.allowFilter", "true"]);
+    of_origin(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    let url = format!("file://{}", origin.display());
+    sandbox.git(&["clone", "--quiet", "--filter=blob:none", &url, &clone.to_string_lossy()]).ok();
+    let there = sandbox.onenb(&["-C", &clone.to_string_lossy(), "ls", "v1", "--json"]).ok().json();
+    assert_eq!(there["exports"].as_array().map(Vec::len), Some(3), "{there}");
+}
+
+#[test]
+fn a_branch_whose_data_was_pushed_may_go() {
+    let sandbox = Sandbox::tagged();
+    let origin = sandbox.path("origin.git");
+    sandbox.git(&["init", "--quiet", "--bare", &origin.to_string_lossy()]).ok();
+    sandbox.git(&["remote", "add", "origin", &origin.to_string_lossy()]).ok();
+    sandbox.git(&["config", "onenb.prePush", "verify"]).ok();
+    late(&sandbox, "Sales", "newer");
+    sandbox.git(&["commit", "--quiet", "--all", "--message", "newer"]).ok();
+    let run = sandbox.git(&["push", "--quiet", "origin", "main"]);
+    assert!(run.code != 0 && run.stderr.contains("`onenb push main`"), "{run}");
+    sandbox.onenb(&["push", "--create", "main"]).ok();
+    let run = sandbox.git(&["push", "--quiet", "origin", "main"]).ok();
+    assert_eq!(run.stderr, "", "{run}");
+}
+
+#[test]
+fn a_moved_tag_is_stopped_with_the_command_that_helps() {
+    let sandbox = Sandbox::tagged();
+    let origin = sandbox.path("origin.git");
+    sandbox.git(&["init", "--quiet", "--bare", &origin.to_string_lossy()]).ok();
+    sandbox.git(&["remote", "add", "origin", &origin.to_string_lossy()]).ok();
+    sandbox.git(&["push", "--quiet", "origin", "v1"]).ok();
+    late(&sandbox, "Sales", "newer");
+    sandbox.git(&["commit", "--quiet", "--all", "--message", "newer"]).ok();
+    sandbox.git(&["tag", "--force", "v1"]).ok();
+    let run = sandbox.git(&["push", "--quiet", "--force", "origin", "v1"]);
+    assert!(run.code != 0 && run.stderr.contains("`onenb push --force v1`"), "{run}");
+}
+
+/// Git takes any bytes for a name but a few.
+#[cfg(target_os = "linux")]
+#[test]
+fn tags_that_are_no_text_pass_without_data_and_never_under_another_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let sandbox = Sandbox::tagged();
+    let origin = sandbox.path("origin.git");
+    sandbox.git(&["init", "--quiet", "--bare", &origin.to_string_lossy()]).ok();
+    sandbox.git(&["remote", "add", "origin", &origin.to_string_lossy()]).ok();
+    for name in [&b"r\xff"[..], b"r\xfe"] {
+        for command in [&["tag"][..], &["push", "--quiet", "origin"]] {
+            let mut git = sandbox.command("git");
+            git.args(command).arg(std::ffi::OsStr::from_bytes(name)).current_dir(sandbox.in_repo(""));
+            let output = git.output().expect("git runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        late(&sandbox, "Sales", &format!("{name:?}"));
+        sandbox.git(&["commit", "--quiet", "--all", "--message", "more"]).ok();
+    }
+}
+
+#[test]
+fn reverts_are_known_by_what_git_did_not_by_what_a_message_quotes() {
+    let sandbox = Sandbox::ready();
+    commit(&sandbox, "f", "base");
+    late(&sandbox, "L", "a");
+    commit(&sandbox, "f", "1");
+    let bound = sandbox.git(&["rev-parse", "HEAD"]).ok().text();
+    sandbox.git(&["clean", "--quiet", "-fd"]).ok();
+    let quoting = format!("notes\n\nThis reverts commit {}, but that was wrong.", bound.trim());
+    commit(&sandbox, "g", &quoting);
+    assert_eq!(read(&sandbox, "HEAD:L"), "a");
+    sandbox.git(&["-c", "revert.reference=true", "revert", "--no-edit", bound.trim()]).ok();
+    sandbox.onenb(&["cat", "HEAD:L"]).fails(3, &["has no export `L`"]);
+}
