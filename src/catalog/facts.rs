@@ -76,6 +76,16 @@ impl ReadTransaction {
         self.all(sql, [worktree, name.as_str()], pending_columns)
     }
 
+    /// Returns all exports that were made in a worktree, newest first.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn exports_of_all(&self, worktree: &str) -> Result<Vec<Pending>, CatalogError> {
+        let sql = "SELECT worktree, record, script, time_us FROM pending WHERE worktree = ?1 \
+                   ORDER BY time_us DESC, object DESC";
+        self.all(sql, [worktree], pending_columns)
+    }
+
     /// Returns the notebooks and scripts that ever exported something in a worktree.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::format::record::{ExportRecord, Input, Producer};
 use crate::format::run::{RunExport, RunRecord};
 use crate::id::{ChunkId, CodeIdentity, CommitId, ContentDigest, PackId, ParamsHash};
 use crate::{
-    BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MemberRow, MovedTag, PackReport,
+    BoundExport, Check, ChunkRow, Damaged, Dependency, HookReport, LogRow, MemberRow, MovedTag, NameStats, PackReport,
     PushOutcome, PushSummary, RemoteGcReport, Stats, Status, VerifySummary,
 };
 
@@ -314,6 +314,16 @@ pub(super) struct Figures {
     contents: u64,
     chunks: u64,
     packs: u64,
+    exports: Vec<ExportFigures>,
+}
+
+/// What one export has in the store.
+#[derive(Debug, Serialize)]
+struct ExportFigures {
+    name: String,
+    versions: u64,
+    raw: u64,
+    stored: u64,
 }
 
 /// Where `raw - stored` went. Negative where a small store costs more than it saves.
@@ -339,6 +349,16 @@ impl From<&Stats> for Figures {
             contents: stats.contents,
             chunks: stats.chunks,
             packs: stats.packs,
+            exports: stats
+                .names
+                .iter()
+                .map(|NameStats { name, versions, raw, stored }| ExportFigures {
+                    name: name.clone(),
+                    versions: *versions,
+                    raw: *raw,
+                    stored: *stored,
+                })
+                .collect(),
         }
     }
 }

@@ -139,8 +139,11 @@ impl GitRepo {
 
     /// Returns a configuration value, such as `user.email`; the last one set wins. `None` if unset or not UTF-8.
     pub fn config_string(&self, key: &str) -> Option<String> {
-        // `gix` does not read what `git -c` hands down to a hook.
-        if self.environment == Environment::Hook && std::env::var_os("GIT_CONFIG_PARAMETERS").is_some() {
+        // `gix` does not read what `git -c` hands down to a hook, and a process for each value would be slow.
+        if key.starts_with("onenb.")
+            && self.environment == Environment::Hook
+            && std::env::var_os("GIT_CONFIG_PARAMETERS").is_some()
+        {
             let printed = self.run(&["config", "--get", key], b"").ok()?;
             return printed.trim_ascii().to_str().ok().map(str::to_owned);
         }

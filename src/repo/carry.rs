@@ -5,6 +5,7 @@
 //!   So pre-commit leaves a note beside `HEAD`, which names the tree that is about to be committed, and post-commit believes
 //!   it for a commit of that very tree.
 //! - Where no hook ran before, the message that Git proposed may still name the commits.
+//! - After `git reset` the files of what was reset may be committed again, as one commit.
 
 use super::Repo;
 use super::facts::now_us;
@@ -71,11 +72,34 @@ impl Repo {
         let is_rebase = git.operation_in_progress() == Some(Operation::Rebase);
         if origins.is_empty() && !is_rebase && self.has_late_bindings_at_all()? {
             origins = self.named_origins(&git.commit_message(head)?);
+            if origins.is_empty() {
+                origins.picked = self.made_again(head)?;
+            }
         }
         if let Some(reverted) = origins.reverted.filter(|_| origins.picked.is_empty()) {
             self.take_back(reverted, head)?;
         }
         self.carry(&origins.picked.into_iter().map(|old| (old, head)).collect::<Vec<_>>(), false)
+    }
+
+    /// Returns the commits that were taken back by `git reset` and are now one: the files of the last of them are committed
+    /// on what the first was made on.
+    pub(super) fn made_again(&self, head: CommitId) -> Result<Vec<CommitId>> {
+        let git = self.git();
+        let info = git.commit_info(head)?;
+        let [parent] = info.parents[..] else { return Ok(vec![]) };
+        // What Git remembers there may be gone.
+        let Ok(Some(lost)) = git.pseudo_ref("ORIG_HEAD") else { return Ok(vec![]) };
+        let Ok(lost_info) = git.commit_info(lost) else { return Ok(vec![]) };
+        // Where nothing changed, equal files say nothing.
+        let is_same = lost_info.tree == info.tree && info.tree != git.commit_info(parent)?.tree;
+        if lost == head || lost == parent || !is_same || !git.is_ancestor(parent, lost)? {
+            return Ok(vec![]);
+        }
+        let is_below = |commit: &CommitId| git.is_ancestor(*commit, parent).unwrap_or(true);
+        let mut lost = git.walk_topological(&[lost], &is_below)?;
+        lost.truncate(MAX_ORIGINS);
+        Ok(lost)
     }
 
     /// Returns what the message of the commit that was just made names, as far as Git did such a thing.

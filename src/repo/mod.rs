@@ -41,6 +41,7 @@ mod restore;
 mod roots;
 mod snapshot;
 mod stat_cache;
+mod stats;
 mod status;
 mod types;
 mod verify;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::Repo;
 use super::carry::{is_made_from_others, names_others};
 use super::receipts::is_notebook_path;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::record::EXPORTS_DIR;
 use crate::format::run::RUNS_DIR;
 use crate::fs;
@@ -87,7 +87,9 @@ impl Repo {
     pub(super) fn is_quiet_commit(&self, head: CommitId) -> Result<bool> {
         let Some(quiet) = self.quiet().filter(|quiet| !quiet.has_pending) else { return Ok(false) };
         let git = self.git();
-        if is_made_from_others(git) || (quiet.has_late && names_others(&git.commit_message(head)?)) {
+        let has_origins =
+            || Ok::<_, Error>(names_others(&git.commit_message(head)?) || !self.made_again(head)?.is_empty());
+        if is_made_from_others(git) || (quiet.has_late && has_origins()?) {
             return Ok(false);
         }
         let info = git.commit_info(head)?;

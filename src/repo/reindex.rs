@@ -1,7 +1,7 @@
 //! `reindex`, `config` and `stats`: the catalog from scratch, what is set where, and what the store holds.
 
 use super::Repo;
-use super::types::{ReindexSummary, Stats};
+use super::types::ReindexSummary;
 use crate::error::Result;
 use crate::format::config::{CONFIG_PATH, StorageConfig};
 use crate::id::CommitId;
@@ -55,23 +55,5 @@ impl Repo {
             rows.extend(self.git().config_string(key).map(|value| (key.to_owned(), value, "git config".to_owned())));
         }
         Ok(rows)
-    }
-
-    /// Says how many bytes the store's contents have, and how few it needs for them.
-    ///
-    /// # Errors
-    /// What reading the store can meet.
-    pub fn stats(&self) -> Result<Stats> {
-        let Some(store) = self.store_if_present()? else { return Ok(Stats::default()) };
-        let stats = store.stats()?;
-        Ok(Stats {
-            raw: stats.raw_bytes,
-            unique: stats.unique_bytes,
-            stored: stats.stored_bytes,
-            delta_saved: stats.delta_saved_bytes,
-            contents: stats.contents,
-            chunks: stats.chunks,
-            packs: stats.packs,
-        })
     }
 }

@@ -414,6 +414,21 @@ pub struct Stats {
     pub chunks: u64,
     /// Number of packs.
     pub packs: u64,
+    /// What each export has of it, the largest first.
+    pub names: Vec<NameStats>,
+}
+
+/// What one export has in a store, all its versions and parameter sets together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameStats {
+    /// The export's name.
+    pub name: String,
+    /// Number of different contents.
+    pub versions: u64,
+    /// Sum of their lengths in bytes.
+    pub raw: u64,
+    /// Its share of the packs in bytes.
+    pub stored: u64,
 }
 
 /// What `reindex` counted.

@@ -274,7 +274,7 @@ impl Workspace {
         }
         checks.push(match repo.store_if_present() {
             Ok(Some(store)) => match store.stats() {
-                Ok(stats) => fine("store", format!("{} contents in {} packs", stats.contents, stats.packs)),
+                Ok((stats, _)) => fine("store", format!("{} contents in {} packs", stats.contents, stats.packs)),
                 Err(error) => failed("store", &error.into()),
             },
             Ok(None) => fine("store", "empty".to_owned()),

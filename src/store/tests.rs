@@ -104,9 +104,10 @@ fn equal_chunks_are_stored_once_within_and_across_contents() {
     assert!(again.was_known && again.new_chunk_bytes == 0 && again.stored_bytes == 0);
     let twice = put(&store, &[content.clone(), content.clone()].concat());
     assert!(twice.new_chunk_bytes < 600_000, "{}", twice.new_chunk_bytes);
-    let stats = store.stats().unwrap();
+    let (stats, costs) = store.stats().unwrap();
     assert_eq!((stats.contents, stats.raw_bytes), (2, 6_000_000));
     assert!(stats.unique_bytes < 2_700_000 && stats.stored_bytes < 2_800_000);
+    assert!(costs.len() as u64 == stats.chunks && costs.values().sum::<u64>() <= stats.stored_bytes);
 }
 
 #[test]
@@ -188,7 +189,7 @@ fn four_threads_export_at_once() {
         }
     });
     assert_sound(&store);
-    assert_eq!(store.stats().unwrap().contents, 13 + 4 * 12);
+    assert_eq!(store.stats().unwrap().0.contents, 13 + 4 * 12);
     assert_sound(&open(dir.path()));
 }
 

@@ -1,5 +1,6 @@
 //! Reading everything to say what is damaged, and counting everything to say how large it is.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::ops::Range;
@@ -138,14 +139,14 @@ impl Store {
         Ok(survey.report)
     }
 
-    /// Counts what the store holds.
+    /// Counts what the store holds, and says how many bytes of the packs each chunk takes: its part of a frame.
     ///
     /// # Errors
     /// [`StoreError::Io`]; what is damaged is not counted.
-    pub fn stats(&self) -> Result<StoreStats, StoreError> {
+    pub fn stats(&self) -> Result<(StoreStats, HashMap<ChunkId, u64>), StoreError> {
         let live = self.live();
         let mut stats = StoreStats::default();
-        let mut chunks = HashSet::new();
+        let mut costs = HashMap::new();
         let mut contents = HashSet::new();
         for (class, pack, len) in live.all_packs()? {
             let Some((file, _)) = open_pack(&live.layout, class, pack)? else { continue };
@@ -155,11 +156,15 @@ impl Store {
             for placed in frames {
                 match (class, placed.header.kind()) {
                     (PackClass::Data, FrameKind::Chunks) => {
-                        let fresh = placed.header.keys().iter().filter(|key| chunks.insert(key.id));
-                        stats.unique_bytes += fresh.map(|key| u64::from(key.len)).sum::<u64>();
+                        let (frame_len, raw_len) = (placed.header.frame_len(), u64::from(placed.header.raw_len()));
+                        for key in placed.header.keys() {
+                            if let Entry::Vacant(slot) = costs.entry(ChunkId::from_bytes(key.id)) {
+                                slot.insert(frame_len * u64::from(key.len) / raw_len.max(1));
+                                stats.unique_bytes += u64::from(key.len);
+                            }
+                        }
                         if placed.header.delta_depth() > 0 {
-                            let raw_len = u64::from(placed.header.raw_len());
-                            stats.delta_saved_bytes += raw_len.saturating_sub(placed.header.frame_len());
+                            stats.delta_saved_bytes += raw_len.saturating_sub(frame_len);
                         }
                     }
                     (PackClass::Meta, FrameKind::Object(kind)) if kind == ObjectKind::RECIPE.to_byte() => {
@@ -176,9 +181,9 @@ impl Store {
                 }
             }
         }
-        stats.chunks = chunks.len() as u64;
+        stats.chunks = costs.len() as u64;
         stats.contents = contents.len() as u64;
-        Ok(stats)
+        Ok((stats, costs))
     }
 }
 

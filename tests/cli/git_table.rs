@@ -25,7 +25,7 @@ macro_rules! rows {
 rows! {
     commit commit_all commit_paths commit_no_verify commit_without_hooks amend rebase rebase_onto_conflict fixup squash_commits
     reorder drop_commit cherry_pick revert merge_fast_forward merge_commit merge_squash merge_conflict merge_ours
-    reset_hard checkout_files stash annotated_tag moved_tag tag_of_a_blob detached_head unborn_branch branch_and_tag_of_one_name
+    reset_soft reset_hard checkout_files stash annotated_tag moved_tag tag_of_a_blob detached_head unborn_branch branch_and_tag_of_one_name
     worktree submodule clone bare_clone partial_clone shallow_clone clean gc filter_branch replace sha256 reftable hooks_path husky
     other_hooks git_lfs dead_program push_tag push_nothing_of_ours push_by_id push_delete push_no_verify
 }
@@ -336,6 +336,25 @@ mod scenario {
         s.git(&["merge", "--quiet", "--no-edit", "--strategy=ours", "topic"]).ok();
         has(s, "HEAD", &[("Sales", "one")]);
         has(s, "HEAD^2", &[("Sales", "theirs")]);
+    }
+
+    pub(super) fn reset_soft(s: &Sandbox) {
+        for how in ["--soft", "--mixed"] {
+            late(s, "One", how);
+            late(s, "Two", how);
+            s.git(&["reset", "--quiet", how, "HEAD~2"]).ok();
+            s.git(&["add", "--all"]).ok();
+            s.git(&["reset", "--quiet", "--", ".1nb"]).ok();
+            s.git(&["commit", "--quiet", "--allow-empty", "--message", "one"]).ok();
+            has(s, "HEAD", &[("One", how), ("Two", how), ("Sales", "one"), ("Late", "late")]);
+        }
+        // What was thrown away does not come back.
+        late(s, "Three", "three");
+        s.git(&["reset", "--quiet", "--hard", "HEAD~1"]).ok();
+        s.write("other", b"other");
+        s.git(&["add", "other"]).ok();
+        s.git(&["commit", "--quiet", "--message", "other"]).ok();
+        has_not(s, "HEAD", "Three");
     }
 
     pub(super) fn reset_hard(s: &Sandbox) {

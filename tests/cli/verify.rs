@@ -65,6 +65,13 @@ fn stats_add_up() {
     let sum = bytes(&saved["dedup"]) + bytes(&saved["delta"]) + bytes(&saved["compression"]);
     assert_eq!(bytes(&json["raw"]) - bytes(&json["stored"]), sum);
     assert!(bytes(&json["stored"]) < bytes(&json["raw"]) / 2);
+    // Sales and Twin are the same bytes, and share them.
+    let names = json["exports"].as_array().expect("a list");
+    let of = |name: &str| names.iter().find(|one| one["name"] == name).expect("it was exported").clone();
+    assert_eq!(of("Sales")["stored"], of("Twin")["stored"]);
+    assert!(names.iter().map(|one| bytes(&one["stored"])).sum::<i64>() <= bytes(&json["stored"]), "{json}");
+    let text = sandbox.onenb(&["stats"]).ok().text();
+    assert!(text.lines().any(|line| line.starts_with("Sales ") && line.ends_with('█')), "{text}");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn equal_contents_and_writers_side_by_side_store_each_chunk_once() {
     let digests: Vec<_> = writers.into_iter().map(|writer| batch.add(writer).unwrap().digest).collect();
     assert!(batch.commit().unwrap() < 210_000);
     assert!(digests.iter().all(|digest| get(&store, digest).unwrap() == content));
-    assert_eq!(store.stats().unwrap().contents, 1);
+    assert_eq!(store.stats().unwrap().0.contents, 1);
     assert_sound(&open(dir.path()));
 }
 

@@ -297,12 +297,12 @@ proptest! {
                 }
             }
             assert_sound(store);
-            prop_assert_eq!(store.stats().unwrap().contents, live.len() as u64);
+            prop_assert_eq!(store.stats().unwrap().0.contents, live.len() as u64);
         }
         let left = store.plan_gc(&live, &mut |_| true).unwrap().report();
         prop_assert_eq!(left.packs, 0);
         if live.is_empty() {
-            prop_assert_eq!(store.stats().unwrap().chunks, 0);
+            prop_assert_eq!(store.stats().unwrap().0.chunks, 0);
         }
     }
 }
