@@ -1,6 +1,7 @@
 //! Questions about ancestry.
 
 use super::Repo;
+use super::snapshot::is_without_onenb;
 use crate::error::Result;
 use crate::id::CommitId;
 
@@ -14,10 +15,12 @@ impl Repo {
         if self.git().is_shallow()? {
             return self.is_ancestor_here(ancestor, descendant);
         }
-        if let Some(known) = self.view(|view| view.is_ancestor(&ancestor, &descendant))? {
-            return Ok(Some(known));
+        match self.view(|view| view.is_ancestor(&ancestor, &descendant))? {
+            Some(true) => Ok(Some(true)),
+            // The catalog does not follow history into the time before `.1nb`, where this commit cannot be.
+            Some(false) if !is_without_onenb(self.git(), &ancestor) => Ok(Some(false)),
+            _ => Ok(Some(self.git().is_ancestor(ancestor, descendant)?)),
         }
-        Ok(Some(self.git().is_ancestor(ancestor, descendant)?))
     }
 
     /// Walks what there is of a history that is cut off somewhere: a "no" counts only if nothing on the way was cut.

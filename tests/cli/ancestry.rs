@@ -77,6 +77,53 @@ fn a_shallow_clone_says_yes_where_it_can_see_and_otherwise_that_it_cannot_tell()
     assert_eq!(sandbox.onenb(&["-C", &clone, "ls", "side1"]).ok().text().lines().count(), 2);
 }
 
+/// The catalog was asked where it does not go, and its "no" counted: also of two commits from before `init`.
+#[test]
+fn history_from_before_init_counts() {
+    let sandbox = Sandbox::git_only();
+    sandbox.git(&["tag", "v0"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "more"]).ok();
+    sandbox.git(&["tag", "v0.1"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "still more"]).ok();
+    sandbox.onenb(&["init"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "init"]).ok();
+    step(&sandbox, "v1");
+    step(&sandbox, "v2");
+    let revs = ["v0", "v0.1", "v1", "v2"];
+    agrees_with_git(&sandbox, &revs);
+    sandbox.onenb(&["status"]).ok();
+    agrees_with_git(&sandbox, &revs);
+    sandbox.onenb(&["reindex"]).ok();
+    agrees_with_git(&sandbox, &revs);
+}
+
+/// A commit without `.1nb` was taken for the time before `init`, and what lies behind it was lost.
+#[test]
+fn history_goes_on_behind_commits_that_took_everything_away() {
+    let sandbox = Sandbox::git_only();
+    sandbox.git(&["tag", "v0"]).ok();
+    sandbox.onenb(&["init"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "init"]).ok();
+    step(&sandbox, "v1");
+    sandbox.git(&["rm", "-r", "--quiet", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "without"]).ok();
+    sandbox.git(&["tag", "mid"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "still without"]).ok();
+    sandbox.git(&["revert", "--no-edit", "mid"]).ok();
+    let revs = ["v0", "v1", "mid", "HEAD~1", "HEAD"];
+    for tag in ["mid", "no-tag"] {
+        sandbox.onenb(&["reindex"]).ok();
+        agrees_with_git(&sandbox, &revs[..if tag == "mid" { 5 } else { 2 }]);
+        let log = sandbox.onenb(&["log", "Sales", "--json"]).ok().json();
+        let v1 = sandbox.git(&["rev-parse", "v1"]).ok().text();
+        let commits: Vec<_> = log["runs"].as_array().expect("runs").iter().map(|run| run["commit"].clone()).collect();
+        assert!(commits.contains(&v1.trim().into()), "{log}");
+        assert_eq!((read(&sandbox, "HEAD:Sales"), read(&sandbox, "v1:Sales")), ("v1".to_owned(), "v1".to_owned()));
+        sandbox.onenb(&["cat", "HEAD~1:Sales"]).fails(3, &[]);
+        let _ = sandbox.git(&["tag", "--delete", "mid"]);
+    }
+}
+
 /// `git replace` changes history under commits that the catalog knows already; so does taking the replacement back.
 #[test]
 fn replaced_history_counts_at_once_and_so_does_its_end() {
