@@ -124,6 +124,31 @@ fn history_goes_on_behind_commits_that_took_everything_away() {
     }
 }
 
+/// A tag that only the remote has was read by `ls` and `cat`, and unknown here.
+#[test]
+fn a_tag_of_the_remote_counts_in_a_clone_without_tags() {
+    let sandbox = forked();
+    sandbox.onenb(&["push"]).ok();
+    let url = format!("file://{}", sandbox.in_repo("").display());
+    let clone = |name: &str, more: &[&str]| {
+        let path = sandbox.path(name).display().to_string();
+        sandbox.git(&[&["clone", "--quiet", "--no-tags"], more, &[&url, &path]].concat()).ok();
+        path
+    };
+    let shallow = clone("shallow", &["--depth=1"]);
+    let in_shallow = |arguments: &[&str]| sandbox.onenb(&[&["-C", &shallow], arguments].concat());
+    let changes = in_shallow(&["diff", "v1", "HEAD", "--json"]).ok().json()["changes"].clone();
+    assert_eq!((&changes[0]["name"], &changes[0]["state"]), (&"Sales".into(), &"changed".into()), "{changes}");
+    for pair in [["v1", "HEAD"], ["HEAD", "v1"]] {
+        in_shallow(&["is-ancestor", pair[0], pair[1]]).fails(3, &["shallow", "`git fetch --unshallow`"]);
+    }
+    assert_eq!(in_shallow(&["is-ancestor", "v3", "HEAD"]).code, 0);
+    in_shallow(&["diff", "v1", "v9"]).fails(3, &["v9"]);
+    let all = clone("all", &["--single-branch"]);
+    let in_all = |one: &str, two: &str| sandbox.onenb(&["-C", &all, "is-ancestor", one, two]);
+    assert_eq!((in_all("v1", "HEAD").code, in_all("side1", "HEAD").code, in_all("HEAD", "v1").code), (0, 0, 1));
+}
+
 /// `git replace` changes history under commits that the catalog knows already; so does taking the replacement back.
 #[test]
 fn replaced_history_counts_at_once_and_so_does_its_end() {
