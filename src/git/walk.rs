@@ -115,8 +115,8 @@ impl GitRepo {
         command.env("GIT_NO_LAZY_FETCH", "1");
         // On standard input, where there is room for any number.
         command.args(["rev-list", "--max-count=1", "--full-history", "--stdin", "--", path]);
-        let tips: String = commits.iter().map(|commit| format!("{commit}\n")).collect();
-        Self::feed(command, "rev-list", tips.as_bytes()).is_ok_and(|printed| !printed.is_empty())
+        let tips: Vec<String> = commits.iter().map(CommitId::to_string).collect();
+        Self::feed(command, "rev-list", (tips.join("\n") + "\n").as_bytes()).is_ok_and(|printed| !printed.is_empty())
     }
 
     /// Returns the first commit of HEAD's first-parent history, which clones share; `None` without a commit, or where
