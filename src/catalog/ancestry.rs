@@ -64,6 +64,17 @@ struct Placed {
     generation: u64,
 }
 
+/// The newest commits of a part of a chain that meet a condition.
+macro_rules! select_beyond {
+    ($condition:literal) => {
+        concat!(
+            "SELECT generation, time_unix, id FROM commits AS c WHERE chain = ?1 AND position > ?2 AND position <= ?3 AND ",
+            $condition,
+            " ORDER BY position DESC LIMIT ?4"
+        )
+    };
+}
+
 impl ReadTransaction {
     /// Returns whether `ancestor` is `descendant` or can be reached from it; `None` if one of them is not indexed.
     ///
@@ -93,13 +104,22 @@ impl ReadTransaction {
     /// # Errors
     /// [`CatalogError`].
     pub fn bound_beyond(&self, reach: &Reach, other: &Reach, limit: usize) -> Result<Vec<CommitId>, CatalogError> {
+        let that_bound = select_beyond!("EXISTS (SELECT 1 FROM bindings AS b WHERE b.commit_id = c.id)");
+        self.beyond(reach, other, limit, that_bound)
+    }
+
+    /// As [`ReadTransaction::bound_beyond`], of the merges.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn merges_beyond(&self, reach: &Reach, other: &Reach, limit: usize) -> Result<Vec<CommitId>, CatalogError> {
+        self.beyond(reach, other, limit, select_beyond!("length(parents) > length(id)"))
+    }
+
+    fn beyond(&self, reach: &Reach, other: &Reach, limit: usize, sql: &str) -> Result<Vec<CommitId>, CatalogError> {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut found = Vec::new();
         for (chain, (from, upto)) in reach.without(other) {
-            let sql = "SELECT generation, time_unix, id FROM commits AS c \
-                       WHERE chain = ?1 AND position > ?2 AND position <= ?3 \
-                       AND EXISTS (SELECT 1 FROM bindings AS b WHERE b.commit_id = c.id) \
-                       ORDER BY position DESC LIMIT ?4";
             found.extend(self.all(sql, [chain, from, upto, most], |row| {
                 Ok((generation_column(row, 0)?, column::<i64>(row, 1)?, commit_column(row, 2)?))
             })?);

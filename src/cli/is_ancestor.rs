@@ -11,7 +11,7 @@ Examples:
 
 /// Tell by the exit code whether one revision is another or comes before it
 ///
-/// 0 yes, 1 no, 3 where a shallow clone does not reach far enough to tell.
+/// 0 yes, 1 no, 3 where a shallow clone does not reach far enough to tell. A tag may be the remote's alone.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {

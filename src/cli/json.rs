@@ -207,6 +207,7 @@ pub(super) struct State<'a> {
     stale: Vec<Stale<'a>>,
     moved: Vec<Moved<'a>>,
     conflicts: Vec<super::json_git::Conflicted<'a>>,
+    disputed: Vec<super::json_git::Disputed<'a>>,
     problems: Vec<Problem<'a>>,
     hooks: Hooks<'a>,
 }
@@ -266,7 +267,8 @@ impl<'a> From<&'a Status> for State<'a> {
             unpushed: &status.unpushed,
             stale: status.stale.iter().map(|row| Stale { export: &row.export, input: &row.input }).collect(),
             moved: status.moved.iter().map(Moved::from).collect(),
-            conflicts: status.conflicts.iter().map(super::json_git::Conflicted::from).collect(),
+            conflicts: super::json_git::conflicts(status),
+            disputed: status.disputed.iter().map(super::json_git::Disputed::from).collect(),
             problems: problems.collect(),
             hooks: Hooks::from(&status.hooks),
         }

@@ -5,8 +5,9 @@ use serde::Serialize;
 use crate::format::name::ExportName;
 use crate::format::params::Params;
 use crate::format::record::ExportRecord;
-use crate::id::{ContentDigest, ParamsHash};
-use crate::{DiffRow, DiffSide, RecordConflict};
+use crate::format::run::RunRecord;
+use crate::id::{CommitId, ContentDigest, ParamsHash};
+use crate::{DiffRow, DiffSide, Dispute, RecordConflict, RunConflict, Status};
 
 /// `diff`.
 #[derive(Debug, Serialize)]
@@ -77,18 +78,56 @@ pub(super) struct Taken<'a> {
     pub(super) taken: &'a [String],
 }
 
-/// One export in conflict, in `status`.
+/// One export that only the order of a merge's parents decided, in `status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Disputed<'a> {
+    merge: CommitId,
+    export: String,
+    ours: ConflictSide,
+    theirs: ConflictSide,
+    fix: &'a str,
+}
+
+impl<'a> From<&'a Dispute> for Disputed<'a> {
+    fn from(dispute: &'a Dispute) -> Self {
+        let side = |record: &ExportRecord| ConflictSide { digest: record.digest, size: record.size };
+        Self {
+            merge: dispute.merge,
+            export: dispute.ours.label(),
+            ours: side(&dispute.ours),
+            theirs: side(&dispute.theirs),
+            fix: &dispute.fix,
+        }
+    }
+}
+
+/// Everything in conflict: exports, then runs.
+pub(super) fn conflicts(status: &Status) -> Vec<Conflicted<'_>> {
+    let exports = status.conflicts.iter().map(Conflicted::from);
+    exports.chain(status.run_conflicts.iter().map(Conflicted::from)).collect()
+}
+
+/// One export or run in conflict, in `status`.
 #[derive(Debug, Serialize)]
 pub(super) struct Conflicted<'a> {
     path: &'a str,
-    export: String,
-    /// `None` where that side removed the export.
+    /// `None` for a run.
+    export: Option<String>,
+    /// `None` for an export.
+    run: Option<RunInConflict>,
+    /// `None` where that side removed it. Of a run it is the executed notebook.
     ours: Option<ConflictSide>,
     theirs: Option<ConflictSide>,
 }
 
 #[derive(Debug, Serialize)]
-struct ConflictSide {
+struct RunInConflict {
+    label: String,
+    exports: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ConflictSide {
     digest: ContentDigest,
     size: u64,
 }
@@ -98,7 +137,22 @@ impl<'a> From<&'a RecordConflict> for Conflicted<'a> {
         let side = |record: &ExportRecord| ConflictSide { digest: record.digest, size: record.size };
         Self {
             path: &conflict.path,
-            export: conflict.label(),
+            export: Some(conflict.label()),
+            run: None,
+            ours: conflict.ours.as_ref().map(side),
+            theirs: conflict.theirs.as_ref().map(side),
+        }
+    }
+}
+
+impl<'a> From<&'a RunConflict> for Conflicted<'a> {
+    fn from(conflict: &'a RunConflict) -> Self {
+        let side = |run: &RunRecord| ConflictSide { digest: run.notebook, size: run.size };
+        let exports = conflict.exports().into_iter().map(|(name, params)| format!("{name}{params}")).collect();
+        Self {
+            path: &conflict.path,
+            export: None,
+            run: Some(RunInConflict { label: conflict.label(), exports }),
             ours: conflict.ours.as_ref().map(side),
             theirs: conflict.theirs.as_ref().map(side),
         }

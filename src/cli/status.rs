@@ -8,7 +8,7 @@ use super::output::Context;
 use super::render::indent;
 use super::{hooks, render};
 use crate::format::record::ExportRecord;
-use crate::{RecordConflict, Status};
+use crate::{Dispute, RecordConflict, RunConflict, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,8 +70,13 @@ fn sections(status: &Status) -> Vec<Section> {
     vec![
         Section {
             heading: "changed on both sides of the merge",
-            rows: status.conflicts.iter().map(conflict).collect(),
+            rows: status.conflicts.iter().map(conflict).chain(status.run_conflicts.iter().map(run_conflict)).collect(),
             next: "`onenb take --ours NAME` or `onenb take --theirs NAME`, then `git commit`",
+        },
+        Section {
+            heading: "bound to other data on each side of a merge, where the first parent's counts",
+            rows: status.disputed.iter().map(dispute).collect(),
+            next: "bind theirs as shown, or ours to keep it: `onenb bind MERGE SPEC`",
         },
         Section {
             heading: "records with problems",
@@ -116,6 +121,17 @@ fn conflict(conflict: &RecordConflict) -> Vec<String> {
         None => format!("{word} removed"),
     };
     vec![conflict.label(), side("ours", conflict.ours.as_ref()), side("theirs", conflict.theirs.as_ref())]
+}
+
+fn run_conflict(conflict: &RunConflict) -> Vec<String> {
+    let names: Vec<String> = conflict.exports().iter().map(|(name, params)| format!("{name}{params}")).collect();
+    vec![names.join(", "), format!("run again on both sides: {}", conflict.label())]
+}
+
+fn dispute(dispute: &Dispute) -> Vec<String> {
+    let side = |word: &str, record: &ExportRecord| format!("{word} {}", record.digest.short());
+    let Dispute { ours, theirs, fix, .. } = dispute;
+    vec![ours.label(), side("ours", ours), side("theirs", theirs), format!("`{fix}`")]
 }
 
 fn uncommitted(status: &Status) -> Vec<Vec<String>> {

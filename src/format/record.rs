@@ -145,13 +145,19 @@ pub(super) fn from_versioned_json<T: for<'de> Deserialize<'de>>(
     serde_json::from_value(json).map_err(|error| FormatError::malformed(what, error.to_string()))
 }
 
+/// Returns whether Git left the marks of a conflict in a record, which never has them otherwise.
+#[must_use]
+pub fn has_conflict_markers(bytes: &[u8]) -> bool {
+    bytes.windows(7).any(|window| window == b"<<<<<<<")
+}
+
 /// As [`from_versioned_json`], before the fields are looked at.
 pub(super) fn versioned_json(what: &'static str, kind: &str, known: u32, bytes: &[u8]) -> Result<Json, FormatError> {
     let malformed = |reason: String| FormatError::malformed(what, reason);
     if bytes.len() as u64 > MAX_RECORD_LEN {
         return Err(malformed(format!("it is longer than {MAX_RECORD_LEN} bytes")));
     }
-    if bytes.windows(7).any(|window| window == b"<<<<<<<") {
+    if has_conflict_markers(bytes) {
         return Err(malformed("it has Git conflict markers".to_owned()));
     }
     let json: Json = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;

@@ -1,5 +1,7 @@
 //! Branches: where one began, which one it came from, and what a file was called before.
 
+use std::time::UNIX_EPOCH;
+
 use super::{GitError, GitRepo};
 use crate::id::CommitId;
 
@@ -13,8 +15,12 @@ pub struct BranchBirth {
     pub commit: CommitId,
     /// What it was created from, in the user's words: `HEAD`, `main`, `refs/remotes/origin/main`, an id.
     pub from: String,
+    /// When, in seconds since 1970 as Git wrote it.
+    pub time_s: i64,
     /// Whether nothing happened to the branch since.
     pub is_new: bool,
+    /// When its reflog was written last, in microseconds since 1970: never before the birth.
+    pub written_us: i64,
 }
 
 impl GitRepo {
@@ -25,19 +31,28 @@ impl GitRepo {
         let mut lines = text.lines();
         let (header, message) = lines.next()?.split_once('\t')?;
         let from = message.strip_prefix("branch: Created from ")?.to_owned();
-        let commit = header.split(' ').nth(1)?.parse().ok()?;
-        Some(BranchBirth { commit, from, is_new: lines.next().is_none() })
+        let (commit, time_s) = entry(header)?;
+        let written = std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok()?;
+        let written = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let written_us = i64::try_from(written.as_micros()).unwrap_or(i64::MAX);
+        Some(BranchBirth { commit, from, time_s, is_new: lines.next().is_none(), written_us })
     }
 
-    /// Returns the branch that was checked out in this work tree when `branch` first was, where HEAD's reflog still tells.
-    pub fn checked_out_before(&self, branch: &str) -> Option<String> {
+    /// Returns the branch that was checked out in this work tree when `branch` was born, where HEAD's reflog still tells.
+    ///
+    /// A name may be used again: of several moves to it those count that led to the commit of its birth, first those of
+    /// the very second of the birth, and of these the last.
+    pub fn checked_out_before(&self, branch: &str, birth: &BranchBirth) -> Option<String> {
         let bytes = crate::fs::read_bounded(&self.git_dir().join("logs/HEAD"), MAX_REFLOG_LEN).ok()?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        text.lines().find_map(|line| {
-            let moved = line.split_once('\t')?.1.strip_prefix("checkout: moving from ")?;
-            let from = moved.strip_suffix(branch)?.strip_suffix(" to ")?;
-            self.is_branch(from).then(|| from.to_owned())
-        })
+        let moves = text.lines().filter_map(|line| {
+            let (header, message) = line.split_once('\t')?;
+            let from = message.strip_prefix("checkout: moving from ")?.strip_suffix(branch)?.strip_suffix(" to ")?;
+            let (commit, time_s) = entry(header)?;
+            (commit == birth.commit && time_s >= birth.time_s).then_some((time_s, from))
+        });
+        let (_, from) = moves.reduce(|best, other| if other.0 <= best.0 { other } else { best })?;
+        self.is_branch(from).then(|| from.to_owned())
     }
 
     /// Returns the local branch that a name for a revision means: itself, or the branch of that name on a remote.
@@ -101,6 +116,11 @@ impl GitRepo {
         names.dedup();
         Ok(names)
     }
+}
+
+/// Reads of a reflog's line, up to the tab, which commit the reference got and when: `OLD NEW NAME <MAIL> TIME ZONE`.
+fn entry(header: &str) -> Option<(CommitId, i64)> {
+    Some((header.split(' ').nth(1)?.parse().ok()?, header.rsplit(' ').nth(1)?.parse().ok()?))
 }
 
 #[cfg(test)]

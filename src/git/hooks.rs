@@ -3,6 +3,7 @@
 //! - The block is marked, comes first, and calls the program recorded at install, else the one on PATH.
 //! - Hooks of others keep their bytes, their mode, their stdin and their exit status. One that is no shell script, is a
 //!   link, or is switched off is moved beside (`<hook>.onenb-chained`) and called from there.
+//! - Tools that move hooks do so with ours: it is also looked for where pre-commit and lefthook put it.
 //! - Nothing but a refusal of pre-push, by exit status 1, ever stops Git.
 //! - `core.hooksPath` is honoured; in a husky directory, whose `_` husky rewrites, the tracked file beside it is used.
 
@@ -129,6 +130,18 @@ impl Place {
         self.dir.join(format!("{}{CHAINED_SUFFIX}", event.as_str()))
     }
 
+    /// The file that Git runs, else the one that pre-commit moved it to and calls, whichever has our block.
+    fn ours(&self, event: HookEvent) -> Result<PathBuf, GitError> {
+        let [legacy, _] = self.moved(event);
+        let is_called = exists(&self.hook(event)) && !has_block(&self.hook(event))? && has_block(&legacy)?;
+        Ok(if is_called { legacy } else { self.hook(event) })
+    }
+
+    /// Where other tools put a hook that they find: pre-commit, which still calls it, and lefthook, which does not.
+    fn moved(&self, event: HookEvent) -> [PathBuf; 2] {
+        ["legacy", "old"].map(|suffix| self.dir.join(format!("{}.{suffix}", event.as_str())))
+    }
+
     fn report(self) -> HookReport {
         HookReport { dir: self.dir, is_shared: self.is_shared, changed: Vec::new(), chained: Vec::new() }
     }
@@ -195,9 +208,11 @@ impl GitRepo {
         };
         let mut status = HookStatus { dir: place.dir.clone(), events: Vec::new(), dead_path: None };
         for event in HookEvent::ALL {
-            let path = place.hook(event);
+            let path = place.ours(event)?;
             let file = if is_plain_file(&path) { read(&path)? } else { Vec::new() };
             let state = match find(&path, &file)? {
+                // Lying where nobody runs it, it is still to be installed again or taken out.
+                None if has_moved_block(&place, event)? => EventState::Outdated,
                 None => EventState::Missing,
                 Some(parts) => {
                     let program = parts.program();
@@ -242,7 +257,7 @@ impl GitRepo {
 
 /// Brings the hook of one event up to date; `false` if it was.
 fn install(place: &Place, event: HookEvent, program: Option<&str>) -> Result<bool, GitError> {
-    let path = place.hook(event);
+    let path = place.ours(event)?;
     let block = |tail| Block { event, program: program.map(str::to_owned), tail }.to_text();
     if !exists(&path) {
         let tail = if exists(&place.chained(event)) { Tail::Chained } else { Tail::Nothing };
@@ -273,37 +288,52 @@ fn install(place: &Place, event: HookEvent, program: Option<&str>) -> Result<boo
     Ok(true)
 }
 
-/// Takes our part out of the hook of one event; `false` if there was none.
+/// Takes our part out of the hook of one event, wherever that was moved to; `false` if there was none.
 fn uninstall(place: &Place, event: HookEvent) -> Result<bool, GitError> {
     let (path, chained) = (place.hook(event), place.chained(event));
-    if !exists(&path) {
-        // A crash between the two steps of chaining leaves this.
-        if exists(&chained) {
-            crate::fs::rename(&chained, &path).map_err(GitError::file("restore", &path))?;
-            return Ok(true);
-        }
+    let [legacy, old] = place.moved(event);
+    let mut was_there = false;
+    for path in [&path, &legacy, &old] {
+        was_there |= uninstall_from(path, &chained)?;
+    }
+    // A crash between the two steps of chaining leaves this.
+    if !was_there && !exists(&path) && exists(&chained) {
+        crate::fs::rename(&chained, &path).map_err(GitError::file("restore", &path))?;
+        was_there = true;
+    }
+    Ok(was_there)
+}
+
+fn uninstall_from(path: &Path, chained: &Path) -> Result<bool, GitError> {
+    if !is_plain_file(path) {
         return Ok(false);
     }
-    if !is_plain_file(&path) {
-        return Ok(false);
-    }
-    let file = read(&path)?;
-    let Some(parts) = find(&path, &file)? else { return Ok(false) };
+    let file = read(path)?;
+    let Some(parts) = find(path, &file)? else { return Ok(false) };
     let rest = parts.without_block();
     if !parts.is_ours() {
-        rewrite(&path, &rest)?;
-    } else if exists(&chained) {
+        rewrite(path, &rest)?;
+    } else if exists(chained) {
         if rest != SHEBANG {
             let reason = "lines were added to it and an earlier hook lies beside it; merge them by hand";
-            return Err(GitError::HookPlace { path, reason });
+            return Err(GitError::HookPlace { path: path.to_path_buf(), reason });
         }
-        crate::fs::rename(&chained, &path).map_err(GitError::file("restore", &path))?;
+        crate::fs::rename(chained, path).map_err(GitError::file("restore", path))?;
     } else if rest == SHEBANG {
-        crate::fs::remove_file(&path).map_err(GitError::file("remove", &path))?;
+        crate::fs::remove_file(path).map_err(GitError::file("remove", path))?;
     } else {
-        rewrite(&path, &rest)?;
+        rewrite(path, &rest)?;
     }
     Ok(true)
+}
+
+fn has_block(path: &Path) -> Result<bool, GitError> {
+    Ok(is_plain_file(path) && find(path, &read(path)?)?.is_some())
+}
+
+fn has_moved_block(place: &Place, event: HookEvent) -> Result<bool, GitError> {
+    let [legacy, old] = place.moved(event);
+    Ok(has_block(&legacy)? || has_block(&old)?)
 }
 
 fn tail_of(place: &Place, event: HookEvent, parts: &Parts<'_>) -> Tail {

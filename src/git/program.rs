@@ -89,9 +89,15 @@ impl GitRepo {
     /// Runs `git ARGS`, feeds it `input`, and returns what it prints on stdout.
     pub(super) fn run<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Vec<u8>, GitError> {
         let name = args.first().map(|name| name.as_ref().to_string_lossy().into_owned()).unwrap_or_default();
-        let spawned = |source| GitError::Spawn { command: name.clone(), source };
         let mut command = self.command();
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args);
+        Self::feed(command, &name, input)
+    }
+
+    /// As [`Self::run`] for a command that is prepared already; errors call it `name`.
+    pub(super) fn feed(mut command: Command, name: &str, input: &[u8]) -> Result<Vec<u8>, GitError> {
+        let spawned = |source| GitError::Spawn { command: name.to_owned(), source };
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(spawned)?;
         if let Some(mut stdin) = child.stdin.take() {
             // A child that stops reading says why on stderr, so its broken pipe tells nothing.
@@ -101,7 +107,7 @@ impl GitRepo {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        Err(GitError::Program { command: name.clone(), message: one_line(&output.stderr) })
+        Err(GitError::Program { command: name.to_owned(), message: one_line(&output.stderr) })
     }
 }
 

@@ -107,6 +107,18 @@ impl GitRepo {
         Ok(ordered)
     }
 
+    /// Returns whether a path was ever in the tree of one of these commits or of an ancestor, as far as their trees are
+    /// here. Git itself looks, because it is the fastest at that, and faster still with a commit-graph file.
+    pub fn ever_had(&self, commits: &[CommitId], path: &str) -> bool {
+        let mut command = self.command();
+        // A clone without trees must not fetch them one by one.
+        command.env("GIT_NO_LAZY_FETCH", "1");
+        // On standard input, where there is room for any number.
+        command.args(["rev-list", "--max-count=1", "--full-history", "--stdin", "--", path]);
+        let tips: Vec<String> = commits.iter().map(CommitId::to_string).collect();
+        Self::feed(command, "rev-list", (tips.join("\n") + "\n").as_bytes()).is_ok_and(|printed| !printed.is_empty())
+    }
+
     /// Returns the first commit of HEAD's first-parent history, which clones share; `None` without a commit, or where
     /// a shallow clone does not reach it.
     ///

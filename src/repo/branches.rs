@@ -24,7 +24,11 @@ impl Repo {
         if let Some(set) = found(git.config_string(&format!("branch.{branch}.onenbParent")), "config") {
             return Ok(Some(set));
         }
-        let captured = self.facts(|view| view.branch_starts_of(branch))?.into_iter().find_map(|it| it.parent_branch);
+        // The name may have been used before, by a branch that began elsewhere.
+        let birth = git.branch_birth(branch);
+        let is_this = |start: &BranchStart| birth.as_ref().is_none_or(|birth| birth.commit == start.commit);
+        let captured = self.facts(|view| view.branch_starts_of(branch))?.into_iter().find(is_this);
+        let captured = captured.and_then(|start| start.parent_branch);
         if let Some(captured) = found(captured, "captured") {
             return Ok(Some(captured));
         }
@@ -41,7 +45,7 @@ impl Repo {
     fn born_from(&self, branch: &str) -> Option<String> {
         let git = self.git();
         let birth = git.branch_birth(branch)?;
-        if birth.from == "HEAD" { git.checked_out_before(branch) } else { git.branch_named(&birth.from) }
+        if birth.from == "HEAD" { git.checked_out_before(branch, &birth) } else { git.branch_named(&birth.from) }
     }
 
     /// Writes down where the branch that was just checked out started, if it is new.
@@ -54,10 +58,14 @@ impl Repo {
         let Some(branch) = git.head_branch()? else { return Ok(()) };
         let Some(birth) = git.branch_birth(&branch).filter(|birth| birth.is_new) else { return Ok(()) };
         let known = self.facts(|view| view.branch_starts_of(&branch))?;
-        if known.first().is_some_and(|start| start.commit == birth.commit) {
+        let parent_branch = self.born_from(&branch);
+        // A branch that went and came again at the same commit is another one. What was written down after its reflog
+        // was is of this one, also where somebody has been elsewhere since.
+        if known.first().is_some_and(|start| {
+            start.commit == birth.commit && (start.parent_branch == parent_branch || start.time_us >= birth.written_us)
+        }) {
             return Ok(());
         }
-        let parent_branch = self.born_from(&branch);
         let start = BranchStart { branch, commit: birth.commit, parent_branch, time_us: now_us() };
         self.remember(&[(ObjectKind::BRANCH_START, start.to_bytes())])
     }

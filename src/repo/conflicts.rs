@@ -1,16 +1,15 @@
 //! Records that both sides of a merge changed: what `status` says of them, and `take`, which ends the conflict.
 
 use super::Repo;
-use super::types::{RecordConflict, Side};
+use super::types::{RecordConflict, RunConflict, Side};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::ExportName;
 use crate::format::params::Params;
-use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN};
+use crate::format::record::{EXPORTS_DIR, ExportKey, ExportRecord, MAX_RECORD_LEN, has_conflict_markers};
 use crate::format::run::{RUNS_DIR, RunRecord};
 use crate::fs;
-use crate::git::Conflict;
-use crate::id::CommitId;
+use crate::git::{Change, Conflict};
 
 impl Repo {
     /// Returns the records of the work tree that both sides of an unfinished merge changed.
@@ -20,14 +19,47 @@ impl Repo {
     pub fn conflicts(&self) -> Result<Vec<RecordConflict>> {
         let mut found = Vec::new();
         for conflict in self.git().conflicts(EXPORTS_DIR)? {
-            let read = |blob: Option<CommitId>| {
-                let bytes = self.git().read_blob(blob?, MAX_RECORD_LEN).ok()?;
-                ExportRecord::from_bytes(&bytes).ok()
-            };
-            let (ours, theirs) = (read(conflict.ours), read(conflict.theirs));
+            let (ours, theirs) = self.sides(&conflict, |bytes| ExportRecord::from_bytes(bytes).ok());
             found.push(RecordConflict { path: conflict.path, ours, theirs });
         }
         Ok(found)
+    }
+
+    /// Returns the run records of the work tree that both sides of an unfinished merge changed: also alone, where both
+    /// ran a notebook again with the same results.
+    ///
+    /// # Errors
+    /// As [`Repo::conflicts`].
+    pub fn run_conflicts(&self) -> Result<Vec<RunConflict>> {
+        let mut found = Vec::new();
+        for conflict in self.git().conflicts(RUNS_DIR)? {
+            let (ours, theirs) = self.sides(&conflict, |bytes| RunRecord::from_bytes(bytes).ok());
+            found.push(RunConflict { path: conflict.path, ours, theirs });
+        }
+        Ok(found)
+    }
+
+    /// Reads what each side of a conflict has, where that can be read.
+    fn sides<T>(&self, conflict: &Conflict, decode: impl Fn(&[u8]) -> Option<T>) -> (Option<T>, Option<T>) {
+        let [ours, theirs] = [conflict.ours, conflict.theirs]
+            .map(|blob| blob.and_then(|blob| decode(&self.git().read_blob(blob, MAX_RECORD_LEN).ok()?)));
+        (ours, theirs)
+    }
+
+    /// Names the records about to be committed that still have Git's conflict markers, in a line each.
+    pub(super) fn with_conflict_markers(&self, staged: &[Change]) -> Vec<String> {
+        let is_record = |path: &str| path.starts_with(EXPORTS_DIR) || path.starts_with(RUNS_DIR);
+        let mut lines = Vec::new();
+        for Change { path, new, .. } in staged.iter().filter(|change| is_record(&change.path)) {
+            let bytes = new.and_then(|blob| self.git().read_blob(blob, MAX_RECORD_LEN).ok());
+            if bytes.is_some_and(|bytes| has_conflict_markers(&bytes)) {
+                lines.push(format!(
+                    "`{path}` is committed with conflict markers and binds nothing; take it from one side with \
+                     `git checkout REV -- {path}`, then `git commit --amend`"
+                ));
+            }
+        }
+        lines
     }
 
     /// Ends the conflicts of an export: writes and stages what one side has, and that side's records of the runs that
@@ -37,19 +69,28 @@ impl Repo {
     /// `NotFound` if the export is in no conflict.
     pub fn take(&self, side: Side, name: &ExportName, params: &Params) -> Result<Vec<String>> {
         self.check_writable()?;
-        let mut labels = Vec::new();
-        let mut taken = Vec::new();
-        let all = self.conflicts()?;
-        for conflict in &all {
-            let Some(record) = conflict.ours.as_ref().or(conflict.theirs.as_ref()) else { continue };
-            if record.name == *name && (params.is_empty() || record.params.hash() == params.hash()) {
-                labels.push(record.label());
-                taken.push(record.key());
+        let records = self.conflicts()?;
+        let of_record = |conflict: &RecordConflict| {
+            let record = conflict.ours.as_ref().or(conflict.theirs.as_ref())?;
+            Some((record.name.clone(), record.params.clone()))
+        };
+        let mut all: Vec<(ExportName, Params)> = records.iter().filter_map(of_record).collect();
+        for run in self.run_conflicts()? {
+            for export in run.exports() {
+                if !all.contains(&export) {
+                    all.push(export);
+                }
             }
         }
+        let is_meant =
+            |(known, set): &&(ExportName, Params)| known == name && (params.is_empty() || set.hash() == params.hash());
+        let label = |(name, params): &(ExportName, Params)| format!("{name}{params}");
+        let labels: Vec<String> = all.iter().filter(is_meant).map(label).collect();
+        let key = |(name, params): &(ExportName, Params)| ExportKey { name: name.clone(), params_hash: params.hash() };
+        let taken: Vec<ExportKey> = all.iter().filter(is_meant).map(key).collect();
         if labels.is_empty() {
             let error = Error::new(ErrorKind::NotFound, format!("`{name}{params}` is in no conflict"));
-            let known: Vec<String> = all.iter().map(|conflict| format!("`{}`", conflict.label())).collect();
+            let known: Vec<String> = all.iter().map(|export| format!("`{}`", label(export))).collect();
             return Err(if known.is_empty() {
                 error.with_hint("look at the work tree with `onenb status`")
             } else {

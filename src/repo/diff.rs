@@ -44,7 +44,7 @@ impl Repo {
     }
 
     fn records_at(&self, rev: &str) -> Result<BTreeMap<ExportKey, ExportRecord>> {
-        Ok(self.list_local(rev)?.into_iter().map(|export| (export.record.key(), export.record)).collect())
+        Ok(self.list(rev)?.into_iter().map(|export| (export.record.key(), export.record)).collect())
     }
 
     /// Returns how many bytes of a content are chunks of another; `None` where one of them is not in this store.

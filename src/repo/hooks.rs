@@ -11,7 +11,7 @@ use super::receipts::{MAX_INDEXED_NOTEBOOK_LEN, is_notebook_path, unrecorded_not
 use super::snapshot::changed_against_all;
 use super::types::{HookOutcome, PushOptions, PushOutcome};
 use crate::catalog::{BindingsOf, ReadTransaction};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::binding::{LateBinding, Pending};
 use crate::format::config::{BranchPolicy, parse_size};
 use crate::format::record::{ExportRecord, MAX_RECORD_LEN};
@@ -43,28 +43,55 @@ impl Repo {
             "post-merge" => self.index_head(),
             "post-rewrite" => self.post_rewrite(arguments, stdin),
             "post-checkout" => self.capture_branch(arguments).map(|()| HookOutcome::default()),
-            "pre-push" => self.pre_push(stdin),
+            "pre-push" => return self.pre_push_or_explain(stdin),
             _ => Ok(HookOutcome::default()),
         };
-        result.unwrap_or_else(|error| {
-            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            HookOutcome { lines: vec![format!("{event}: {error}{hint}")], refuse: event == "pre-push" }
-        })
+        result.unwrap_or_else(|error| HookOutcome { lines: vec![explained(event, &error)], refuse: false })
+    }
+
+    /// Runs pre-push. If it fails, that stops only who sends a tag or wants to be sure of branches.
+    fn pre_push_or_explain(&self, stdin: &mut dyn Read) -> HookOutcome {
+        // A push must not hang for long on a catalog that another process writes.
+        self.be_impatient();
+        let (mut updates, mut outcome) = (vec![], HookOutcome::default());
+        for line in read_lines(stdin).unwrap_or_default() {
+            match std::str::from_utf8(&line) {
+                Ok(line) => updates.extend(RefUpdate::parse(line)),
+                // Under another name nobody would find it.
+                Err(_) => outcome.lines.push(format!(
+                    "nothing is looked for in a reference whose name is not UTF-8: {}",
+                    String::from_utf8_lossy(&line)
+                )),
+            }
+        }
+        let policy = PushPolicy::from_config(self.git().config_string(POLICY_KEY).as_deref(), &mut outcome);
+        if let Err(error) = self.pre_push(&updates, policy, &mut outcome) {
+            let sends = |kind: &str| updates.iter().any(|it| !it.local.is_null() && it.remote_ref.starts_with(kind));
+            outcome.refuse =
+                sends("refs/tags/") || (sends("refs/heads/") && self.branch_policy(policy) != BranchPolicy::Warn);
+            let way_out = if outcome.refuse {
+                "push without the data by `git push --no-verify`"
+            } else {
+                "no data was looked for, and `git push --no-verify` does not try"
+            };
+            outcome.lines.push(format!("{}; {way_out}", explained("pre-push", &error)));
+        }
+        outcome
     }
 
     /// Stages the records of the notebooks and scripts that are being committed.
     fn pre_commit(&self) -> Result<HookOutcome> {
         let mut outcome = HookOutcome::default();
-        if self.git().is_partial_commit() || self.git().operation_in_progress().is_some_and(replays_history) {
+        if self.git().is_partial_commit() {
             return Ok(outcome);
         }
-        let staged: Vec<String> = self
-            .git()
-            .staged_changes(&|_| true)?
-            .into_iter()
-            .filter(|change| change.new.is_some())
-            .map(|change| change.path)
-            .collect();
+        let changes = self.git().staged_changes(&|_| true)?;
+        outcome.lines.extend(self.with_conflict_markers(&changes));
+        if self.git().operation_in_progress().is_some_and(replays_history) {
+            return Ok(outcome);
+        }
+        let staged: Vec<String> =
+            changes.into_iter().filter(|change| change.new.is_some()).map(|change| change.path).collect();
         if staged.is_empty() || self.quiet().is_some_and(|quiet| quiet.knows_none_of(&staged)) {
             return Ok(outcome);
         }
@@ -248,42 +275,36 @@ impl Repo {
     }
 
     /// Makes sure that the data of every tag being pushed is on the remote, or stops the push with the command to run.
-    fn pre_push(&self, stdin: &mut dyn Read) -> Result<HookOutcome> {
-        let mut outcome = HookOutcome::default();
-        let policy = PushPolicy::from_config(self.git().config_string(POLICY_KEY).as_deref(), &mut outcome);
+    fn pre_push(&self, updates: &[RefUpdate], policy: PushPolicy, outcome: &mut HookOutcome) -> Result<()> {
         if policy == PushPolicy::Off {
-            return Ok(outcome);
+            return Ok(());
         }
         let storage = match self.storage() {
-            Ok(None) => return Ok(outcome),
-            other => other,
-        };
-        let mut updates = vec![];
-        for line in read_lines(stdin)? {
-            match std::str::from_utf8(&line) {
-                Ok(line) => updates.extend(RefUpdate::parse(line)),
-                // Under another name nobody would find it.
-                Err(_) => outcome.lines.push(format!(
-                    "nothing is looked for in a reference whose name is not UTF-8: {}",
-                    String::from_utf8_lossy(&line)
-                )),
-            }
-        }
-        let storage = match storage {
             // No tag would go without its data, so a remote that cannot be used blocks nothing.
-            Err(error) if self.tags_among(&updates, None)?.is_empty() => {
+            Err(error) if self.tags_among(updates, None)?.is_empty() => {
                 outcome.lines.push(format!("no data was looked for: {error}"));
-                return Ok(outcome);
+                return Ok(());
             }
             other => other?,
         };
-        let Some(place) = storage.map(|storage| storage.place()) else { return Ok(outcome) };
-        let tags = self.tags_among(&updates, Some(&place))?;
-        self.push_tags(tags, policy, &mut outcome)?;
+        let Some(place) = storage.map(|storage| storage.place()) else { return Ok(()) };
+        let tags = self.tags_among(updates, Some(&place))?;
+        self.push_tags(tags, policy, outcome)?;
         if !outcome.refuse {
-            self.check_branches(&updates, &place, policy, &mut outcome)?;
+            self.check_branches(updates, &place, policy, outcome)?;
         }
-        Ok(outcome)
+        Ok(())
+    }
+
+    /// Returns what happens to the data of branches: as the user wants it, else as the repository does.
+    fn branch_policy(&self, policy: PushPolicy) -> BranchPolicy {
+        match policy {
+            PushPolicy::Upload => BranchPolicy::Upload,
+            PushPolicy::Verify => BranchPolicy::Verify,
+            PushPolicy::Auto | PushPolicy::Off => {
+                self.0.config.push.as_ref().map(|push| push.branches).unwrap_or_default()
+            }
+        }
     }
 
     /// Returns the tags with exports that Git is about to push, without those whose data is known to be at a place.
@@ -389,13 +410,7 @@ impl Repo {
         policy: PushPolicy,
         outcome: &mut HookOutcome,
     ) -> Result<()> {
-        let policy = match policy {
-            PushPolicy::Upload => BranchPolicy::Upload,
-            PushPolicy::Verify => BranchPolicy::Verify,
-            PushPolicy::Auto | PushPolicy::Off => {
-                self.0.config.push.as_ref().map(|push| push.branches).unwrap_or_default()
-            }
-        };
+        let policy = self.branch_policy(policy);
         for update in updates.iter().filter(|update| !update.local.is_null()) {
             let Some(branch) = update.remote_ref.strip_prefix("refs/heads/") else { continue };
             let Ok(commit) = self.commit_of(&update.local.to_string()) else { continue };
@@ -523,6 +538,11 @@ impl PushPolicy {
             }
         }
     }
+}
+
+fn explained(event: &str, error: &Error) -> String {
+    let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("{event}: {error}{hint}")
 }
 
 /// While history is replayed nothing pending is bound: the replayed commits did not make it.

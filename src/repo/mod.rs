@@ -15,6 +15,7 @@ mod collect;
 mod conflicts;
 mod diff;
 mod directory;
+mod disputes;
 mod export;
 mod facts;
 mod gc;
@@ -50,6 +51,7 @@ mod working;
 mod workspace;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use batch::{BatchOutcome, ExportBatch};
@@ -75,6 +77,8 @@ use registry::Registry;
 const STORE_DIR: &str = "onenb";
 /// Git configuration key that points several repositories at one store.
 const STORE_KEY: &str = "onenb.store";
+/// How long a process waits for the catalog that has something better to do, in milliseconds.
+const IMPATIENT_TIMEOUT_MS: u64 = 2_000;
 /// Name of the catalog below the store's directory.
 const CATALOG_FILE: &str = "catalog.sqlite";
 
@@ -92,6 +96,8 @@ struct State {
     store: OnceLock<Store>,
     catalog: OnceLock<Catalog>,
     heard: facts::Heard,
+    /// Whether the catalog, where it is not open yet, is to be waited for only shortly.
+    is_impatient: AtomicBool,
 }
 
 impl std::fmt::Debug for Repo {
@@ -131,6 +137,7 @@ impl Repo {
             store: OnceLock::new(),
             catalog: OnceLock::new(),
             heard: facts::Heard::default(),
+            is_impatient: AtomicBool::new(false),
         }));
         // What cannot be finished in a place that cannot be written is finished by somebody who can.
         let _ = repo.finish_batches();
@@ -192,6 +199,11 @@ impl Repo {
         self.store().map(Some)
     }
 
+    /// Waits for other processes only shortly from now on: in a hook that may as well leave its work undone.
+    fn be_impatient(&self) {
+        self.0.is_impatient.store(true, Ordering::Relaxed);
+    }
+
     fn catalog(&self) -> Result<&Catalog> {
         if let Some(catalog) = self.0.catalog.get() {
             return Ok(catalog);
@@ -202,7 +214,11 @@ impl Repo {
             // What a cut history says changes with its depth; it is short, so each process reads it for itself.
             Catalog::in_memory()?
         } else {
-            Catalog::open(&self.0.store_dir.join(CATALOG_FILE), OpenOptions::default())?
+            let mut options = OpenOptions::default();
+            if self.0.is_impatient.load(Ordering::Relaxed) {
+                options.busy_timeout_ms = IMPATIENT_TIMEOUT_MS;
+            }
+            Catalog::open(&self.0.store_dir.join(CATALOG_FILE), options)?
         };
         let history = self.history();
         if !catalog.read::<_, CatalogError>(|view| view.is_of_history(&history))? {

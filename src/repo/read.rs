@@ -332,12 +332,27 @@ impl Repo {
         }
     }
 
-    /// Lists a revision that only the remote knows; `None` where there is no such tag there either. Damage is no absence.
-    pub(super) fn list_remote(&self, rev: &str) -> Result<Option<Vec<BoundExport>>> {
-        let Some((remote, _)) = self.remote_if_approved()? else { return Ok(None) };
-        match list_remote(&remote, rev) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
+    /// Returns all exports of a revision; one that Git does not know here is looked up as a tag on the approved remote.
+    pub(super) fn list(&self, rev: &str) -> Result<Vec<BoundExport>> {
+        self.list_local(rev).or_else(|error| self.or_remote(error, |remote| list_remote(remote, rev)))
+    }
+
+    /// Resolves a revision to its commit, which need not be in this clone, in the same way.
+    pub(super) fn commit_anywhere(&self, rev: &str) -> Result<CommitId> {
+        let there = |remote: &Remote| Ok(remote_rev(remote, rev)?.commit);
+        self.commit_of(rev).or_else(|error| self.or_remote(error, there))
+    }
+
+    /// Asks the approved remote for what is not here; what is not there either is missed as it was here. Damage is no
+    /// absence.
+    fn or_remote<T>(&self, error: Error, ask: impl FnOnce(&Remote) -> Result<T>) -> Result<T> {
+        if error.kind() != ErrorKind::NotFound {
+            return Err(error);
+        }
+        let Some((remote, _)) = self.remote_if_approved()? else { return Err(error) };
+        match ask(&remote) {
+            Err(missing) if missing.kind() == ErrorKind::NotFound => Err(error),
+            other => other,
         }
     }
 

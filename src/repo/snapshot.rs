@@ -2,8 +2,9 @@
 //!
 //! Per key, in this order (docs/design/0005-snapshots.md): what the commit's tree changed against every parent, by
 //! its record files or else by the receipts of its notebooks; the commit's own late bindings; what the parents hand down.
-//! The answer for a commit never changes, so the catalog keeps it. History from before `.1nb` existed is not walked.
+//! The answer for a commit never changes, so the catalog keeps it. History from before `.1nb` first existed is not walked.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Repo;
@@ -91,22 +92,14 @@ impl Repo {
     fn index_once(&self, tips: &[CommitId]) -> Result<Option<u64>> {
         let git = self.git();
         let outside = self.facts(ReadTransaction::has_late_bindings)?;
-        let missing = self.view(|view| {
-            let is_known = |commit: &CommitId| view.snapshot_of(commit).is_ok_and(|known| known.is_some());
-            let stop = |commit: &CommitId| is_known(commit) || (!outside && is_before_onenb(git, commit));
-            Ok(git.walk_topological(tips, &stop).map(|mut missing| {
-                let mut listed: HashSet<CommitId> = missing.iter().copied().collect();
-                // A tip from before `.1nb` is its own, empty, root.
-                missing.extend(tips.iter().copied().filter(|tip| !is_known(tip) && listed.insert(*tip)));
-                missing
-            }))
-        })??;
+        let Missing { commits: missing, before } = self.view(|view| Ok(Missing::find(view, git, tips, outside)))??;
         let mut held_runs = HeldRuns::default();
         let history = self.history();
         for batch in missing.chunks(COMMITS_PER_TRANSACTION) {
             // What one transaction knows may be forgotten before the next, so each starts from the catalog.
             let recent = HashMap::new();
-            let mut indexer = Indexer { git, outside, recent, empty: None, held_runs: &mut held_runs, is_stale: false };
+            let mut indexer =
+                Indexer { git, before: &before, recent, empty: None, held_runs: &mut held_runs, is_stale: false };
             let written = self.catalog()?.write(|tx| {
                 if !tx.is_of_history(&history)? {
                     return Err(Error::new(
@@ -129,9 +122,46 @@ impl Repo {
     }
 }
 
-/// History from before `onenb init` holds nothing of ours.
-fn is_before_onenb(git: &GitRepo, commit: &CommitId) -> bool {
-    matches!(git.tree_id_at(*commit, ".1nb"), Ok(None))
+/// What the catalog does not know of a history.
+struct Missing {
+    /// The commits to be indexed, parents before children.
+    commits: Vec<CommitId>,
+    /// Commits that the walk ended at, because neither they nor any ancestor ever had the folder.
+    before: HashSet<CommitId>,
+}
+
+impl Missing {
+    /// Looks behind the tips. History from before `onenb init` is left out unless there is something bound to it.
+    fn find(view: &ReadTransaction, git: &GitRepo, tips: &[CommitId], outside: bool) -> Result<Self> {
+        let is_known = |commit: &CommitId| view.snapshot_of(commit).is_ok_and(|known| known.is_some());
+        let ends = RefCell::new(Vec::new());
+        let stop = |commit: &CommitId| {
+            is_known(commit)
+                || (!outside && is_without_onenb(git, commit) && {
+                    ends.borrow_mut().push(*commit);
+                    true
+                })
+        };
+        let found = git.walk_topological(tips, &stop)?;
+        let ends = ends.take();
+        // Who takes `.1nb` away and brings it back has history of ours behind a commit without it.
+        if !ends.is_empty() && git.ever_had(&ends, FOLDER) {
+            return Ok(Self { commits: git.walk_topological(tips, &is_known)?, before: HashSet::new() });
+        }
+        let before: HashSet<CommitId> = ends.iter().copied().collect();
+        // A tip from before `.1nb` is its own, empty, root.
+        let mut listed = HashSet::new();
+        let roots = tips.iter().copied().filter(|tip| before.contains(tip) && listed.insert(*tip));
+        Ok(Self { commits: roots.chain(found).collect(), before })
+    }
+}
+
+/// The folder that everything tracked of ours lies in.
+const FOLDER: &str = ".1nb";
+
+/// Returns whether a commit's tree certainly has nothing of ours, as all of history before `onenb init`.
+pub(super) fn is_without_onenb(git: &GitRepo, commit: &CommitId) -> bool {
+    matches!(git.tree_id_at(*commit, FOLDER), Ok(None))
 }
 
 /// What a commit got, kept while its children are indexed.
@@ -143,8 +173,8 @@ struct Known {
 
 struct Indexer<'a> {
     git: &'a GitRepo,
-    /// Whether commits from before `.1nb` may have exports too.
-    outside: bool,
+    /// Parents from before `.1nb`, which are not walked.
+    before: &'a HashSet<CommitId>,
     recent: HashMap<CommitId, Known>,
     /// The snapshot without exports, once it was needed.
     empty: Option<SnapshotNo>,
@@ -196,7 +226,7 @@ impl Indexer<'_> {
                 known.push(found.clone());
             } else if let (Some(row), Some(snapshot)) = (tx.commit(parent)?, tx.snapshot_of(parent)?) {
                 known.push(Known { snapshot, generation: row.generation });
-            } else if !self.outside && is_before_onenb(self.git, parent) {
+            } else if self.before.contains(parent) {
                 known.push(Known { snapshot: self.empty(tx)?, generation: 0 });
             } else {
                 self.is_stale = true;

@@ -35,6 +35,8 @@ impl Repo {
         Ok(Status {
             name: self.name().to_owned(),
             conflicts,
+            run_conflicts: self.run_conflicts()?,
+            disputed: self.disputes()?,
             uncommitted: self.uncommitted()?,
             untagged: self.untagged()?,
             unpushed: self.unpushed()?,
@@ -53,10 +55,17 @@ impl Repo {
         };
         let staged: BTreeSet<String> =
             self.git().staged_changes(&|_| true)?.into_iter().map(|change| change.path).collect();
+        let working = self.working()?;
+        // What is in conflict or damaged is nothing to commit as it is.
+        let mut unsettled: BTreeSet<String> = working.problems.into_iter().map(|(path, _)| path).collect();
+        unsettled.extend(self.conflicts()?.into_iter().map(|conflict| conflict.path));
         let mut found = Vec::new();
         let mut present = BTreeSet::new();
-        for export in self.working()?.exports {
+        for export in working.exports {
             let key = export.record.key();
+            if unsettled.contains(&key.record_path()) {
+                continue;
+            }
             let state = match bound.get(&key) {
                 None => Some("new"),
                 Some(old) if old.record.digest != export.record.digest => Some("changed"),
@@ -69,7 +78,7 @@ impl Repo {
             present.insert(key);
         }
         for (key, old) in bound {
-            if !present.contains(&key) && self.is_tracked(&key)? {
+            if !present.contains(&key) && !unsettled.contains(&key.record_path()) && self.is_tracked(&key)? {
                 let staged = staged.contains(&key.record_path());
                 found.push(UncommittedExport { record: old.record, state: "removed", staged });
             }

@@ -328,6 +328,51 @@ impl RecordConflict {
     }
 }
 
+/// A run record that both sides of an unfinished merge changed, because both ran the notebook again.
+#[derive(Debug, Clone)]
+pub struct RunConflict {
+    /// The record's path below the work tree.
+    pub path: String,
+    /// What our side has; `None` if it removed the run.
+    pub ours: Option<RunRecord>,
+    /// What their side has; `None` if it removed the run.
+    pub theirs: Option<RunRecord>,
+}
+
+impl RunConflict {
+    /// Shows the notebook and its parameters; the record's path where neither side can be read.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let run = self.ours.as_ref().or(self.theirs.as_ref());
+        run.map_or_else(|| self.path.clone(), |run| format!("{}{}", run.path, run.params))
+    }
+
+    /// Returns what the runs of both sides exported: each export once, in order.
+    #[must_use]
+    pub fn exports(&self) -> Vec<(ExportName, Params)> {
+        let mut found: Vec<(ExportName, Params)> = Vec::new();
+        for export in self.ours.iter().chain(&self.theirs).flat_map(|run| &run.exports) {
+            if !found.iter().any(|(name, params)| *name == export.name && *params == export.params) {
+                found.push((export.name.clone(), export.params.clone()));
+            }
+        }
+        found
+    }
+}
+
+/// An export that a merge has from its first parent only because that is the first: both sides bound it late.
+#[derive(Debug, Clone)]
+pub struct Dispute {
+    /// The merge.
+    pub merge: CommitId,
+    /// What it has, from its first parent.
+    pub ours: ExportRecord,
+    /// What another parent has.
+    pub theirs: ExportRecord,
+    /// The command that takes the other one.
+    pub fix: String,
+}
+
 /// One export that differs between two revisions.
 #[derive(Debug, Clone)]
 pub struct DiffRow {
@@ -365,6 +410,10 @@ pub struct Status {
     pub moved: Vec<MovedTag>,
     /// Records that both sides of an unfinished merge changed.
     pub conflicts: Vec<RecordConflict>,
+    /// Run records that both sides of an unfinished merge changed.
+    pub run_conflicts: Vec<RunConflict>,
+    /// Exports that only the order of a merge's parents decided.
+    pub disputed: Vec<Dispute>,
     /// Damaged records and disputed receipts: path and reason.
     pub problems: Vec<(String, String)>,
     /// Hooks.

@@ -163,10 +163,7 @@ impl Workspace {
     /// `NotFound` for an unknown repository or revision.
     pub fn list(&self, repo: Option<&str>, rev: &str) -> Result<Vec<BoundExport>> {
         match self.source(repo)? {
-            Source::Clone(clone) => match clone.list_local(rev) {
-                Err(error) if error.kind() == ErrorKind::NotFound => clone.list_remote(rev)?.ok_or(error),
-                other => other,
-            },
+            Source::Clone(clone) => clone.list(rev),
             Source::Remote { name, storage } => super::read::list_remote(&self.open_remote(&name, &storage)?, rev),
         }
     }

@@ -77,6 +77,78 @@ fn a_shallow_clone_says_yes_where_it_can_see_and_otherwise_that_it_cannot_tell()
     assert_eq!(sandbox.onenb(&["-C", &clone, "ls", "side1"]).ok().text().lines().count(), 2);
 }
 
+/// The catalog was asked where it does not go, and its "no" counted: also of two commits from before `init`.
+#[test]
+fn history_from_before_init_counts() {
+    let sandbox = Sandbox::git_only();
+    sandbox.git(&["tag", "v0"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "more"]).ok();
+    sandbox.git(&["tag", "v0.1"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "still more"]).ok();
+    sandbox.onenb(&["init"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "init"]).ok();
+    step(&sandbox, "v1");
+    step(&sandbox, "v2");
+    let revs = ["v0", "v0.1", "v1", "v2"];
+    agrees_with_git(&sandbox, &revs);
+    sandbox.onenb(&["status"]).ok();
+    agrees_with_git(&sandbox, &revs);
+    sandbox.onenb(&["reindex"]).ok();
+    agrees_with_git(&sandbox, &revs);
+}
+
+/// A commit without `.1nb` was taken for the time before `init`, and what lies behind it was lost.
+#[test]
+fn history_goes_on_behind_commits_that_took_everything_away() {
+    let sandbox = Sandbox::git_only();
+    sandbox.git(&["tag", "v0"]).ok();
+    sandbox.onenb(&["init"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "init"]).ok();
+    step(&sandbox, "v1");
+    sandbox.git(&["rm", "-r", "--quiet", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "without"]).ok();
+    sandbox.git(&["tag", "mid"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "still without"]).ok();
+    sandbox.git(&["revert", "--no-edit", "mid"]).ok();
+    let revs = ["v0", "v1", "mid", "HEAD~1", "HEAD"];
+    for tag in ["mid", "no-tag"] {
+        sandbox.onenb(&["reindex"]).ok();
+        agrees_with_git(&sandbox, &revs[..if tag == "mid" { 5 } else { 2 }]);
+        let log = sandbox.onenb(&["log", "Sales", "--json"]).ok().json();
+        let v1 = sandbox.git(&["rev-parse", "v1"]).ok().text();
+        let commits: Vec<_> = log["runs"].as_array().expect("runs").iter().map(|run| run["commit"].clone()).collect();
+        assert!(commits.contains(&v1.trim().into()), "{log}");
+        assert_eq!((read(&sandbox, "HEAD:Sales"), read(&sandbox, "v1:Sales")), ("v1".to_owned(), "v1".to_owned()));
+        sandbox.onenb(&["cat", "HEAD~1:Sales"]).fails(3, &[]);
+        let _ = sandbox.git(&["tag", "--delete", "mid"]);
+    }
+}
+
+/// A tag that only the remote has was read by `ls` and `cat`, and unknown here.
+#[test]
+fn a_tag_of_the_remote_counts_in_a_clone_without_tags() {
+    let sandbox = forked();
+    sandbox.onenb(&["push"]).ok();
+    let url = format!("file://{}", sandbox.in_repo("").display());
+    let clone = |name: &str, more: &[&str]| {
+        let path = sandbox.path(name).display().to_string();
+        sandbox.git(&[&["clone", "--quiet", "--no-tags"], more, &[&url, &path]].concat()).ok();
+        path
+    };
+    let shallow = clone("shallow", &["--depth=1"]);
+    let in_shallow = |arguments: &[&str]| sandbox.onenb(&[&["-C", &shallow], arguments].concat());
+    let changes = in_shallow(&["diff", "v1", "HEAD", "--json"]).ok().json()["changes"].clone();
+    assert_eq!((&changes[0]["name"], &changes[0]["state"]), (&"Sales".into(), &"changed".into()), "{changes}");
+    for pair in [["v1", "HEAD"], ["HEAD", "v1"]] {
+        in_shallow(&["is-ancestor", pair[0], pair[1]]).fails(3, &["shallow", "`git fetch --unshallow`"]);
+    }
+    assert_eq!(in_shallow(&["is-ancestor", "v3", "HEAD"]).code, 0);
+    in_shallow(&["diff", "v1", "v9"]).fails(3, &["v9"]);
+    let all = clone("all", &["--single-branch"]);
+    let in_all = |one: &str, two: &str| sandbox.onenb(&["-C", &all, "is-ancestor", one, two]);
+    assert_eq!((in_all("v1", "HEAD").code, in_all("side1", "HEAD").code, in_all("HEAD", "v1").code), (0, 0, 1));
+}
+
 /// `git replace` changes history under commits that the catalog knows already; so does taking the replacement back.
 #[test]
 fn replaced_history_counts_at_once_and_so_does_its_end() {

@@ -72,6 +72,33 @@ fn without_hooks_the_parent_branch_is_found_out_when_asked() {
     assert_eq!(revisions(&sandbox, "report.ipynb"), [revision("report.ipynb", "main", "is-base")]);
 }
 
+/// The oldest checkout of the name counted, which was of a branch that is gone, and it was called captured.
+#[test]
+fn a_branch_name_that_is_used_again_has_the_parent_of_the_new_branch() {
+    for (own_commit, hooks, method) in
+        [(false, true, "captured"), (true, true, "captured"), (false, false, "reflog"), (true, false, "reflog")]
+    {
+        let sandbox = Sandbox::ready();
+        if !hooks {
+            sandbox.git(&["config", "core.hooksPath", "/dev/null"]).ok();
+        }
+        sandbox.git(&["switch", "--quiet", "--create", "topic"]).ok();
+        sandbox.git(&["switch", "--quiet", "--create", "dev", "main"]).ok();
+        if own_commit {
+            sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "dev"]).ok();
+        }
+        sandbox.git(&["branch", "--quiet", "-D", "topic"]).ok();
+        sandbox.git(&["switch", "--quiet", "--create", "topic"]).ok();
+        if hooks {
+            // Being elsewhere in between changes nothing.
+            sandbox.git(&["switch", "--quiet", "main"]).ok();
+            sandbox.git(&["switch", "--quiet", "topic"]).ok();
+        }
+        commit_notebook(&sandbox, "report.ipynb", b"one", RUNS[0]);
+        assert_eq!(revisions(&sandbox, "report.ipynb"), [revision("report.ipynb", "dev", method)], "{own_commit}");
+    }
+}
+
 #[test]
 fn a_conflict_is_explained_and_taken_with_the_runs_behind_it() {
     for (side, bytes) in [("--ours", "ours"), ("--theirs", "theirs")] {
@@ -95,6 +122,60 @@ fn a_conflict_is_explained_and_taken_with_the_runs_behind_it() {
         assert_eq!(read(&sandbox, "HEAD:Sales"), bytes);
         assert_eq!(sandbox.git(&["status", "--porcelain"]).ok().text(), "");
     }
+}
+
+/// What was in conflict was also listed as removed, and the next command would have committed the conflict's marks.
+#[test]
+fn what_is_in_conflict_is_not_called_uncommitted_and_its_marks_are_noticed() {
+    let sandbox = Sandbox::tagged();
+    sandbox.git(&["switch", "--quiet", "--create", "side"]).ok();
+    sandbox.export("Sales", b"theirs", &[]);
+    sandbox.commit_and_tag("v2");
+    sandbox.git(&["switch", "--quiet", "main"]).ok();
+    sandbox.export("Sales", b"ours", &[]);
+    sandbox.commit_and_tag("v3");
+    assert_ne!(sandbox.git(&["merge", "--quiet", "--no-edit", "side"]).code, 0);
+    let run = sandbox.onenb(&["status"]).ok();
+    assert!(run.text().contains("onenb take") && !run.text().contains("not committed"), "{run}");
+    assert_eq!(sandbox.onenb(&["status", "--json"]).ok().json()["uncommitted"], serde_json::json!([]));
+    sandbox.git(&["add", ".1nb"]).ok();
+    let json = sandbox.onenb(&["status", "--json"]).ok().json();
+    assert_eq!((&json["uncommitted"], json["problems"].as_array().map(Vec::len)), (&serde_json::json!([]), Some(1)));
+    let run = sandbox.git(&["commit", "--quiet", "--no-edit"]).ok();
+    let lines: Vec<_> = run.stderr.lines().filter(|line| line.contains("conflict markers")).collect();
+    assert!(matches!(lines.as_slice(), [line] if line.starts_with("onenb: ") && line.contains("`git commit --amend`")));
+}
+
+/// Both sides ran the notebook again with the same result: only the run record is in conflict, and nothing named it.
+#[test]
+fn a_conflict_of_runs_alone_is_named_and_taken_too() {
+    let sandbox = Sandbox::ready();
+    let write = |bytes: &[u8], run: &str, note: &str| {
+        sandbox.export("Sales", bytes, &[]);
+        let text = notebook(&sandbox, "Sales", bytes, run).replace("import Sales", &format!("import Sales  # {note}"));
+        sandbox.write("report.ipynb", text.as_bytes());
+        sandbox.git(&["add", "report.ipynb"]).ok();
+        sandbox.git(&["commit", "--quiet", "--message", note]).ok();
+    };
+    write(b"one", RUNS[0], "first");
+    sandbox.git(&["switch", "--quiet", "--create", "side"]).ok();
+    write(b"two", RUNS[1], "again");
+    sandbox.git(&["switch", "--quiet", "main"]).ok();
+    write(b"two", RUNS[2], "again");
+    assert_ne!(sandbox.git(&["merge", "--quiet", "--no-edit", "side"]).code, 0);
+    let run = sandbox.onenb(&["status"]).ok();
+    assert!(run.text().contains("changed on both sides") && run.text().contains("report.ipynb"), "{run}");
+    let conflicts = sandbox.onenb(&["status", "--json"]).ok().json()["conflicts"].clone();
+    assert_eq!(conflicts[0]["run"], serde_json::json!({"label": "report.ipynb", "exports": ["Sales"]}), "{conflicts}");
+    assert_eq!((conflicts.as_array().map(Vec::len), &conflicts[0]["export"]), (Some(1), &serde_json::Value::Null));
+    sandbox.onenb(&["take", "--ours", "Other"]).fails(3, &["`Sales`"]);
+    sandbox.onenb(&["take", "--ours", "Sales"]).ok();
+    assert_eq!(sandbox.git(&["diff", "--name-only", "--diff-filter=U"]).ok().text(), "report.ipynb\n");
+    sandbox.git(&["checkout", "--ours", "--", "report.ipynb"]).ok();
+    sandbox.git(&["add", "report.ipynb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--no-edit"]).ok();
+    assert_eq!(read(&sandbox, "HEAD:Sales"), "two");
+    assert_eq!(sandbox.git(&["status", "--porcelain"]).ok().text(), "");
 }
 
 #[test]

@@ -112,3 +112,29 @@ fn a_script_that_exported_before_is_looked_at_when_it_is_committed() {
     assert!(files.contains("make.py") && files.contains(".1nb/exports/Made/"), "{files}");
     assert_eq!(sandbox.git(&["status", "--porcelain"]).ok().text(), "");
 }
+
+/// Whatever went wrong inside onenb stopped every push, also of branches that it only warns about, and named no way out.
+#[test]
+fn a_fault_of_ours_stops_only_who_wants_to_be_sure_and_names_the_way_out() {
+    let sandbox = Sandbox::tagged();
+    let origin = sandbox.path("origin.git").display().to_string();
+    sandbox.git(&["init", "--quiet", "--bare", &origin]).ok();
+    sandbox.git(&["remote", "add", "origin", &origin]).ok();
+    onenb::fs::write_atomic(&sandbox.in_repo(".git/onenb/format"), b"nonsense").expect("the store can be damaged");
+    let push = |policy: &str, what: &[&str]| {
+        sandbox.git(&["config", "onenb.prePush", policy]).ok();
+        let run = sandbox.git(&[&["push", "--quiet", "origin"], what].concat());
+        assert!(run.stderr.contains("`git push --no-verify`"), "{policy}: {run}");
+        let lines = run.stderr.lines().filter(|line| line.starts_with("onenb: ")).count();
+        assert_eq!(lines, 1, "{policy}: {run}");
+        run.code == 0
+    };
+    assert!(!push("auto", &["v1"]));
+    assert!(!push("auto", &["main", "v1"]));
+    assert!(!push("verify", &["main"]));
+    assert!(!push("upload", &["main"]));
+    assert!(push("auto", &["main"]));
+    sandbox.git(&["push", "--quiet", "--no-verify", "origin", "v1"]).ok();
+    // What is deleted has no data.
+    sandbox.git(&["push", "--quiet", "origin", ":v1"]).ok();
+}

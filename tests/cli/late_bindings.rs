@@ -43,6 +43,55 @@ fn a_squash_merge_takes_them_along_whatever_the_message() {
     }
 }
 
+/// Only the order of the parents decided between the two sides, and nothing said so.
+#[test]
+fn a_merge_of_two_late_bindings_is_named_until_somebody_decides() {
+    let both = || {
+        let sandbox = Sandbox::ready();
+        late(&sandbox, "Sales", "old", "start.txt");
+        sandbox.git(&["checkout", "--quiet", "-b", "side"]).ok();
+        late(&sandbox, "Sales", "theirs", "side.txt");
+        late(&sandbox, "Other", "other", "other.txt");
+        sandbox.git(&["checkout", "--quiet", "main"]).ok();
+        late(&sandbox, "Sales", "ours", "main.txt");
+        late(&sandbox, "Mine", "mine", "mine.txt");
+        sandbox.git(&["merge", "--quiet", "--no-edit", "side"]).ok();
+        assert_eq!(read(&sandbox, "HEAD:Sales"), "ours");
+        sandbox
+    };
+    let disputed = |sandbox: &Sandbox| sandbox.onenb(&["status", "--json"]).ok().json()["disputed"].clone();
+    for (side, wanted) in [("HEAD^2", "theirs"), ("HEAD^1", "ours")] {
+        let sandbox = both();
+        let list = disputed(&sandbox);
+        assert_eq!((list.as_array().map(Vec::len), &list[0]["export"]), (Some(1), &"Sales".into()), "{list}");
+        let merge = sandbox.git(&["rev-parse", "HEAD"]).ok().text();
+        assert_eq!(list[0]["merge"], merge.trim());
+        let fix = list[0]["fix"].as_str().expect("a command").to_owned();
+        let text = sandbox.onenb(&["status"]).ok().text();
+        assert!(text.contains("on each side of a merge") && text.contains(&fix), "{text}");
+        // Also when history goes on.
+        sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "more"]).ok();
+        assert_eq!(disputed(&sandbox), list);
+        if wanted == "theirs" {
+            let words: Vec<&str> = fix.split(' ').skip(1).map(|word| word.trim_matches('\'')).collect();
+            sandbox.onenb(&words).ok();
+        } else {
+            let side = side.replace("HEAD", merge.trim());
+            sandbox.onenb(&["bind", merge.trim(), &format!("{side}:Sales")]).ok();
+        }
+        assert_eq!(disputed(&sandbox), serde_json::json!([]));
+        assert_eq!(read(&sandbox, "HEAD:Sales"), wanted);
+    }
+    // What was exported anew is no question any more, nor what a tag has settled.
+    let sandbox = both();
+    late(&sandbox, "Sales", "newer", "newer.txt");
+    assert_eq!(disputed(&sandbox), serde_json::json!([]));
+    let sandbox = both();
+    sandbox.git(&["tag", "v1"]).ok();
+    sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "more"]).ok();
+    assert_eq!(disputed(&sandbox), serde_json::json!([]));
+}
+
 #[test]
 fn a_squash_that_was_given_up_binds_nothing_to_the_next_commit() {
     let sandbox = side_with_late_sales();

@@ -23,7 +23,7 @@ fn each_step_names_the_next_command() {
 #[test]
 fn json_has_every_list() {
     let json = Sandbox::ready().onenb(&["--json", "status"]).ok().json();
-    for key in ["uncommitted", "untagged", "unpushed", "stale", "moved", "conflicts", "problems"] {
+    for key in ["uncommitted", "untagged", "unpushed", "stale", "moved", "conflicts", "disputed", "problems"] {
         assert_eq!(json[key], serde_json::json!([]), "{key}");
     }
     assert_eq!(json["hooks"]["current"], true);

@@ -1,5 +1,6 @@
 //! Tests of where branches come from, against real repositories.
 
+use crate::git::BranchBirth;
 use crate::git::testing::TestRepo;
 
 #[test]
@@ -10,14 +11,16 @@ fn a_branch_knows_where_it_began_as_long_as_its_reflog_does() {
     let repo = test.open();
     let birth = repo.branch_birth("topic").unwrap();
     assert_eq!((birth.commit, birth.from.as_str(), birth.is_new), (first, "HEAD", true));
-    assert_eq!(repo.checked_out_before("topic"), Some("main".to_owned()));
+    assert_eq!(repo.checked_out_before("topic", &birth), Some("main".to_owned()));
+    let later = BranchBirth { time_s: birth.time_s + 1, ..birth.clone() };
+    assert_eq!(repo.checked_out_before("topic", &later), None);
     test.commit("a", "2");
     assert!(!repo.branch_birth("topic").unwrap().is_new);
     test.git(&["branch", "from-topic", "topic"]);
     assert_eq!(repo.branch_birth("from-topic").unwrap().from, "topic");
-    assert_eq!((repo.branch_birth("none"), repo.checked_out_before("none")), (None, None));
+    assert_eq!((repo.branch_birth("none"), repo.checked_out_before("none", &birth)), (None, None));
     test.git(&["reflog", "expire", "--expire=all", "--all"]);
-    assert_eq!((repo.branch_birth("topic"), repo.checked_out_before("topic")), (None, None));
+    assert_eq!((repo.branch_birth("topic"), repo.checked_out_before("topic", &birth)), (None, None));
 }
 
 #[test]

@@ -69,7 +69,9 @@ impl Block {
         lines.push("fi".to_owned());
         lines.push("unset onenb_program".to_owned());
         if self.tail == Tail::Chained {
-            lines.push(format!("if test -x \"$0{CHAINED_SUFFIX}\"; then exec \"$0{CHAINED_SUFFIX}\" \"$@\"; fi"));
+            // By the name that it has: who moves this file, as pre-commit does, does not move that one.
+            let chained = format!("\"${{0%/*}}/{event}{CHAINED_SUFFIX}\"");
+            lines.push(format!("if test -x {chained}; then exec {chained} \"$@\"; fi"));
         }
         lines.push(END.to_owned());
         let mut text = lines.join("\n");

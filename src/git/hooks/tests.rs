@@ -348,3 +348,46 @@ fn scripts_of_shells_take_the_block_after_their_first_line_and_others_do_not() {
         assert_eq!(insertion_point(other.as_bytes()), None, "{other}");
     }
 }
+
+/// What pre-commit does on install: ours lies beside its own and is called from there, and looked for its neighbour by
+/// its own new name.
+#[test]
+fn a_chained_hook_is_still_called_when_another_tool_moves_ours() {
+    let fixture = Fixture::new();
+    let (hook, chained, legacy) =
+        (fixture.hook("pre-commit"), fixture.hook("pre-commit.onenb-chained"), fixture.hook("pre-commit.legacy"));
+    // No shell script, so that it is moved beside.
+    let theirs = format!("#!/usr/bin/env -S sed -n w{}\nx\n", fixture.repo.outside().join("theirs").display());
+    write_script(&hook, &theirs);
+    assert_eq!(fixture.install().chained, [HookEvent::PreCommit]);
+    crate::fs::rename(&hook, &legacy).unwrap();
+    let framework = "#!/usr/bin/env -S awk -f\nBEGIN { exit system(\".git/hooks/pre-commit.legacy </dev/null\") }\n";
+    write_script(&hook, framework);
+
+    fixture.repo.commit("a", "1");
+    assert!(fixture.take_log().starts_with("<hook><pre-commit> pre-commit\n"));
+    assert!(fixture.repo.outside().join("theirs").is_file());
+    assert!(fixture.repo.open().hook_status().unwrap().is_current());
+    assert_eq!(fixture.install().changed, []);
+    assert_eq!(std::fs::read_to_string(&hook).unwrap(), framework);
+
+    let report = fixture.repo.open().uninstall_hooks().unwrap();
+    assert_eq!(report.changed, HookEvent::ALL);
+    assert_eq!((std::fs::read_to_string(&legacy).unwrap(), exists(&chained)), (theirs, false));
+    assert_eq!(std::fs::read_to_string(&hook).unwrap(), framework);
+}
+
+#[test]
+fn a_block_that_lefthook_put_aside_is_outdated_and_goes_with_the_others() {
+    let fixture = Fixture::new();
+    fixture.install();
+    let (hook, old) = (fixture.hook("pre-push"), fixture.hook("pre-push.old"));
+    crate::fs::rename(&hook, &old).unwrap();
+    write_script(&hook, "#!/bin/sh\nexit 0\n");
+    let status = fixture.repo.open().hook_status().unwrap();
+    assert!(status.events.contains(&(HookEvent::PrePush, EventState::Outdated)), "{status:?}");
+    assert_eq!(fixture.install().changed, [HookEvent::PrePush]);
+    assert!(fixture.repo.open().hook_status().unwrap().is_current());
+    fixture.repo.open().uninstall_hooks().unwrap();
+    assert_eq!((std::fs::read_to_string(&hook).unwrap().as_str(), exists(&old)), ("#!/bin/sh\nexit 0\n", false));
+}
