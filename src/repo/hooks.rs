@@ -458,9 +458,8 @@ impl Repo {
 
     /// Returns whether the remote can be asked and has what was uploaded of a commit.
     fn is_uploaded(&self, commit: CommitId) -> bool {
-        let there = self
-            .remote()
-            .and_then(|remote| remote.map(|(remote, _)| Ok(remote.is_uploaded(&commit)?)).unwrap_or(Ok(false)));
+        let there =
+            self.remote().and_then(|remote| remote.map_or(Ok(false), |(remote, _)| Ok(remote.is_uploaded(&commit)?)));
         there.unwrap_or(false)
     }
 

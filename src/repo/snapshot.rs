@@ -336,7 +336,7 @@ impl Indexer<'_> {
                 }
                 continue;
             };
-            if let Some(record) = read_record(self.git, *blob, path)?.ok() {
+            if let Ok(record) = read_record(self.git, *blob, path)? {
                 found.push((record.key(), Some(record)));
             } else if let Some(record) = self.old_record(info, path)? {
                 // Nobody knows what it says now, but surely not what it said before. The others still work.

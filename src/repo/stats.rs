@@ -35,7 +35,7 @@ impl Repo {
             contents: stats.contents,
             chunks: stats.chunks,
             packs: stats.packs,
-            names: self.stats_by_name(&store, &costs)?,
+            names: self.stats_by_name(store, &costs)?,
         })
     }
 
