@@ -10,7 +10,7 @@ use super::error::{CatalogError, sqlite};
 /// `PRAGMA application_id`: the bytes `1nbC`.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"1nbC");
 /// `PRAGMA user_version`: version of the tables below.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 
 pub(super) const TABLES: &str = "\
 CREATE TABLE meta (
