@@ -137,7 +137,7 @@ fn a_record_that_a_fixup_brings_counts_more_than_an_older_binding() {
     commit(&sandbox, "f", "a");
     let bound = sandbox.write("x.csv", b"x");
     sandbox.onenb(&["bind", "HEAD", &bound.to_string_lossy(), "--name", "Sales"]).ok();
-    std::fs::remove_file(bound).expect("it was written");
+    onenb::fs::remove_file(&bound).expect("it was written");
     late(&sandbox, "Sales", "y");
     sandbox.git(&["add", ".1nb"]).ok();
     sandbox.git(&["commit", "--quiet", "--message", "b"]).ok();
@@ -151,7 +151,7 @@ fn a_binding_stays_where_only_the_branch_below_has_another_record() {
     sandbox.git(&["switch", "--quiet", "--create", "topic"]).ok();
     commit(&sandbox, "t", "topic");
     let bound = sandbox.path("x.csv");
-    std::fs::write(&bound, b"x").expect("the sandbox is writable");
+    onenb::fs::write_atomic(&bound, b"x").expect("the sandbox is writable");
     sandbox.onenb(&["bind", "HEAD", &bound.to_string_lossy(), "--name", "Sales"]).ok();
     sandbox.git(&["switch", "--quiet", "main"]).ok();
     late(&sandbox, "Sales", "newer");
@@ -223,7 +223,8 @@ fn a_record_of_a_newer_version_hides_what_was_there_before_and_is_not_pushed_or_
     let mut records = Vec::new();
     crate::support::collect(&sandbox.in_repo(".1nb/exports/Sales"), ".json", &mut records);
     let text = std::fs::read_to_string(&records[0]).expect("the record");
-    std::fs::write(&records[0], text.replace("\"format\": 1", "\"format\": 2")).expect("it can be written");
+    let newer = text.replace("\"format\": 1", "\"format\": 2");
+    onenb::fs::write_atomic(&records[0], newer.as_bytes()).expect("it can be written");
     sandbox.git(&["commit", "--quiet", "--all", "--no-verify", "--message", "from the future"]).ok();
     sandbox.git(&["tag", "v2"]).ok();
     sandbox.onenb(&["cat", "v2:Sales"]).fails(1, &[".1nb/exports/Sales/", "newer"]);
