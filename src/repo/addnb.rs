@@ -110,7 +110,13 @@ impl Repo {
         Ok(AddedNotebook { run: executed.run, staged, warnings: executed.warnings })
     }
 
+    /// Returns whether an export is of a run that HEAD's notebooks do not show. While others' commits are taken in, a person
+    /// decides between their runs and ours, and this says no.
     fn is_of_new_run(&self, executed: &Executed, key: &ExportKey) -> Result<bool> {
+        let git = self.git();
+        if git.operation_in_progress().is_some() || git.git_dir().join("SQUASH_MSG").exists() {
+            return Ok(false);
+        }
         let Some(run) = executed.made_by.get(key) else { return Ok(false) };
         let Some(head) = self.git().head()? else { return Ok(true) };
         Ok(!HeldRuns::default().is_held_at(self.git(), head, run)?)

@@ -320,3 +320,25 @@ fn reverts_are_known_by_what_git_did_not_by_what_a_message_quotes() {
     sandbox.git(&["-c", "revert.reference=true", "revert", "--no-edit", bound.trim()]).ok();
     sandbox.onenb(&["cat", "HEAD:L"]).fails(3, &["has no export `L`"]);
 }
+
+/// A merge brings notebooks whose runs are new here, and what was chosen among the records is not theirs to change.
+#[test]
+fn what_was_taken_in_a_conflict_stays_taken() {
+    let sandbox = Sandbox::tagged();
+    sandbox.git(&["switch", "--quiet", "--create", "side"]).ok();
+    executed(&sandbox, "r.ipynb", "Sales", "theirs", 0);
+    late(&sandbox, "Sales", "theirs");
+    sandbox.git(&["add", "."]).ok();
+    sandbox.git(&["commit", "--quiet", "--message", "theirs"]).ok();
+    for squash in [false, true] {
+        sandbox.git(&["switch", "--quiet", "main"]).ok();
+        sandbox.git(&["switch", "--quiet", "--create", &format!("ours-{squash}")]).ok();
+        late(&sandbox, "Sales", "ours");
+        sandbox.git(&["commit", "--quiet", "--all", "--message", "ours"]).ok();
+        let how = if squash { "--squash" } else { "--no-ff" };
+        assert_ne!(sandbox.git(&["merge", "--quiet", how, "side"]).code, 0);
+        sandbox.onenb(&["take", "--ours", "Sales"]).ok();
+        sandbox.git(&["commit", "--quiet", "--message", "merged"]).ok();
+        assert_eq!(read(&sandbox, "HEAD:Sales"), "ours", "{how}");
+    }
+}
