@@ -96,13 +96,14 @@ raw=$(find "$work/originals" -type f -printf '%s\n' | awk '{ sum += $1 } END { p
 onenb stats --json | python -c '
 import json, sys
 stats, raw = json.load(sys.stdin), int(sys.argv[1])
-unique, stored = stats["unique"], stats["stored"]
+unique, stored, delta = stats["unique"], stats["stored"], stats["saved"]["delta"]
 rows = [
     ("exports written (2 tags x 3 runs x 4)", "24"),
     ("raw size", f"{raw / 1e6:.2f} MB"),
     ("stored size", f"{stored / 1e6:.2f} MB"),
     ("saved by deduplication", f"{(raw - unique) / 1e6:.2f} MB"),
-    ("saved by compression", f"{(unique - stored) / 1e6:.2f} MB"),
+    ("saved by deltas", f"{delta / 1e6:.2f} MB"),
+    ("saved by compression", f"{(unique - stored - delta) / 1e6:.2f} MB"),
 ]
 for name, value in rows:
     print(f"  {name:<38} {value:>10}")

@@ -237,9 +237,7 @@ fn a_revert_takes_back_only_what_its_commit_bound() {
 #[test]
 fn a_pushed_tag_takes_its_data_along_and_a_shallow_clone_reads_it() {
     let sandbox = Sandbox::tagged();
-    let origin = sandbox.path("origin.git").to_string_lossy().into_owned();
-    sandbox.git(&["init", "--quiet", "--bare", &origin]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin]).ok();
+    let origin = sandbox.add_origin();
     sandbox.git(&["push", "--quiet", "origin", "main", "v1"]).ok();
     sandbox.write("later.txt", b"x");
     commit_all(&sandbox, "later");
@@ -256,9 +254,7 @@ fn a_pushed_tag_takes_its_data_along_and_a_shallow_clone_reads_it() {
 #[test]
 fn a_push_that_would_be_too_large_is_stopped_with_the_command_to_run() {
     let sandbox = Sandbox::tagged();
-    let origin = sandbox.path("origin.git").to_string_lossy().into_owned();
-    sandbox.git(&["init", "--quiet", "--bare", &origin]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin]).ok();
+    sandbox.add_origin();
     sandbox.git(&["config", "onenb.prePushLimit", "4"]).ok();
     let run = sandbox.git(&["push", "--quiet", "origin", "v1"]);
     assert_ne!(run.code, 0, "{run}");

@@ -119,12 +119,6 @@ fn rebase_list(sandbox: &Sandbox, edits: &str, base: &str) {
     sandbox.git(&["-c", &editor, "-c", "core.editor=true", "rebase", "--quiet", "-i", base]).ok();
 }
 
-fn origin(sandbox: &Sandbox) {
-    let origin = sandbox.path("origin.git").display().to_string();
-    sandbox.git(&["init", "--quiet", "--bare", &origin]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin]).ok();
-}
-
 fn subject_of_remote(sandbox: &Sandbox, spec: &str) -> Run {
     let url = sandbox.path("remote").display().to_string();
     sandbox.onenb(&["cat", &format!("{url}@{spec}")])
@@ -625,7 +619,7 @@ mod scenario {
         s.onenb(&["hooks", "install"]).ok();
         record(s, "Sales", "two");
         assert!(std::fs::read_to_string(s.in_repo(".git/ran")).expect("it ran").starts_with("theirs"));
-        origin(s);
+        s.add_origin();
         s.git(&["push", "--quiet", "origin", "v1"]).ok();
         let pushed = std::fs::read_to_string(s.in_repo(".git/refs-pushed")).expect("it ran");
         assert!(pushed.starts_with("refs/tags/v1 "), "{pushed}");
@@ -649,7 +643,7 @@ mod scenario {
         s.onenb(&["hooks", "install"]).ok();
         let run = record(s, "Sales", "two");
         assert!(run.stderr.contains("bound Sales"), "{run}");
-        origin(s);
+        s.add_origin();
         s.git(&["push", "--quiet", "origin", "v1"]).ok();
         let calls = std::fs::read_to_string(s.in_repo(".git/lfs-calls")).expect("it was called");
         assert_eq!(calls, "post-commit\npre-push\n");
@@ -674,7 +668,7 @@ mod scenario {
     }
 
     pub(super) fn push_tag(s: &Sandbox) {
-        origin(s);
+        s.add_origin();
         s.git(&["push", "--quiet", "origin", "v1"]).ok();
         assert_eq!(subject_of_remote(s, "v1:Sales").ok().text(), "one");
         assert_eq!(subject_of_remote(s, "v1:Late").ok().text(), "late");
@@ -683,7 +677,7 @@ mod scenario {
     }
 
     pub(super) fn push_nothing_of_ours(s: &Sandbox) {
-        origin(s);
+        s.add_origin();
         s.onenb(&["push"]).ok();
         file(s, "x.txt");
         let run = s.git(&["push", "--quiet", "origin", "main"]).ok();
@@ -692,7 +686,7 @@ mod scenario {
     }
 
     pub(super) fn push_by_id(s: &Sandbox) {
-        origin(s);
+        s.add_origin();
         let id = s.git(&["rev-parse", "HEAD"]).ok().text();
         s.git(&["push", "--quiet", "origin", &format!("{}:refs/tags/by-id", id.trim())]).ok();
         s.git(&["push", "--quiet", &s.path("origin.git").display().to_string(), "HEAD:refs/heads/by-url"]).ok();
@@ -702,14 +696,14 @@ mod scenario {
     }
 
     pub(super) fn push_delete(s: &Sandbox) {
-        origin(s);
+        s.add_origin();
         s.git(&["push", "--quiet", "origin", "v1"]).ok();
         s.git(&["push", "--quiet", "origin", "--delete", "v1"]).ok();
         assert_eq!(subject_of_remote(s, "v1:Sales").ok().text(), "one");
     }
 
     pub(super) fn push_no_verify(s: &Sandbox) {
-        origin(s);
+        s.add_origin();
         s.git(&["config", "onenb.prePush", "verify"]).ok();
         let run = s.git(&["push", "--quiet", "origin", "v1"]);
         assert!(run.code != 0 && run.stderr.contains("`onenb push v1`"), "{run}");

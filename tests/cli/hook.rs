@@ -40,9 +40,7 @@ fn installing_twice_and_uninstalling_restores_the_file() {
 #[test]
 fn pushing_a_small_tag_uploads_its_data() {
     let sandbox = Sandbox::tagged();
-    let origin = sandbox.path("origin.git");
-    sandbox.git(&["init", "--quiet", "--bare", &origin.to_string_lossy()]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin.to_string_lossy()]).ok();
+    sandbox.add_origin();
     sandbox.git(&["push", "--quiet", "origin", "main", "v1"]).ok();
     let status = sandbox.onenb(&["status", "--json"]).ok().json();
     assert_eq!(status["unpushed"], serde_json::json!([]));
@@ -117,9 +115,7 @@ fn a_script_that_exported_before_is_looked_at_when_it_is_committed() {
 #[test]
 fn a_fault_of_ours_stops_only_who_wants_to_be_sure_and_names_the_way_out() {
     let sandbox = Sandbox::tagged();
-    let origin = sandbox.path("origin.git").display().to_string();
-    sandbox.git(&["init", "--quiet", "--bare", &origin]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin]).ok();
+    sandbox.add_origin();
     onenb::fs::write_atomic(&sandbox.in_repo(".git/onenb/format"), b"nonsense").expect("the store can be damaged");
     let push = |policy: &str, what: &[&str]| {
         sandbox.git(&["config", "onenb.prePush", policy]).ok();

@@ -90,9 +90,7 @@ fn a_pick_that_commit_all_finishes_carries_late_bindings() {
 #[test]
 fn a_setting_on_the_command_line_of_git_reaches_the_hook() {
     let sandbox = Sandbox::tagged();
-    let origin = sandbox.path("origin.git");
-    sandbox.git(&["init", "--quiet", "--bare", &origin.to_string_lossy()]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin.to_string_lossy()]).ok();
+    sandbox.add_origin();
     sandbox.git(&["-c", "onenb.prePush=off", "push", "--quiet", "origin", "v1"]).ok();
     let unpushed = || sandbox.onenb(&["status", "--json"]).ok().json()["unpushed"].clone();
     assert_ne!(unpushed(), serde_json::json!([]));
@@ -237,30 +235,9 @@ fn a_record_of_a_newer_version_hides_what_was_there_before_and_is_not_pushed_or_
 }
 
 #[test]
-fn a_partial_clone_lets_git_fetch_the_records_that_it_lacks() {
-    let sandbox = Sandbox::tagged();
-    late(&sandbox, "Sales", "newer");
-    sandbox.git(&["commit", "--quiet", "--all", "--message", "newer"]).ok();
-    sandbox.onenb(&["push", "--create", "v1"]).ok();
-    let (origin, clone) = (sandbox.path("origin.git"), sandbox.path("partial"));
-    sandbox.git(&["clone", "--quiet", "--bare", ".", &origin.to_string_lossy()]).ok();
-    let of_origin = |command: &[&str]| {
-        sandbox.git(&[&["-C", &*origin.to_string_lossy()], command].concat()).ok();
-    };
-    of_origin(&["config", "uploadpack.allowFilter", "true"]);
-    of_origin(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
-    let url = format!("file://{}", origin.display());
-    sandbox.git(&["clone", "--quiet", "--filter=blob:none", &url, &clone.to_string_lossy()]).ok();
-    let there = sandbox.onenb(&["-C", &clone.to_string_lossy(), "ls", "v1", "--json"]).ok().json();
-    assert_eq!(there["exports"].as_array().map(Vec::len), Some(3), "{there}");
-}
-
-#[test]
 fn a_branch_whose_data_was_pushed_may_go() {
     let sandbox = Sandbox::tagged();
-    let origin = sandbox.path("origin.git");
-    sandbox.git(&["init", "--quiet", "--bare", &origin.to_string_lossy()]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin.to_string_lossy()]).ok();
+    sandbox.add_origin();
     sandbox.git(&["config", "onenb.prePush", "verify"]).ok();
     late(&sandbox, "Sales", "newer");
     sandbox.git(&["commit", "--quiet", "--all", "--message", "newer"]).ok();
@@ -274,9 +251,7 @@ fn a_branch_whose_data_was_pushed_may_go() {
 #[test]
 fn a_moved_tag_is_stopped_with_the_command_that_helps() {
     let sandbox = Sandbox::tagged();
-    let origin = sandbox.path("origin.git");
-    sandbox.git(&["init", "--quiet", "--bare", &origin.to_string_lossy()]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin.to_string_lossy()]).ok();
+    sandbox.add_origin();
     sandbox.git(&["push", "--quiet", "origin", "v1"]).ok();
     late(&sandbox, "Sales", "newer");
     sandbox.git(&["commit", "--quiet", "--all", "--message", "newer"]).ok();
@@ -291,9 +266,7 @@ fn a_moved_tag_is_stopped_with_the_command_that_helps() {
 fn tags_that_are_no_text_pass_without_data_and_never_under_another_name() {
     use std::os::unix::ffi::OsStrExt as _;
     let sandbox = Sandbox::tagged();
-    let origin = sandbox.path("origin.git");
-    sandbox.git(&["init", "--quiet", "--bare", &origin.to_string_lossy()]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin.to_string_lossy()]).ok();
+    sandbox.add_origin();
     for name in [&b"r\xff"[..], b"r\xfe"] {
         for command in [&["tag"][..], &["push", "--quiet", "origin"]] {
             let mut git = sandbox.command("git");

@@ -98,16 +98,10 @@ fn a_conflict_comes_after_what_could_be_pushed() {
     }
 }
 
-fn with_origin(sandbox: &Sandbox) {
-    let origin = sandbox.path("origin.git").to_string_lossy().into_owned();
-    sandbox.git(&["init", "--quiet", "--bare", &origin]).ok();
-    sandbox.git(&["remote", "add", "origin", &origin]).ok();
-}
-
 #[test]
 fn branches_are_warned_about_verified_or_uploaded_as_the_user_says() {
     let sandbox = Sandbox::tagged();
-    with_origin(&sandbox);
+    sandbox.add_origin();
     let push = |policy: &str| {
         sandbox.git(&["config", "onenb.prePush", policy]).ok();
         sandbox.git(&["push", "--quiet", "origin", "main"])
@@ -129,7 +123,7 @@ fn branches_are_warned_about_verified_or_uploaded_as_the_user_says() {
 #[test]
 fn a_branch_whose_exports_a_pushed_tag_has_is_pushed_in_silence() {
     let sandbox = Sandbox::tagged();
-    with_origin(&sandbox);
+    sandbox.add_origin();
     sandbox.onenb(&["push", "v1"]).ok();
     sandbox.write("x.txt", b"x");
     sandbox.git(&["add", "x.txt"]).ok();
@@ -146,7 +140,7 @@ fn a_branch_whose_exports_a_pushed_tag_has_is_pushed_in_silence() {
 #[test]
 fn a_branch_never_names_the_data_of_a_tag_that_is_called_alike() {
     let sandbox = Sandbox::tagged();
-    with_origin(&sandbox);
+    sandbox.add_origin();
     sandbox.git(&["tag", "rel"]).ok();
     sandbox.git(&["checkout", "--quiet", "-b", "rel"]).ok();
     sandbox.export("Sales", b"of the branch", &[]);
@@ -188,7 +182,7 @@ fn what_was_bound_to_a_pushed_tag_is_not_called_already_there() {
 #[test]
 fn a_fresh_clone_pushes_a_tag_whose_data_is_there_whatever_the_limit() {
     let sandbox = Sandbox::tagged();
-    with_origin(&sandbox);
+    sandbox.add_origin();
     sandbox.onenb(&["push"]).ok();
     sandbox.git(&["push", "--quiet", "origin", "main", "v1"]).ok();
     let clone = sandbox.path("clone").to_string_lossy().into_owned();
@@ -205,7 +199,7 @@ fn a_fresh_clone_pushes_a_tag_whose_data_is_there_whatever_the_limit() {
 #[test]
 fn a_malformed_remote_stops_new_tags_and_no_branch() {
     let sandbox = Sandbox::tagged();
-    with_origin(&sandbox);
+    sandbox.add_origin();
     sandbox.git(&["config", "onenb.remote", "nonsense://x"]).ok();
     let run = sandbox.git(&["push", "--quiet", "origin", "main"]).ok();
     assert!(run.stderr.starts_with("onenb: ") && run.stderr.lines().count() == 1, "{run}");

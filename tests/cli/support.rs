@@ -90,6 +90,14 @@ impl Sandbox {
         sandbox
     }
 
+    /// Makes an empty bare repository, calls it `origin` and returns its path.
+    pub(crate) fn add_origin(&self) -> String {
+        let origin = self.path("origin.git").display().to_string();
+        self.git(&["init", "--quiet", "--bare", &origin]).ok();
+        self.git(&["remote", "add", "origin", &origin]).ok();
+        origin
+    }
+
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.root.path().join(below)
     }
