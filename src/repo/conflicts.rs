@@ -1,6 +1,7 @@
 //! Records that both sides of a merge changed: what `status` says of them, and `take`, which ends the conflict.
 
 use super::Repo;
+use super::snapshot::is_below;
 use super::types::{RecordConflict, RunConflict, Side};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,7 +49,7 @@ impl Repo {
 
     /// Names the records about to be committed that still have Git's conflict markers, in a line each.
     pub(super) fn with_conflict_markers(&self, staged: &[Change]) -> Vec<String> {
-        let is_record = |path: &str| path.starts_with(EXPORTS_DIR) || path.starts_with(RUNS_DIR);
+        let is_record = |path: &str| is_below(path, EXPORTS_DIR) || is_below(path, RUNS_DIR);
         let mut lines = Vec::new();
         for Change { path, new, .. } in staged.iter().filter(|change| is_record(&change.path)) {
             let bytes = new.and_then(|blob| self.git().read_blob(blob, MAX_RECORD_LEN).ok());

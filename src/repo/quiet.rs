@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::Repo;
 use super::carry::{is_made_from_others, names_others};
 use super::receipts::is_notebook_path;
+use super::snapshot::is_below;
 use crate::error::{Error, Result};
 use crate::format::record::EXPORTS_DIR;
 use crate::format::run::RUNS_DIR;
@@ -108,7 +109,6 @@ impl Repo {
     }
 
     fn differ_in_nothing_of_ours(&self, from: Option<CommitId>, to: CommitId) -> Result<bool> {
-        let is_below = |path: &str, dir: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
         let is_ours = |path: &str| is_below(path, EXPORTS_DIR) || is_below(path, RUNS_DIR) || is_notebook_path(path);
         Ok(self.git().changes(from, to, &is_ours)?.is_empty())
     }

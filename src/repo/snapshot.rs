@@ -404,7 +404,7 @@ fn is_damage(error: &GitError) -> bool {
 /// A file that a commit has otherwise than every parent: its path, and its content unless it is gone.
 pub(super) type ChangedFile = (String, Option<CommitId>);
 
-fn is_below(path: &str, folder: &str) -> bool {
+pub(super) fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
