@@ -35,8 +35,15 @@ pub(super) fn check_approved(registry: &Registry, storage: &StorageConfig) -> Re
 pub(super) fn open(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
     storage.region.as_deref().map_or(Ok(()), check_region)?;
     let options = registry.cloud_options(storage, &environment.cloud)?;
-    let backend = RemoteUrl::parse(&storage.url)?.open(&options)?;
-    let name = ContentDigest::of(storage.place().as_bytes()).short();
+    let url = RemoteUrl::parse(&storage.url)?;
+    let backend = url.open(&options)?;
+    let mut place = storage.place();
+    if !url.is_directory() {
+        // The same bucket at another endpoint or account is another one.
+        let _ =
+            write!(place, "\n{}\n{}", options.profile.as_deref().unwrap_or_default(), options.context.whereabouts());
+    }
+    let name = ContentDigest::of(place.as_bytes()).short();
     let of_user = environment.cache_dir.as_ref();
     let limit = registry.cache_limit()?;
     let reads = of_user.map(|dir| ReadCache::new(dir.join("reads"), limit, &name)).map(Arc::new);
