@@ -5,8 +5,8 @@
 
 Directories are repositories, then their tags, then exports; a parameter set is `Name?k=v`. An export that is a folder
 is a directory with its members. The last `@` separates. Everything else that would mean something in a path is written
-as in a URL, and listed like that: `/` and `@` in a tag, these and `[ * ?` in a parameter, `% @ [ * ?` in a member. Nothing
-can be written: exports are made by `OneNB.exports`.
+as in a URL, and listed like that: `/` and `@` in a tag, these and `[ * ?` in a parameter, `% @ : [ * ?` in a member.
+Nothing can be written: exports are made by `OneNB.exports`.
 """
 
 import errno
@@ -135,8 +135,8 @@ class OneNBFileSystem(AbstractFileSystem):
     def modified(self, path):
         """Returns a time between 1970 and 2004 that stands for the content.
 
-        Exports keep no time, but DuckDB opens nothing without one, and compares it to tell whether the file it remembers
-        is still the same. Equal contents have equal times, and others hardly ever.
+        Exports keep no time, but DuckDB opens nothing without one, and compares it to tell whether the file that it
+        remembers is still the same. Equal contents have equal times, and others hardly ever.
         """
         return datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=int(self.checksum(path)[:8], 16) >> 2)
 
@@ -171,7 +171,7 @@ def _split(path):
 
 def _quoted(text):
     """Writes what would mean something in a path, to this file system or to fsspec's patterns, as in a URL."""
-    return re.sub(r"[%@?*\[]", lambda match: quote(match.group(), safe=""), text)
+    return re.sub(r"[%@?*:\[]", lambda match: quote(match.group(), safe=""), text)
 
 
 def _found(repo, tag, name):

@@ -82,7 +82,7 @@ def test_whatever_is_listed_opens(pushing, tmp_path):
     for key, value in odd.items():
         with OneNB.export("S", {key: value}).open(suffix=".txt") as file:
             file.write(key)
-    members = ["logo@2x.png", "img@2x/a b?x=1.txt", "x[1].txt", "50%25.txt", "star*.txt", "plain/é.txt"]
+    members = ["logo@2x.png", "img@2x/a b?x=1.txt", "x[1].txt", "50%25.txt", "star*.txt", "a::b.txt", "plain/é.txt"]
     with OneNB.export("D").directory() as folder:
         for member in members:
             path = folder / member
@@ -96,6 +96,8 @@ def test_whatever_is_listed_opens(pushing, tmp_path):
     for path in found:
         assert system.cat_file(path) and system.info(path)["name"] == path and system.isfile(path)
         assert system.glob(path) == [path]
+        with fsspec.open(f"onenb://{path}") as file:
+            assert file.read()
     system.get(f"{tag}/D", str(tmp_path / "copy"), recursive=True)
     copied = [path.read_text() for path in (tmp_path / "copy").rglob("*") if path.is_file()]
     assert sorted(copied) == sorted(members)
@@ -116,7 +118,8 @@ def test_other_libraries_read_by_url_or_file_system(pushed):
     connection.register_filesystem(system)
     assert connection.execute(f"select sum(a), count(b) from read_parquet('{url}')").fetchall() == [(499500, 1000)]
     assert connection.execute("select * from read_csv('onenb://my-repo@v2/Sales')").fetchall() == [(1, 2)]
-    assert parquet.read_table("my-repo@v2/Table", filesystem=system, columns=["a"])["a"].to_pylist() == list(range(1000))
+    read = parquet.read_table("my-repo@v2/Table", filesystem=system, columns=["a"])
+    assert read["a"].to_pylist() == list(range(1000))
     assert csv.read_csv(system.open("my-repo@v2/Sales")).num_rows == 1
     # Polars opens URLs by its own means; what fsspec opened it reads.
     with fsspec.open(url) as file:

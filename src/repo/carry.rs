@@ -126,19 +126,26 @@ impl Repo {
         Ok(origins)
     }
 
-    /// Returns the commits of a squash if any file that they changed is among these changes, else none: Git goes on listing
-    /// them after a person put all files back.
+    /// Returns the commits of a squash if these changes make a file what one of them made it, else none: Git goes on listing
+    /// them after a person put all files back. Where they changed no file there is nothing to tell by.
     fn if_squashed(&self, listed: Vec<CommitId>, changes: &[Change]) -> Result<Vec<CommitId>> {
         let git = self.git();
-        let is_changed = |path: &str| changes.binary_search_by(|change| change.path.as_str().cmp(path)).is_ok();
+        let made_now = |path: &str| {
+            let at = changes.binary_search_by(|change| change.path.as_str().cmp(path)).ok()?;
+            changes.get(at).map(|change| change.new)
+        };
+        let mut have_changes = false;
         for commit in &listed {
             // They may be gone since, and then nothing of theirs is known.
             let Ok(info) = git.commit_info(*commit) else { continue };
-            if !git.changes(info.parents.first().copied(), *commit, &is_changed)?.is_empty() {
-                return Ok(listed);
+            for made in git.changes(info.parents.first().copied(), *commit, &|_| true)? {
+                have_changes = true;
+                if made_now(&made.path) == Some(made.new) {
+                    return Ok(listed);
+                }
             }
         }
-        Ok(vec![])
+        Ok(if have_changes { vec![] } else { listed })
     }
 
     /// Reads the note if it is about this commit, and removes it in any case.

@@ -36,12 +36,10 @@ impl Workspace {
         let digest = record.digest.to_string();
         let files = cache.join("files");
         let folder = files.join(digest.get(..2).unwrap_or("00")).join(&digest);
-        fs::create_dir_all(&folder)?;
         let mark = folder.join(MARK_FILE);
         if mark.exists() {
             fs::touch(&mark);
-        } else {
-            fs::write_hint(&mark, b"")?;
+        } else if fs::create_dir_all(&folder).and_then(|()| fs::write_hint(&mark, b"")).is_ok() {
             // Only whoever makes a new one pays for looking at the old ones.
             forget_unused(&files);
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Repo;
 use super::registry::Registry;
@@ -15,6 +16,9 @@ use crate::format::spec::{Spec, WORKING, is_url, split, split_rev};
 use crate::git::nearest;
 use crate::sync::Remote;
 
+/// How long an opened remote is used: credentials are renewed, and settings change.
+const MAX_OPEN: Duration = Duration::from_mins(1);
+
 /// A directory and the user's registered repositories. Safe to keep for the life of a process, also across a fork.
 pub struct Workspace {
     dir: PathBuf,
@@ -22,7 +26,14 @@ pub struct Workspace {
     registry: Registry,
     here: OnceLock<Repo>,
     /// Remotes that were opened, with their connections and what was read of them last.
-    remotes: Mutex<Vec<(StorageConfig, Remote)>>,
+    remotes: Mutex<Vec<Opened>>,
+}
+
+/// A remote that programs go on asking.
+struct Opened {
+    storage: StorageConfig,
+    remote: Remote,
+    since: Instant,
 }
 
 /// Where a repository's data can be found: a clone on this machine, or its remote alone.
@@ -157,11 +168,12 @@ impl Workspace {
             check_approved(&self.registry, storage)?;
         }
         let mut opened = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, remote)) = opened.iter().find(|(known, _)| known == storage) {
-            return Ok(remote.clone());
+        opened.retain(|remote| remote.since.elapsed() < MAX_OPEN);
+        if let Some(known) = opened.iter().find(|known| known.storage == *storage) {
+            return Ok(known.remote.clone());
         }
         let remote = open(&self.registry, storage, &self.environment)?;
-        opened.push((storage.clone(), remote.clone()));
+        opened.push(Opened { storage: storage.clone(), remote: remote.clone(), since: Instant::now() });
         Ok(remote)
     }
 

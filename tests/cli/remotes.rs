@@ -143,7 +143,7 @@ fn pull_all_brings_every_tag() {
 fn pull_all_goes_on_after_a_tag_that_was_never_pushed() {
     let sandbox = Sandbox::tagged();
     sandbox.onenb(&["push"]).ok();
-    sandbox.export("Sales", b"second", &[]);
+    sandbox.export("Aaa", b"second", &[]);
     sandbox.commit_and_tag("draft");
     sandbox.git(&["clone", "--quiet", ".", "../clone"]).ok();
     let at = sandbox.path("clone").to_string_lossy().into_owned();
@@ -152,8 +152,23 @@ fn pull_all_goes_on_after_a_tag_that_was_never_pushed() {
     let report = pulled.json();
     assert_eq!((report["exports"].as_u64(), &report["missing"]), (Some(3), &serde_json::json!(["draft"])));
     assert!(pulled.stderr.contains("`onenb push draft`"), "{pulled}");
+    // One tag alone is an error, but what is there comes too.
+    sandbox.git(&["clone", "--quiet", ".", "../other"]).ok();
+    let other = sandbox.path("other").to_string_lossy().into_owned();
+    sandbox.onenb(&["-C", &other, "pull", "draft"]).fails(3, &["`Aaa` is not at", "onenb push draft"]);
     onenb::fs::rename(&sandbox.path("remote"), &sandbox.path("offline")).expect("moves");
     assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v1:Sales"]).ok().text(), "a,b\n1,2\n");
+    assert_eq!(sandbox.onenb(&["-C", &other, "cat", "draft:Sales"]).ok().text(), "a,b\n1,2\n");
+    // That there is no remote is no word about tags.
+    onenb::fs::rename(&sandbox.path("offline"), &sandbox.path("remote")).expect("moves");
+    let local = Sandbox::tagged();
+    local.git(&["clone", "--quiet", ".", "../clone"]).ok();
+    let at = local.path("clone").to_string_lossy().into_owned();
+    let config = local.path("clone/.1nb/config.toml");
+    let text = std::fs::read_to_string(&config).expect("the tracked configuration");
+    let without: String = text.split("[storage]").next().expect("always one").to_owned();
+    onenb::fs::write_atomic(&config, without.as_bytes()).expect("writes");
+    local.onenb(&["-C", &at, "pull", "--all"]).fails(3, &["storage is local", "onenb remote set"]);
 }
 
 #[test]
