@@ -26,6 +26,7 @@ impl Failed {
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 BackendError::Auth { key, reason: reason_of(&text) }
             }
+            _ if is_refused(&text) => BackendError::Auth { key, reason: reason_of(&text) },
             _ if text.contains("Range Not Satisfiable") => BackendError::OutOfRange { key },
             _ if is_unreachable(error) => BackendError::Unreachable { doing, key, reason: reason_of(&text) },
             _ => BackendError::Remote { doing, key, reason: reason_of(&text) },
@@ -65,6 +66,21 @@ fn names_no_credentials(text: &str) -> bool {
     ["169.254.169.254", "metadata.google.internal", "ExpiredToken", "InvalidAccessKeyId", "export-credentials"]
         .iter()
         .any(|sign| text.contains(sign))
+}
+
+/// Returns whether a provider refused who asked. The client says so by the kind of its error for everything but listings and
+/// requests for tokens; there only the text tells.
+fn is_refused(text: &str) -> bool {
+    let signs = [
+        "status code: 401",
+        "status code: 403",
+        "<Code>AccessDenied<",
+        "<Code>SignatureDoesNotMatch<",
+        "<Code>AuthenticationFailed<",
+        "<Code>AuthorizationFailure<",
+        "<Code>AuthorizationPermissionMismatch<",
+    ];
+    signs.iter().any(|sign| text.contains(sign))
 }
 
 /// Shortens a provider's text to what says something: the message of its XML if there is one, and no query of any URL,

@@ -200,11 +200,39 @@ fn refused_credentials_are_named_without_the_secret() {
     );
     let options = options(&address);
     let backend = CloudBackend::new("s3", BUCKET, "", &options).expect("a good place");
-    let error = backend.get(&Key::parse("a/b").expect("a key"), 10).expect_err("is refused");
+    let key = Key::parse("a/b").expect("a key");
+    let error = backend.get(&key, 10).expect_err("is refused");
     assert_eq!(error.kind(), ErrorKind::Auth);
     assert!(error.to_string().contains("SignatureDoesNotMatch: Wrong."), "{error}");
+    let listing = backend.list(&key, None, 1).expect_err("is refused");
+    assert_eq!(listing.kind(), ErrorKind::Auth, "{listing}");
+    assert_eq!(backend.delete(&key).expect_err("is refused").kind(), ErrorKind::Auth);
     for shown in [format!("{error:?} {error}"), format!("{options:?}"), format!("{backend:?}")] {
         assert!(!shown.contains("CANARY-SECRET"), "{shown}");
+    }
+}
+
+/// A failed listing is wrapped differently from all others, and most commands begin with one.
+#[test]
+fn a_listing_that_is_refused_is_about_credentials_with_every_provider() {
+    let body = |status, code| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{code}", str::len(code))
+    };
+    let answers = [
+        ("401 Unauthorized", ""),
+        ("403 Forbidden", "<html>no</html>"),
+        ("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>"),
+    ];
+    for (status, code) in answers {
+        let address = answering(body(status, code).leak().as_bytes());
+        let azure =
+            options_with(&address, &[("AZURE_STORAGE_ACCOUNT_NAME", "x"), ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY)]);
+        let gcs = options_with(&address, &[("GOOGLE_SERVICE_ACCOUNT_KEY", GCS_KEY)]);
+        for (scheme, options) in [("s3", options(&address)), ("az", azure), ("gs", gcs)] {
+            let backend = CloudBackend::new(scheme, BUCKET, "", &options).expect("a good place");
+            let error = backend.list(&Key::parse("log").expect("a key"), None, 1).expect_err("is refused");
+            assert_eq!(error.kind(), ErrorKind::Auth, "{scheme} {status}: {error}");
+        }
     }
 }
 
