@@ -39,8 +39,8 @@ pub(super) enum RemoteBody {
 pub(super) struct Found {
     /// Chunks with their places.
     pub(super) chunks: HashMap<ChunkId, LocatedChunk>,
-    /// Which of the wanted contents are listed.
-    pub(super) listed: HashSet<ContentDigest>,
+    /// Which of the wanted contents are listed, each with the newest push that lists it.
+    pub(super) listed: HashMap<ContentDigest, SessionId>,
     /// Contents that the local store lacks, whole.
     pub(super) contents: HashMap<ContentDigest, RemoteBody>,
 }
@@ -168,7 +168,7 @@ fn collect(segment: &Segment, state: &LogState, wanted: &Wanted, found: &mut Fou
     }
     for digest in data.digests() {
         if wanted.local.contains(digest) {
-            found.listed.insert(*digest);
+            found.listed.entry(*digest).or_insert(segment.session);
         }
         if !wanted.absent.contains(digest) || found.contents.contains_key(digest) {
             continue;
@@ -182,7 +182,7 @@ fn collect(segment: &Segment, state: &LogState, wanted: &Wanted, found: &mut Fou
             }
             _ => continue,
         };
-        found.listed.insert(*digest);
+        found.listed.insert(*digest, segment.session);
         found.contents.insert(*digest, body);
     }
 }

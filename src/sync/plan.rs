@@ -1,6 +1,6 @@
 //! The plan of a push: what must be sent, what the remote has already, and what nobody has.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::SyncError;
 use super::index::{Found, RemoteBody, Wanted};
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::format::pack::Frame;
 use crate::format::recipe::ChunkRef;
 use crate::format::tables::LocatedChunk;
-use crate::id::{ChunkId, ContentDigest};
+use crate::id::{ChunkId, ContentDigest, SessionId};
 
 /// A content as the local store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub(super) struct Plan {
     pub(super) contents: BTreeMap<ContentDigest, Planned>,
     /// Contents that no segment lists yet.
     pub(super) unlisted: HashSet<ContentDigest>,
+    /// Pushes whose segments list the others; the plan holds as long as none of them is void.
+    pub(super) listed_by: BTreeSet<SessionId>,
     /// Chunks on the remote.
     pub(super) places: HashMap<ChunkId, LocatedChunk>,
     /// Chunks to send, in the order of the contents.
@@ -150,9 +152,11 @@ fn assemble<'a>(
         _ => false,
     };
     let is_unlisted =
-        |(digest, content): &(&ContentDigest, &Planned)| !found.listed.contains(*digest) || is_sent(content);
-    let unlisted = contents.iter().filter(is_unlisted).map(|(digest, _)| *digest).collect();
-    Plan { contents, unlisted, places: found.chunks, missing, reused_bytes }
+        |(digest, content): &(&ContentDigest, &Planned)| !found.listed.contains_key(*digest) || is_sent(content);
+    let unlisted: HashSet<_> = contents.iter().filter(is_unlisted).map(|(digest, _)| *digest).collect();
+    let listed = contents.keys().filter(|digest| !unlisted.contains(*digest));
+    let listed_by = listed.filter_map(|digest| found.listed.get(digest).copied()).collect();
+    Plan { contents, unlisted, listed_by, places: found.chunks, missing, reused_bytes }
 }
 
 /// Checks that a chunk of a plan has a place by now.

@@ -249,7 +249,7 @@ fn send_and_commit(
     report.bytes_sent += sent.bytes;
     let index = write_segment(remote, &session, &plan)?;
     let (snapshots, packs) = write_snapshots(remote, &session, &repo.name, tags, &plan)?;
-    let written = Written { session: session.id, snapshots, packs, index };
+    let written = Written { session: session.id, snapshots, packs, listed_by: plan.listed_by, index };
     let ends = commit(remote, repo, tags, &written)?;
     if ends.is_some() {
         session.end(remote);
@@ -262,6 +262,8 @@ struct Written {
     session: SessionId,
     snapshots: BTreeMap<CommitId, SnapshotRef>,
     packs: BTreeSet<String>,
+    /// Pushes that list what this one's segment does not.
+    listed_by: BTreeSet<SessionId>,
     index: String,
 }
 
@@ -282,7 +284,7 @@ fn commit(
     tags: &[&TagToPush],
     written: &Written,
 ) -> Result<Option<Vec<TagOutcome>>> {
-    let Written { session, snapshots, packs, index } = written;
+    let Written { session, snapshots, packs, listed_by, index } = written;
     let session = *session;
     let builds_on: Vec<_> = packs.iter().filter(|pack| session_of_pack(pack) != Some(session)).collect();
     let packs: Vec<_> = packs.iter().cloned().collect();
@@ -292,7 +294,8 @@ fn commit(
             return Err(SyncError::Revoked { session });
         }
         check_repo(state, repo)?;
-        holds = builds_on.iter().all(|pack| state.is_live(pack));
+        holds = builds_on.iter().all(|pack| state.is_live(pack))
+            && listed_by.iter().all(|lister| state.committed.contains_key(lister));
         // Others may have pushed the same tags meanwhile; whoever is first in the log wins.
         ends = tags.iter().map(|tag| judge(state, tag).unwrap_or(TagOutcome::Pushed)).collect();
         let moves = tags.iter().zip(&ends).filter(|(_, end)| **end == TagOutcome::Pushed).filter_map(|(tag, _)| {

@@ -96,6 +96,28 @@ fn what_a_kept_tag_has_stays_listed_also_if_another_push_brought_it() {
     assert_eq!(count(&place, "index/"), 0);
 }
 
+/// A push left a content out of its segment because an earlier one listed it; when a collection voided that one meanwhile,
+/// nothing listed the content any more, and a clone without the data could not push what inherits it.
+#[test]
+fn what_a_push_takes_for_listed_is_listed_also_after_a_collection_meanwhile() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let small = b"inherited".to_vec();
+    let first = store.tag("v1", 1, &[("Small", small.clone())]);
+    let second = store.tag("v2", 2, &[("Small", small.clone()), ("Big", noise(2, 4 * CHUNK))]);
+    push_tags(&open(&place), &store, &[first]).expect("pushes");
+    let collect = || {
+        open(&place).delete_tag("v1").expect("deletes");
+        gc(&open(&place), &GcOptions::default()).expect("collects");
+    };
+    let pushed = push_tags(&open(&place), &Meddling { store: &store, act: &collect }, std::slice::from_ref(&second));
+    assert_eq!(pushed.expect("starts over").outcomes, [TagOutcome::Pushed]);
+    assert!(open(&place).data_with(&ContentDigest::of(&small)).expect("reads").is_some());
+    let third = TagToPush { exports: vec![second.exports[0].clone()], runs: vec![], ..store.retag(&second, "v3", 3) };
+    let report = push_tags(&open(&place), &Store::default(), &[third]).expect("pushes");
+    assert_eq!(report.outcomes, [TagOutcome::Pushed]);
+}
+
 #[test]
 fn an_unfinished_push_is_given_up_only_when_asked() {
     let place = Arc::new(MemoryBackend::new());
@@ -203,7 +225,8 @@ fn live(seed: u64) {
     let mut dice = Dice(seed);
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
-    let contents: Vec<Vec<u8>> = (0..4).map(|number| noise(number, 3 * CHUNK)).collect();
+    let long = (0..4).map(|number| noise(number, 3 * CHUNK));
+    let contents: Vec<Vec<u8>> = long.chain((0..2).map(|number| vec![number; 9])).collect();
     small_packs(&place);
     let mut model = Model::new();
     for step in 0..8_u8 {
@@ -212,12 +235,14 @@ fn live(seed: u64) {
         let fault = [Fault::Before, Fault::After, Fault::Retried].get(usize::try_from(kind).expect("small")).copied();
         let act = dice.roll(6);
         let other = Arc::clone(&place);
+        // A collection met may give up the push under way, or leave it alone.
+        let options = if dice.roll(2) == 0 { EVERYTHING } else { GcOptions::default() };
         let backend = match fault {
             Some(fault) => FaultBackend::failing(Arc::clone(&place), request, fault),
             None => FaultBackend::meanwhile(
                 Arc::clone(&place),
                 request,
-                Box::new(move || drop(gc(&open_uncreated(&other), &EVERYTHING))),
+                Box::new(move || drop(gc(&open_uncreated(&other), &options))),
             ),
         };
         let options = RemoteOptions { pack_len: 2 * CHUNK, ..RemoteOptions::default() };
@@ -225,7 +250,7 @@ fn live(seed: u64) {
         let known = model.entry(name.clone()).or_insert_with(|| vec![None]);
         match act {
             0..=2 => {
-                let pick = |dice: &mut Dice| contents[usize::try_from(dice.roll(4)).expect("small")].clone();
+                let pick = |dice: &mut Dice| contents[usize::try_from(dice.roll(6)).expect("small")].clone();
                 let mut tag = store.tag(&name, step + 1, &[("A", pick(&mut dice)), ("B", pick(&mut dice))]);
                 tag.force = dice.roll(2) == 0;
                 match push_tags(&remote, &store, std::slice::from_ref(&tag)).map(|report| report.outcomes) {
@@ -252,10 +277,13 @@ fn check(place: &Arc<MemoryBackend>, store: &Store, model: &mut Model, seed: u64
         possible.retain(|tag| tag.as_ref().map(|tag| tag.commit) == named.get(name).copied().flatten());
         assert!(!possible.is_empty(), "seed {seed}: `{name}` names what nobody pushed");
         if let Some((found, snapshot)) = remote.snapshot_of_tag(name).expect("reads") {
+            let is_current = named.get(name).copied().flatten() == Some(found.commit);
             // An interrupted move may leave the record before it, whose data must be there as well.
             for (digest, label) in snapshot.needs() {
                 let bytes = read_all(&remote, &snapshot, &digest);
                 assert_eq!(Some(&bytes), store.contents.get(&digest), "seed {seed}: {name}:{label} {found:?}");
+                let is_listed = remote.data_with(&digest).expect("reads").is_some();
+                assert!(is_listed || !is_current, "seed {seed}: {name}:{label} is in no segment");
             }
         }
     }
