@@ -57,6 +57,9 @@ struct Plan {
 /// [`SyncError::Busy`] if others keep pushing, [`SyncError::Backend`], or [`SyncError::Damaged`] and its like: a remote whose
 /// snapshots cannot be read keeps everything.
 pub fn gc(remote: &Remote, options: &GcOptions) -> Result<GcReport, SyncError> {
+    if !options.dry_run {
+        remote.check_writable()?;
+    }
     for _ in 0..MAX_PLANS {
         let state = remote.refresh()?;
         let plan = plan(remote, &state, options)?;

@@ -160,6 +160,11 @@ impl Remote {
         Ok(marker)
     }
 
+    /// Refuses a remote that only a newer program may write. Asks only once.
+    pub(super) fn check_writable(&self) -> Result<(), SyncError> {
+        self.marker()?.check_writable().map_err(SyncError::Format)
+    }
+
     pub(super) fn backend(&self) -> &dyn Backend {
         self.backend.as_ref()
     }

@@ -118,6 +118,25 @@ fn what_a_push_takes_for_listed_is_listed_also_after_a_collection_meanwhile() {
     assert_eq!(report.outcomes, [TagOutcome::Pushed]);
 }
 
+/// `min_writer` of a newer program was looked at by whoever appends to the log only.
+#[test]
+fn a_remote_of_a_newer_program_is_neither_collected_nor_completed() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 2 * CHUNK))]);
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
+    let record = names(place.as_ref()).into_iter().find(|name| name.starts_with("tags/")).expect("a record");
+    place.delete(&Key::parse(&record).expect("a key")).expect("deletes");
+    let marker = Key::parse("onenb.json").expect("a key");
+    let newer = String::from_utf8(place.get(&marker, 1000).expect("is there")).expect("text");
+    place.put(&marker, newer.replace("\"min_writer\": 3", "\"min_writer\": 4").as_bytes()).expect("puts");
+    let before = names(place.as_ref());
+    assert_eq!(gc(&open_uncreated(&place), &EVERYTHING).expect_err("refused").kind(), ErrorKind::TooNew);
+    let push = push_tags(&open_uncreated(&place), &store, &[tag]).expect_err("refused");
+    assert_eq!((push.kind(), names(place.as_ref())), (ErrorKind::TooNew, before));
+    gc(&open_uncreated(&place), &GcOptions { dry_run: true, ..EVERYTHING }).expect("looking is allowed");
+}
+
 #[test]
 fn an_unfinished_push_is_given_up_only_when_asked() {
     let place = Arc::new(MemoryBackend::new());
