@@ -25,7 +25,7 @@ const MAX_PLANS: u32 = 16;
 pub struct GcOptions {
     /// Only plan: nothing is written or deleted.
     pub dry_run: bool,
-    /// Unfinished pushes begun before this time are given up, in milliseconds since 1970. It is a courtesy to those who are
+    /// Unfinished pushes that began and sent their last pack before this time are given up, in milliseconds since 1970. It is a courtesy to those who are
     /// still sending and has no part in safety: a push that is given up fails and can be repeated.
     pub give_up_before_ms: u64,
 }
@@ -102,9 +102,17 @@ fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, 
         }
     }
     let unused = state.committed.keys().filter(|session| !sessions.contains(session));
+    let there = remote.list_all(&Key::parse("packs")?)?;
+    // A push that goes on with an earlier attempt keeps its session; how late it still was at work its packs tell.
+    let busy: BTreeSet<SessionId> = there
+        .iter()
+        .filter(|entry| time_of_pack(&entry.key).is_some_and(|time| time >= options.give_up_before_ms))
+        .filter_map(|entry| session_of_pack(entry.key.as_str()))
+        .collect();
     let given_up = state.open.iter().filter(|session| session.time_ms() < options.give_up_before_ms);
+    let given_up = given_up.filter(|session| !busy.contains(session));
     let mut plan = Plan { sessions: unused.chain(given_up).copied().collect(), packs: BTreeSet::new() };
-    for entry in remote.list_all(&Key::parse("packs")?)? {
+    for entry in there {
         let session = session_of_pack(entry.key.as_str()).filter(|session| state.committed.contains_key(session));
         let void = session.is_some_and(|session| !plan.sessions.contains(&session));
         if void && !packs.contains(entry.key.as_str()) && !state.dropped.contains(entry.key.as_str()) {
@@ -112,6 +120,11 @@ fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, 
         }
     }
     Ok(plan)
+}
+
+/// Returns when a pack was made: its name is a ULID like a session's.
+fn time_of_pack(key: &Key) -> Option<u64> {
+    session_of_name(key.file_name()).map(SessionId::time_ms)
 }
 
 /// Puts the plan into the log, unless somebody else was there since; `None` then.

@@ -118,6 +118,25 @@ fn what_a_push_takes_for_listed_is_listed_also_after_a_collection_meanwhile() {
     assert_eq!(report.outcomes, [TagOutcome::Pushed]);
 }
 
+/// A push that goes on with the session of an earlier attempt was as old as its first attempt.
+#[test]
+fn an_unfinished_push_is_as_old_as_the_last_pack_that_it_sent() {
+    let place = Arc::new(MemoryBackend::new());
+    open(&place);
+    let at = |time: u8| SessionId::from_bytes([0, 0, 0, 0, time, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let session = at(1);
+    open(&place).append(|_| Ok(Some(LogOp::Begin { session }))).map(drop).expect("begins");
+    for time in [1, 5] {
+        place.put(&Key::parse(&format!("packs/{session}/{}.pack", at(time))).expect("a key"), b"x").expect("puts");
+    }
+    let collect = |time: u8| {
+        let give_up_before_ms = at(time).time_ms();
+        gc(&open(&place), &GcOptions { dry_run: false, give_up_before_ms }).expect("collects").pushes
+    };
+    assert_eq!((collect(3), count(&place, "packs/")), (0, 2));
+    assert_eq!((collect(6), count(&place, "packs/")), (1, 0));
+}
+
 /// `min_writer` of a newer program was looked at by whoever appends to the log only.
 #[test]
 fn a_remote_of_a_newer_program_is_neither_collected_nor_completed() {
