@@ -189,7 +189,9 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
     }
     for entry in remote.list_all(&Key::parse("index")?)? {
         let session = session_of_name(entry.key.file_name());
-        if session.is_some_and(|session| state.revoked.contains(&session)) {
+        let attempt = session.and_then(|session| state.committed.get(&session)).map(|push| push.index.as_str());
+        let outdated = attempt.is_some_and(|counts| counts != entry.key.as_str());
+        if outdated || session.is_some_and(|session| state.revoked.contains(&session)) {
             take(&entry)?;
         }
     }

@@ -157,6 +157,20 @@ fn a_remote_of_a_newer_program_is_neither_collected_nor_completed() {
 }
 
 #[test]
+fn the_index_segment_of_an_earlier_attempt_goes() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 2 * CHUNK))]);
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
+    let segment = names(place.as_ref()).into_iter().find(|name| name.starts_with("index/")).expect("a segment");
+    let attempt = segment.replace(".seg", &format!(".{}.seg", SessionId::from_bytes([1; 16])));
+    place.put(&Key::parse(&attempt).expect("a key"), b"x").expect("puts");
+    assert_eq!(gc(&open(&place), &EVERYTHING).expect("collects").objects, 1);
+    assert_eq!(count(&place, "index/"), 1);
+    assert_same(&open(&place), &store, &[tag]);
+}
+
+#[test]
 fn an_unfinished_push_is_given_up_only_when_asked() {
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
