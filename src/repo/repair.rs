@@ -61,7 +61,8 @@ impl Repo {
         Ok(found)
     }
 
-    /// Verifies the remote and sends again what of its tags is damaged or missing there and sound here.
+    /// Verifies the remote, writes records of tags and index segments again that were lost, and sends again what is damaged
+    /// or missing there and sound here.
     ///
     /// # Errors
     /// As [`Repo::verify_remote_data`], and what a push can meet besides data that this clone does not have.
@@ -77,6 +78,10 @@ impl Repo {
         let before = checked.summary.damaged.clone();
         if before.is_empty() {
             return Ok(checked.summary);
+        }
+        if remote.exists()? {
+            remote.complete_tag_records()?;
+            remote.repair_segments()?;
         }
         for rev in &checked.ailing {
             if let Some(tag) = self.tag_to_send(&remote, rev)? {

@@ -9,12 +9,14 @@
 use std::collections::BTreeSet;
 
 use super::SyncError;
+use super::health::RootOwner;
 use super::index::{session_of_name, session_of_pack};
 use super::log::LogState;
 use super::remote::Remote;
 use super::tags::tag_key;
 use crate::backend::{Entry, Key};
-use crate::format::remote_log::{LogOp, SnapshotRef};
+use crate::error::{Classify as _, ErrorKind};
+use crate::format::remote_log::LogOp;
 use crate::id::SessionId;
 
 /// How often others may push while a plan is made.
@@ -68,7 +70,8 @@ pub fn gc(remote: &Remote, options: &GcOptions) -> Result<GcReport, SyncError> {
             after.void(plan.sessions.iter().copied(), plan.packs.iter().cloned());
             return sweep(remote, &after, Sweep::Count).map(|report| with_pushes(report, &plan));
         }
-        complete_tag_records(remote, &state)?;
+        // Readers would go on following older ones.
+        remote.complete_records_of(&state)?;
         let Some(after) = announce(remote, &state, &plan)? else { continue };
         return sweep(remote, &after, Sweep::Delete).map(|report| with_pushes(report, &plan));
     }
@@ -82,9 +85,9 @@ fn with_pushes(report: GcReport, plan: &Plan) -> GcReport {
 /// Finds out what is void: pushes and packs that no root uses, as long as no listing of theirs is needed.
 fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, SyncError> {
     let (mut packs, mut sessions, mut digests) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for root in state.roots() {
+    for (owner, root) in state.roots() {
         sessions.extend(session_of_snapshot(&root.key));
-        let data = remote.snapshot(root)?.data;
+        let data = remote.snapshot(root).map_err(|error| of_root(owner, error))?.data;
         digests.extend(data.digests().copied());
         for pack in data.packs() {
             sessions.extend(session_of_pack(pack));
@@ -122,6 +125,14 @@ fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, 
     Ok(plan)
 }
 
+/// Says what a damaged snapshot is needed for.
+fn of_root(owner: RootOwner, error: SyncError) -> SyncError {
+    match error.kind() {
+        ErrorKind::Damaged => SyncError::RootDamaged { owner, source: Box::new(error) },
+        _ => error,
+    }
+}
+
 /// Returns when a pack was made: its name is a ULID like a session's.
 fn time_of_pack(key: &Key) -> Option<u64> {
     session_of_name(key.file_name()).map(SessionId::time_ms)
@@ -139,17 +150,6 @@ fn announce(remote: &Remote, planned: &LogState, plan: &Plan) -> Result<Option<L
         Ok(holds.then_some(LogOp::Revoke { sessions, packs }))
     })?;
     Ok(holds.then_some(after))
-}
-
-/// Writes tag records that interrupted pushes left out: readers would go on following the record before.
-fn complete_tag_records(remote: &Remote, state: &LogState) -> Result<(), SyncError> {
-    let there = remote.tag_record_keys()?;
-    for (tag, named) in &state.tags {
-        if !there.contains(&tag_key(tag, named.number)?) {
-            remote.write_tag_record(state, tag)?;
-        }
-    }
-    Ok(())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +179,7 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
             take(&entry)?;
         }
     }
-    let roots: BTreeSet<&str> = state.roots().map(|root| root.key.as_str()).collect();
+    let roots: BTreeSet<&str> = state.roots().map(|(_, root)| root.key.as_str()).collect();
     for entry in remote.list_all(&Key::parse("snapshots")?)? {
         let done = |session: &SessionId| state.committed.contains_key(session) || state.revoked.contains(session);
         let void = session_of_snapshot(entry.key.as_str()).is_some_and(|session| done(&session));
@@ -207,12 +207,4 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
 /// Returns the push that wrote a snapshot.
 fn session_of_snapshot(key: &str) -> Option<SessionId> {
     session_of_name(key.strip_prefix("snapshots/")?.rsplit_once('/')?.1)
-}
-
-impl LogState {
-    /// Returns every snapshot that must stay readable.
-    fn roots(&self) -> impl Iterator<Item = &SnapshotRef> {
-        let tags = self.tags.values().flat_map(|named| named.snapshot.iter().chain(&named.history));
-        tags.chain(self.uploads.values())
-    }
 }

@@ -106,9 +106,10 @@ pub(super) fn plan(
         wanted.local.insert(digest);
         local.insert(digest, content);
     }
-    let mut found = remote.look_up(state, &wanted)?;
-    if tags.iter().any(|tag| tag.force) {
-        // Who insists may know that something is broken there.
+    // Who insists may know that something is broken there.
+    let doubts = tags.iter().any(|tag| tag.force);
+    let mut found = remote.look_up(state, &wanted, doubts)?;
+    if doubts {
         found.forget_lost(remote)?;
     }
     let has = |digest: &ContentDigest| local.contains_key(digest) || found.contents.contains_key(digest);

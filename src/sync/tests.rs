@@ -3,6 +3,7 @@
 mod caching;
 mod collecting;
 mod faults;
+mod healing;
 mod reading;
 mod resuming;
 mod support;

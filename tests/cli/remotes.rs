@@ -195,15 +195,84 @@ fn a_lost_index_segment_is_named_and_costs_only_sending_again() {
     sandbox.onenb(&["push"]).ok();
     let mut segments = vec![];
     crate::support::collect(&sandbox.path("remote/index"), ".seg", &mut segments);
-    onenb::fs::remove_file(&segments[0]).expect("a segment is lost");
-    onenb::fs::remove_folder(&sandbox.path("home/cache")).expect("and so is the cache");
-    let verified = sandbox.onenb(&["verify", "--remote"]);
-    assert!(verified.code == 3 && verified.text().contains("index/"), "{verified}");
-    assert!(verified.text().contains("`onenb push --all --force`"), "{verified}");
-    sandbox.export("Sales", b"small", &[]);
-    sandbox.commit_and_tag("v2");
-    sandbox.onenb(&["push", "v2"]).ok();
-    sandbox.onenb(&["push", "--all", "--force"]).ok();
+    for keep_cache in [true, false] {
+        onenb::fs::remove_file(&segments[0]).expect("a segment is lost");
+        if !keep_cache {
+            onenb::fs::remove_folder(&sandbox.path("home/cache")).expect("and so is the cache");
+        }
+        let verified = sandbox.onenb(&["verify", "--remote"]);
+        assert!(verified.code == 3 && verified.text().contains("index/"), "{verified}");
+        assert!(verified.text().contains("`onenb verify --remote --repair`"), "{verified}");
+        sandbox.export("Sales", format!("small {keep_cache}").as_bytes(), &[]);
+        let tag = format!("w-{keep_cache}");
+        sandbox.commit_and_tag(&tag);
+        sandbox.onenb(&["push", &tag]).ok();
+        sandbox.onenb(&["verify", "--remote", "--repair"]).ok();
+        assert!(segments[0].exists());
+        sandbox.onenb(&["gc", "--remote"]).ok();
+        sandbox.onenb(&["verify", "--remote"]).ok();
+    }
+}
+
+/// A lost record was "no damage", though nobody could read the tag.
+#[test]
+fn a_lost_record_of_a_tag_is_named_and_written_again() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let url = format!("{}@v1:Sales", sandbox.path("remote").display());
+    for rev in [&["v1"][..], &[]] {
+        onenb::fs::remove_folder(&sandbox.path("remote/tags")).expect("they are lost");
+        sandbox.onenb(&["cat", &url]).fails(3, &[]);
+        let verified = sandbox.onenb(&[&["verify", "--remote"], rev].concat());
+        assert!(verified.code == 3 && verified.text().contains("record of tag `v1`"), "{verified}");
+        let repaired = sandbox.onenb(&[&["verify", "--remote", "--repair"], rev].concat()).ok();
+        assert!(repaired.text().contains("record of tag `v1`"), "{repaired}");
+        sandbox.onenb(&["cat", &url]).ok();
+    }
+}
+
+/// Repairing a tag that was never pushed uploaded its commit, and the tag read no better.
+#[test]
+fn a_tag_that_was_never_pushed_is_no_damage_to_repair() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push", "--create"]).ok();
+    sandbox.export("Sales", &crate::support::noise(9, 90_000), &[]);
+    sandbox.commit_and_tag("v9");
+    for more in [&[][..], &["--repair"]] {
+        let run = sandbox.onenb(&[&["verify", "--remote", "v9"], more].concat());
+        assert!(run.code == 3 && run.text().contains("`onenb push v9`"), "{run}");
+    }
+    let mut packs = vec![];
+    crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
+    assert!(packs.is_empty(), "nothing was sent");
+}
+
+/// A collection ended with 5 for ever where verifying said that there is no damage.
+#[test]
+fn what_a_collection_cannot_read_is_found_and_mended_or_given_up() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    sandbox.export("Sales", &crate::support::noise(9, 90_000), &[]);
+    sandbox.git(&["add", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message=more"]).ok();
+    sandbox.onenb(&["push", "main"]).ok();
+    let id = sandbox.git(&["rev-parse", "main"]).ok().text().trim().to_owned();
+    onenb::fs::remove_folder(&sandbox.path(&format!("remote/snapshots/{id}"))).expect("it is lost");
+    sandbox.onenb(&["gc", "--remote"]).fails(5, &["uploaded without a tag", &format!("`onenb push --force {id}`")]);
+    let found = sandbox.onenb(&["verify", "--remote"]);
+    assert!(found.code == 3 && found.text().contains(&id), "{found}");
+    sandbox.onenb(&["verify", "--remote", "--repair"]).ok();
+    sandbox.onenb(&["gc", "--remote"]).ok();
+    let old = sandbox.git(&["rev-parse", "v1"]).ok().text().trim().to_owned();
+    sandbox.git(&["tag", "--force", "v1"]).ok();
+    sandbox.onenb(&["push", "--force", "v1"]).ok();
+    onenb::fs::remove_folder(&sandbox.path(&format!("remote/snapshots/{old}"))).expect("it is lost");
+    sandbox.onenb(&["gc", "--remote"]).fails(5, &["`onenb push --forget-history v1`"]);
+    for more in [&[][..], &["--repair"]] {
+        let found = sandbox.onenb(&[&["verify", "--remote"], more].concat());
+        assert!(found.code == 3 && found.text().contains("`onenb push --forget-history v1`"), "{found}");
+    }
+    sandbox.onenb(&["push", "--forget-history", "v1"]).ok();
     sandbox.onenb(&["gc", "--remote"]).ok();
     sandbox.onenb(&["verify", "--remote"]).ok();
 }
