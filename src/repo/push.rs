@@ -17,6 +17,7 @@ use crate::format::recipe::{RecipeBody, RecipeNode};
 use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::remote_log::RepoIdentity;
 use crate::format::run::{RUNS_DIR, RunExport, RunRecord};
+use crate::git::{GitError, GitRepo};
 use crate::id::{ChunkId, CommitId, ContentDigest};
 use crate::store::{ObjectKind, Store};
 use crate::sync::{self, ChunkSource, LocalContent, PushReport, PushRequest, Remote, SyncError, TagOutcome, TagToPush};
@@ -202,7 +203,7 @@ impl Repo {
             return settle(summary, refused, named);
         }
         let request = PushRequest {
-            repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
+            repo: self.identity(tags.first().map(|(_, tag)| tag.commit))?,
             tags: tags.iter().map(|(_, tag)| tag.clone()).collect(),
             dry_run: options.dry_run,
         };
@@ -364,8 +365,18 @@ impl Repo {
         Ok(!since.into_iter().any(|bound| self.git().is_ancestor(bound, commit).unwrap_or(false)))
     }
 
+    /// Says what this repository is to a remote that is new: the beginning of what is pushed tells, whatever is checked out.
+    pub(super) fn identity(&self, pushed: Option<CommitId>) -> Result<RepoIdentity> {
+        let root = match pushed.map(|commit| self.git().root_of(commit)) {
+            // Of a commit that only the remote has.
+            None | Some(Err(GitError::MissingObject { .. })) => self.git().root_commit()?,
+            Some(root) => root?,
+        };
+        Ok(RepoIdentity { name: self.name().to_owned(), root })
+    }
+
     pub(super) fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {
-        let source = StoreSource { store: self.store()?, interrupted: Cell::new(false) };
+        let source = StoreSource { store: self.store()?, git: self.git(), interrupted: Cell::new(false) };
         let mut report_progress = |at: sync::Progress| {
             let at = Progress { doing: "pushing", done: at.done_bytes, total: Some(at.total_bytes) };
             source.interrupted.set(source.interrupted.get() || !progress(at));
@@ -582,6 +593,7 @@ fn conflict(rev: &str, local: CommitId, remote: CommitId) -> Error {
 /// The local store as `sync` reads it.
 struct StoreSource<'a> {
     store: &'a Store,
+    git: &'a GitRepo,
     interrupted: Cell<bool>,
 }
 
@@ -606,5 +618,13 @@ impl ChunkSource for StoreSource<'_> {
             return Err(Error::new(ErrorKind::Interrupted, "interrupted").with_hint("run the push again"));
         }
         Ok(self.store.frame_with(chunk)?)
+    }
+
+    fn has_commit(&self, commit: &CommitId) -> Result<bool> {
+        match self.git.commit_info(*commit) {
+            Ok(_) => Ok(true),
+            Err(GitError::MissingObject { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }

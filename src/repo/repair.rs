@@ -11,7 +11,6 @@ use super::pull::fetch;
 use super::types::{Damaged, ProgressFn, VerifySummary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ExportRecord;
-use crate::format::remote_log::RepoIdentity;
 use crate::id::{CommitId, ContentDigest};
 use crate::sync::{PushRequest, Remote, SyncError, TagOutcome, TagToPush};
 
@@ -126,11 +125,7 @@ impl Repo {
     }
 
     fn send_again(&self, remote: &Remote, tag: TagToPush, progress: ProgressFn<'_>) -> Result<()> {
-        let request = PushRequest {
-            repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
-            tags: vec![tag],
-            dry_run: false,
-        };
+        let request = PushRequest { repo: self.identity(Some(tag.commit))?, tags: vec![tag], dry_run: false };
         match self.send(remote, &request, progress).map(|report| report.outcomes) {
             Ok(outcomes) => {
                 let lacking = outcomes.iter().any(|outcome| matches!(outcome, TagOutcome::MissingLocally(_)));

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::format::pack::Frame;
 use crate::format::recipe::ChunkRef;
 use crate::format::tables::LocatedChunk;
-use crate::id::{ChunkId, ContentDigest, SessionId};
+use crate::id::{ChunkId, CommitId, ContentDigest, SessionId};
 
 /// A content as the local store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,13 @@ pub trait ChunkSource {
     /// # Errors
     /// What the store says; the push stops.
     fn frame_with(&self, chunk: &ChunkId) -> Result<Frame>;
+
+    /// Returns whether the repository that pushes has a commit: one whose history began several times may have pushed here
+    /// from another beginning.
+    ///
+    /// # Errors
+    /// What the repository says; the push stops.
+    fn has_commit(&self, commit: &CommitId) -> Result<bool>;
 }
 
 /// A content that some tag of the push needs.

@@ -55,7 +55,7 @@ impl TagToPush {
 /// What to push.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PushRequest {
-    /// The repository.
+    /// The repository, as it is known to a remote that is new.
     pub repo: RepoIdentity,
     /// The tags, each at most once.
     pub tags: Vec<TagToPush>,
@@ -146,7 +146,8 @@ fn push_once(
         Err(SyncError::NotCreated) if request.dry_run => LogState::empty(String::new()),
         other => other?,
     };
-    check_repo(&state, &request.repo)?;
+    let repo = identity(&state, &request.repo, source)?;
+    check_repo(&state, &repo)?;
     let mut outcomes: Vec<_> = request.tags.iter().map(|tag| judge(&state, tag)).collect();
     if !request.dry_run {
         complete_records(remote, &state, request, &outcomes)?;
@@ -170,7 +171,7 @@ fn push_once(
         report.outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(TagOutcome::Pushed)).collect();
         return Ok(true);
     }
-    let Some(ends) = send_and_commit(remote, (&state, &request.repo), &tags, plan, source, progress, report)? else {
+    let Some(ends) = send_and_commit(remote, (&state, &repo), &tags, plan, source, progress, report)? else {
         return Ok(false);
     };
     for (number, end) in numbers.into_iter().zip(ends) {
@@ -265,6 +266,15 @@ struct Written {
     /// Pushes that list what this one's segment does not.
     listed_by: BTreeSet<SessionId>,
     index: String,
+}
+
+/// Says as which repository to push: the one that the remote knows already, if its first commit is also ours. Which of several
+/// beginnings of a history is the first depends on the branch.
+fn identity(state: &LogState, ours: &RepoIdentity, source: &dyn ChunkSource) -> Result<RepoIdentity> {
+    match &state.repo {
+        Some(there @ RepoIdentity { root: Some(root), .. }) if source.has_commit(root)? => Ok(there.clone()),
+        _ => Ok(ours.clone()),
+    }
 }
 
 /// Refuses a remote that belongs to another repository: tags of both would hide each other.

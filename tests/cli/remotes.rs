@@ -214,6 +214,20 @@ fn a_lost_index_segment_is_named_and_costs_only_sending_again() {
     }
 }
 
+/// The branch that was checked out decided to which repository a remote belongs.
+#[test]
+fn a_remote_belongs_to_a_repository_whichever_branch_was_pushed_first() {
+    let sandbox = Sandbox::tagged();
+    sandbox.git(&["checkout", "--quiet", "--orphan", "other"]).ok();
+    sandbox.commit_and_tag("o1");
+    sandbox.onenb(&["push", "o1"]).ok();
+    sandbox.git(&["checkout", "--quiet", "main"]).ok();
+    sandbox.onenb(&["push", "v1"]).ok();
+    sandbox.git(&["checkout", "--quiet", "other"]).ok();
+    sandbox.git(&["tag", "o2"]).ok();
+    sandbox.onenb(&["push", "o2"]).ok();
+}
+
 /// A lost record was "no damage", though nobody could read the tag.
 #[test]
 fn a_lost_record_of_a_tag_is_named_and_written_again() {
