@@ -27,6 +27,7 @@ use tokio::runtime::Runtime;
 use super::{Backend, BackendError, Created, Entry, Key};
 use errors::Failed;
 
+pub use stores::check_endpoint;
 /// Most keys of one page of a listing; all providers agree on it.
 const PAGE_LEN: usize = 1000;
 /// How often a create is tried whose effect stays unknown.

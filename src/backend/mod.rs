@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use cloud::{CloudContext, CloudOptions};
+pub use cloud::{CloudContext, CloudOptions, check_endpoint};
 pub use faults::{Fault, FaultBackend};
 pub use key::Key;
 pub use local::LocalBackend;

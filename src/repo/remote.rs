@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::registry::Registry;
 use super::types::{Check, Environment};
 use super::{Repo, Workspace};
-use crate::backend::RemoteUrl;
+use crate::backend::{RemoteUrl, check_endpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig, StorageConfig, check_region};
 use crate::fs;
@@ -114,6 +114,8 @@ impl Repo {
             Some(url) => {
                 let option = |key| self.git().config_string(key).filter(|value| !value.is_empty());
                 let (endpoint_url, region) = (option(LOCAL_ENDPOINT_KEY), option(LOCAL_REGION_KEY));
+                // It is shown, so it holds no secret; whether it may be asked is known when it is.
+                endpoint_url.as_deref().map_or(Ok(()), |endpoint| check_endpoint(endpoint, true))?;
                 Ok(Some(StorageConfig { endpoint_url, region, ..storage_of_url(&url)? }))
             }
             None => Ok(self.0.config.storage.clone()),
@@ -228,8 +230,7 @@ impl Workspace {
             Error::new(ErrorKind::Failed, "there is no tracked remote here to approve")
                 .with_hint("name it: `onenb remote approve URL`")
         })?;
-        RemoteUrl::parse(&storage.url)?;
-        storage.region.as_deref().map_or(Ok(()), check_region)?;
+        check_usable(&storage, self.registry(), self.environment())?;
         self.registry().approve(&storage)?;
         Ok(storage)
     }

@@ -91,7 +91,7 @@ fn reason_of(text: &str) -> String {
         Some(message) => format!("{code}: {message}"),
         None => code.to_owned(),
     });
-    let text = xml.unwrap_or_else(|| without_queries(text));
+    let text = without_signatures(&xml.unwrap_or_else(|| without_queries(text)));
     let shown = text.chars().take(MAX_REASON_LEN).map(|c| if c.is_control() { ' ' } else { c });
     shown.collect::<String>().trim().to_owned()
 }
@@ -114,6 +114,22 @@ fn without_queries(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+/// Blanks the values of parameters that sign requests, wherever in a text they stand.
+fn without_signatures(text: &str) -> String {
+    let mut shown = text.to_owned();
+    for name in ["sig=", "Signature=", "Credential=", "Security-Token="] {
+        let mut from = 0;
+        while let Some(at) = shown.get(from..).and_then(|rest| rest.find(name)) {
+            let start = from + at + name.len();
+            let value = shown.get(start..).unwrap_or_default();
+            let len = value.find(|c: char| c.is_whitespace() || "&;,\"'<>()".contains(c)).unwrap_or(value.len());
+            shown.replace_range(start..start + len, "…");
+            from = start;
+        }
+    }
+    shown
+}
+
     use super::*;
 
     #[test]
@@ -125,5 +141,11 @@ mod tests {
         assert_eq!(shown, "error sending request for url (https://a.blob.example/c/k): timed out, really?");
         assert_eq!(reason_of(&"x".repeat(1000)).len(), MAX_REASON_LEN);
         assert_eq!(reason_of("a\nb\u{1b}[31m"), "a b [31m");
+        let page = "Server returned 404: <html>no /c/k?sv=1&sig=SECRET&se=2, X-Amz-Signature=SECRET</html>";
+        let shown = reason_of(page);
+        assert!(!shown.contains("SECRET") && shown.contains("sig=…&se=2"), "{shown}");
+        let signed =
+            "<Error><Code>Bad</Code><Message>?X-Amz-Credential=SECRET&X-Amz-Security-Token=SECRET</Message></Error>";
+        assert!(!reason_of(signed).contains("SECRET"), "{}", reason_of(signed));
     }
 }

@@ -39,7 +39,10 @@ pub(super) fn open(scheme: &str, bucket: &str, options: &CloudOptions) -> Result
 }
 
 /// Refuses endpoints that would send requests in the clear, or that carry credentials or a query.
-pub(super) fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), BackendError> {
+///
+/// # Errors
+/// [`BackendError::BadUrl`], without the secret.
+pub fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), BackendError> {
     let refuse = |text: &str, reason| Err(BackendError::BadUrl { text: text.to_owned(), reason });
     let Some((scheme, rest)) = endpoint.split_once("://") else {
         return refuse(endpoint, "an endpoint starts with `https://`");
