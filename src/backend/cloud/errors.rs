@@ -2,6 +2,7 @@
 
 use object_store::client::{HttpError, HttpErrorKind};
 
+use super::http::Stalled;
 use crate::backend::{BackendError, Key};
 
 /// Longest text of a provider that is shown, in characters.
@@ -48,11 +49,12 @@ fn is_unreachable(error: &object_store::Error) -> bool {
 
 /// Returns whether an answer began and did not come to its end.
 pub(super) fn broke_off(error: &object_store::Error) -> bool {
-    causes(error).any(|cause| cause.downcast_ref::<reqwest::Error>().is_some_and(|it| it.is_body() || it.is_decode()))
+    let in_the_middle = |error: &reqwest::Error| error.is_body() || error.is_decode();
+    causes(error).any(|cause| cause.is::<Stalled>() || cause.downcast_ref().is_some_and(in_the_middle))
 }
 
 /// Returns an error, what caused it, and so on.
-fn causes<'a>(
+pub(super) fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
@@ -112,8 +114,6 @@ fn without_queries(text: &str) -> String {
     shown + rest
 }
 
-#[cfg(test)]
-mod tests {
 /// Blanks the values of parameters that sign requests, wherever in a text they stand.
 fn without_signatures(text: &str) -> String {
     let mut shown = text.to_owned();
@@ -130,6 +130,8 @@ fn without_signatures(text: &str) -> String {
     shown
 }
 
+#[cfg(test)]
+mod tests {
     use super::*;
 
     #[test]
@@ -139,13 +141,13 @@ fn without_signatures(text: &str) -> String {
         let url = "error sending request for url (https://a.blob.example/c/k?sv=1&sig=SECRET): timed out, really?";
         let shown = reason_of(url);
         assert_eq!(shown, "error sending request for url (https://a.blob.example/c/k): timed out, really?");
-        assert_eq!(reason_of(&"x".repeat(1000)).len(), MAX_REASON_LEN);
-        assert_eq!(reason_of("a\nb\u{1b}[31m"), "a b [31m");
         let page = "Server returned 404: <html>no /c/k?sv=1&sig=SECRET&se=2, X-Amz-Signature=SECRET</html>";
         let shown = reason_of(page);
         assert!(!shown.contains("SECRET") && shown.contains("sig=…&se=2"), "{shown}");
         let signed =
             "<Error><Code>Bad</Code><Message>?X-Amz-Credential=SECRET&X-Amz-Security-Token=SECRET</Message></Error>";
         assert!(!reason_of(signed).contains("SECRET"), "{}", reason_of(signed));
+        assert_eq!(reason_of(&"x".repeat(1000)).len(), MAX_REASON_LEN);
+        assert_eq!(reason_of("a\nb\u{1b}[31m"), "a b [31m");
     }
 }

@@ -12,6 +12,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
+use super::http::Connector;
 use super::profile::{self, Source};
 use super::{CloudOptions, Store};
 use crate::backend::BackendError;
@@ -20,9 +21,11 @@ use crate::format::config::check_region;
 /// A request that takes longer has failed; 32 MiB then still pass over a line of one Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Retries of one request end after this; providers ask for patience of seconds, not of minutes.
-const RETRY_DEADLINE: Duration = Duration::from_mins(1);
-const MAX_RETRIES: usize = 8;
+/// After this no request is tried again; longer than any single try, so that one that hung is.
+pub(super) const RETRY_DEADLINE: Duration = Duration::from_mins(3);
+/// With pauses that grow from half a second, a store that asks for patience gets about 40 seconds of it.
+const MAX_RETRIES: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Where machines in Amazon's cloud get credentials.
 const METADATA_SERVICE: ([u8; 4], u16) = ([169, 254, 169, 254], 80);
 const METADATA_TIMEOUT: Duration = Duration::from_millis(300);
@@ -82,7 +85,8 @@ fn client_options(endpoint: Option<&str>) -> ClientOptions {
 }
 
 fn retries() -> RetryConfig {
-    RetryConfig { backoff: BackoffConfig::default(), max_retries: MAX_RETRIES, retry_timeout: RETRY_DEADLINE }
+    let backoff = BackoffConfig { init_backoff: FIRST_PAUSE, ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: RETRY_DEADLINE }
 }
 
 /// Takes a client whose making reads files and parses keys; what goes wrong there is about credentials.
@@ -99,7 +103,8 @@ fn made<S: Store + 'static>(what: &str, built: Result<S, object_store::Error>) -
 fn s3(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendError> {
     let vars = &options.context.vars;
     let profile = profile::find(options)?;
-    let mut builder = AmazonS3Builder::new().with_bucket_name(bucket).with_retry(retries());
+    let mut builder =
+        AmazonS3Builder::new().with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector);
     for (name, value) in vars {
         // Keys of a profile that the user chose for this remote count for more than those lying around.
         let is_key = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name.as_str());
@@ -149,7 +154,8 @@ fn need_metadata_service() -> Result<(), BackendError> {
 }
 
 fn gcs(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendError> {
-    let mut builder = GoogleCloudStorageBuilder::new().with_bucket_name(bucket).with_retry(retries());
+    let mut builder =
+        GoogleCloudStorageBuilder::new().with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector);
     for (name, value) in &options.context.vars {
         if name == "GOOGLE_APPLICATION_CREDENTIALS" {
             builder = builder.with_application_credentials(value);
@@ -167,7 +173,10 @@ fn gcs(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendEr
 
 fn azure(container: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendError> {
     let vars = &options.context.vars;
-    let mut builder = MicrosoftAzureBuilder::new().with_container_name(container).with_retry(retries());
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_container_name(container)
+        .with_retry(retries())
+        .with_http_connector(Connector);
     for (name, value) in vars {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);
