@@ -8,6 +8,7 @@
 //!   held in memory and never part of an error, a log or a URL.
 //! - This module is the only one that names `object_store`, `tokio` and `rustls`.
 
+mod container;
 mod errors;
 mod http;
 mod profile;

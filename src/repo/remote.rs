@@ -139,9 +139,7 @@ impl Repo {
     /// Usage for a malformed URL.
     pub fn remote_set(&self, storage: &StorageConfig, profile: Option<&str>, local: bool) -> Result<()> {
         check_usable(storage, self.registry(), &self.0.environment)?;
-        if profile.is_some() {
-            self.registry().set_profile(storage, profile)?;
-        }
+        self.registry().choose_profile(storage, profile)?;
         if local {
             let or_empty = |value: &Option<String>| value.clone().unwrap_or_default();
             self.git().set_config(LOCAL_ENDPOINT_KEY, &or_empty(&storage.endpoint_url))?;
@@ -214,10 +212,7 @@ impl Workspace {
     pub fn remote_add(&self, name: &str, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
         check_usable(storage, self.registry(), self.environment())?;
         self.registry().add_remote(name, storage)?;
-        if profile.is_some() {
-            self.registry().set_profile(storage, profile)?;
-        }
-        Ok(())
+        self.registry().choose_profile(storage, profile)
     }
 
     /// Approves a remote, or without one the tracked remote of the repository we stand in. Returns what was approved.

@@ -228,6 +228,53 @@ fn a_remote_belongs_to_a_repository_whichever_branch_was_pushed_first() {
     sandbox.onenb(&["push", "o2"]).ok();
 }
 
+/// Approving stored any text, and other commands repeated a password in their refusal.
+#[test]
+fn no_secret_of_a_url_is_stored_or_shown() {
+    let sandbox = Sandbox::tagged();
+    let commands: [&[&str]; 9] = [
+        &["remote", "approve", "s3://b/zz", "--endpoint-url", "https://user:hunter2@h"],
+        &["remote", "approve", "s3://b/zz?sig=hunter2"],
+        &["remote", "approve", "--prefix", "s3://user:hunter2@b/zz"],
+        &["remote", "set", "https://user:hunter2@h/x"],
+        &["remote", "set", "s3://b", "--endpoint-url", "https://h/?sig=hunter2"],
+        &["remote", "add", "other", "s3://user:hunter2@b"],
+        &["cat", "s3://user:hunter2@bucket/x@v1:Sales"],
+        &["ls", "https://user:hunter2@host/x@v1"],
+        &["pull", "s3://user:hunter2@bucket/x@v1:Sales"],
+    ];
+    for command in commands {
+        let run = sandbox.onenb(command);
+        assert!(run.code != 0 && !format!("{run}").contains("hunter2"), "{run}");
+    }
+    sandbox.git(&["config", "onenb.remote", "s3://b/x"]).ok();
+    sandbox.git(&["config", "onenb.remoteEndpoint", "https://user:hunter2@h"]).ok();
+    for command in [&["remote", "show", "--json"][..], &["remote", "check"], &["push"], &["status"], &["doctor"]] {
+        let run = sandbox.onenb(command);
+        assert!(!format!("{run}").contains("hunter2"), "{run}");
+    }
+    let mut files = vec![];
+    crate::support::collect(&sandbox.path("home"), ".toml", &mut files);
+    for file in files {
+        assert!(!std::fs::read_to_string(&file).expect("text").contains("hunter2"), "{}", file.display());
+    }
+}
+
+/// A profile that was mistyped once could not be taken back.
+#[test]
+fn an_empty_profile_goes_back_to_the_usual_one() {
+    let sandbox = Sandbox::ready();
+    let profiles = || {
+        let mut files = vec![];
+        crate::support::collect(&sandbox.path("home"), "config.toml", &mut files);
+        files.iter().map(|file| std::fs::read_to_string(file).expect("text")).collect::<String>()
+    };
+    sandbox.onenb(&["remote", "set", "s3://b/x", "--profile", "temm"]).ok();
+    assert!(profiles().contains("temm"));
+    sandbox.onenb(&["remote", "set", "s3://b/x", "--profile", ""]).ok();
+    assert!(!profiles().contains("temm"), "{}", profiles());
+}
+
 /// A lost record was "no damage", though nobody could read the tag.
 #[test]
 fn a_lost_record_of_a_tag_is_named_and_written_again() {

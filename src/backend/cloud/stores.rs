@@ -14,7 +14,7 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 use super::http::Connector;
 use super::profile::{self, Source};
-use super::{CloudOptions, Store};
+use super::{CloudContext, CloudOptions, Store};
 use crate::backend::BackendError;
 use crate::format::config::check_region;
 
@@ -34,11 +34,32 @@ const METADATA_TIMEOUT: Duration = Duration::from_millis(300);
 pub(super) fn open(scheme: &str, bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendError> {
     // Another part of the program may have chosen a provider before; any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = &CloudOptions { context: plain_variables(scheme, &options.context)?, ..options.clone() };
     match scheme {
         "s3" => s3(bucket, options),
         "gs" => gcs(bucket, options),
         _ => azure(bucket, options),
     }
+}
+
+/// Trims the provider's variables, which end with a line break if a file was read into them, and refuses other control
+/// characters: they become parts of headers.
+fn plain_variables(scheme: &str, context: &CloudContext) -> Result<CloudContext, BackendError> {
+    let prefix = match scheme {
+        "s3" => "AWS_",
+        "gs" => "GOOGLE_",
+        _ => "AZURE_",
+    };
+    let mut context = context.clone();
+    for (name, value) in context.vars.iter_mut().filter(|(name, _)| name.starts_with(prefix)) {
+        *value = value.trim().to_owned();
+        // A key as JSON has lines.
+        if value.chars().any(char::is_control) && !value.starts_with('{') {
+            let reason = format!("the variable `{name}` has a line break or another control character in it");
+            return Err(BackendError::NoCredentials { reason });
+        }
+    }
+    Ok(context)
 }
 
 /// Refuses endpoints that would send requests in the clear, or that carry credentials or a query.
@@ -69,7 +90,7 @@ pub fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), BackendErr
     }
 }
 
-fn is_loopback(authority: &str) -> bool {
+pub(super) fn is_loopback(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
@@ -138,6 +159,7 @@ fn s3(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendErr
             builder = builder.with_access_key_id(keys.key_id).with_secret_access_key(keys.secret_key);
             builder = if let Some(token) = keys.token { builder.with_token(token) } else { builder };
         }
+        Source::Container(provider) => builder = builder.with_credentials(Arc::new(provider)),
         Source::Program(provider) => builder = builder.with_credentials(Arc::new(provider)),
         Source::None => need_metadata_service()?,
     }
