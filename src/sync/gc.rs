@@ -68,12 +68,12 @@ pub fn gc(remote: &Remote, options: &GcOptions) -> Result<GcReport, SyncError> {
         if options.dry_run {
             let mut after = state;
             after.void(plan.sessions.iter().copied(), plan.packs.iter().cloned());
-            return sweep(remote, &after, Sweep::Count).map(|report| with_pushes(report, &plan));
+            return sweep(remote, &after, Sweep::Count, options).map(|report| with_pushes(report, &plan));
         }
         // Readers would go on following older ones.
         remote.complete_records_of(&state)?;
         let Some(after) = announce(remote, &state, &plan)? else { continue };
-        return sweep(remote, &after, Sweep::Delete).map(|report| with_pushes(report, &plan));
+        return sweep(remote, &after, Sweep::Delete, options).map(|report| with_pushes(report, &plan));
     }
     Err(SyncError::Busy { attempts: MAX_PLANS })
 }
@@ -159,7 +159,7 @@ enum Sweep {
 }
 
 /// Deletes what a state has no use for.
-fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, SyncError> {
+fn sweep(remote: &Remote, state: &LogState, what: Sweep, options: &GcOptions) -> Result<GcReport, SyncError> {
     let mut report = GcReport::default();
     let mut take = |entry: &Entry| -> Result<(), SyncError> {
         report.objects += 1;
@@ -201,6 +201,9 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
             take(&entry)?;
         }
     }
+    let leftovers = remote.backend().sweep_leftovers(options.give_up_before_ms, what == Sweep::Delete)?;
+    report.objects += leftovers.files;
+    report.bytes += leftovers.bytes;
     Ok(report)
 }
 

@@ -157,6 +157,23 @@ fn a_remote_of_a_newer_program_is_neither_collected_nor_completed() {
 }
 
 #[test]
+fn what_a_killed_push_left_half_written_in_a_directory_goes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let place = Arc::new(LocalBackend::new(dir.path()));
+    open(&place);
+    let at = |time: u8| SessionId::from_bytes([0, 0, 0, 0, time, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let file = |time: u8| dir.path().join(format!("packs/{}/.{}.pack.{}.tmp", at(1), at(1), at(time)));
+    for time in [1, 5] {
+        crate::fs::write_atomic(&file(time), b"half").expect("writes");
+    }
+    let options = |dry_run| GcOptions { dry_run, give_up_before_ms: at(3).time_ms() };
+    let planned = gc(&open(&place), &options(true)).expect("plans");
+    assert_eq!((planned.objects, planned.bytes, file(1).exists()), (1, 4, true));
+    assert_eq!(gc(&open(&place), &options(false)).expect("collects"), planned);
+    assert_eq!((file(1).exists(), file(5).exists()), (false, true));
+}
+
+#[test]
 fn the_index_segment_of_an_earlier_attempt_goes() {
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
