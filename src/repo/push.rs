@@ -79,33 +79,40 @@ impl Repo {
             return self.forget_remote_history(tag, options.dry_run);
         }
         self.check_writable()?;
-        let (items, warnings) = self.items_to_push(options)?;
-        let mut summary = self.push_items(items, options, progress)?;
-        summary.warnings.splice(0..0, warnings);
-        Ok(summary)
-    }
-
-    /// Returns what is to be pushed, and what people should know about the rest.
-    fn items_to_push(&self, options: &PushOptions) -> Result<(Vec<PushItem>, Vec<String>)> {
         if !options.revs.is_empty() {
             let items: Result<_> = options.revs.iter().map(|rev| self.item_of(rev)).collect();
-            return Ok((items?, vec![]));
+            return self.push_items(items?, options, progress);
         }
         if options.force && !options.all {
             return Err(Error::new(ErrorKind::Usage, "`--force` wants to know what to send again").with_hint(
                 "name it, as in `onenb push --force TAG`, or mean every tag by `onenb push --all --force`",
             ));
         }
-        let tags = self.git().tags()?;
-        let Some((remote, storage)) = self.remote()? else { return Ok((vec![], vec![])) };
+        let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
         let there = match remote.tag_words() {
             Err(SyncError::NotCreated) => {
                 self.check_may_create(&storage, options)?;
-                BTreeMap::new()
+                None
             }
-            other => other?,
+            other => Some(other?),
         };
-        self.correct_push_log(&tags, &there, &storage.place())?;
+        let is_absent = there.is_none();
+        let (items, warnings) = self.tags_to_push(&there.unwrap_or_default(), &storage, options)?;
+        let mut summary = self.push_to((&remote, &storage), items, options, progress)?;
+        summary.is_absent = is_absent && !summary.is_created;
+        summary.warnings.splice(0..0, warnings);
+        Ok(summary)
+    }
+
+    /// Returns the tags that are to be pushed, given what the remote has, and what people should know about the rest.
+    fn tags_to_push(
+        &self,
+        there: &BTreeMap<String, Option<CommitId>>,
+        storage: &StorageConfig,
+        options: &PushOptions,
+    ) -> Result<(Vec<PushItem>, Vec<String>)> {
+        let tags = self.git().tags()?;
+        self.correct_push_log(&tags, there, &storage.place())?;
         let (mut wanted, mut warnings) = (vec![], vec![]);
         for (tag, commit) in tags {
             let word = there.get(&tag);
@@ -182,11 +189,21 @@ impl Repo {
     /// Pushes revisions that are resolved already. Named tags become readable by name, other revisions by commit.
     pub(super) fn push_items(
         &self,
-        mut items: Vec<PushItem>,
+        items: Vec<PushItem>,
         options: &PushOptions,
         progress: ProgressFn<'_>,
     ) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
+        self.push_to((&remote, &storage), items, options, progress)
+    }
+
+    fn push_to(
+        &self,
+        (remote, storage): (&Remote, &StorageConfig),
+        mut items: Vec<PushItem>,
+        options: &PushOptions,
+        progress: ProgressFn<'_>,
+    ) -> Result<PushSummary> {
         let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
         let named = !options.revs.is_empty();
         // Without late bindings Git alone says what a commit has here, and a remote that has the commit has no less.
@@ -194,10 +211,11 @@ impl Repo {
         let mut seen = BTreeSet::new();
         items.retain(|item| seen.insert((item.tag.clone(), item.commit)));
         items.sort();
-        let open = self.unsettled(&remote, items, options, &mut summary)?;
-        self.take_in_late_bindings(&remote, &open, named, &mut summary.warnings)?;
+        let open = self.unsettled(remote, items, options, &mut summary)?;
+        self.take_in_late_bindings(remote, &open, named, &mut summary.warnings)?;
         let mut refused = vec![];
         let tags = self.prepare(open, options, &mut summary, &mut refused)?;
+        summary.is_created = self.make_place((remote, storage), options, !tags.is_empty())?;
         if tags.is_empty() {
             summary.requests = remote.requests();
             return settle(summary, refused, named);
@@ -207,21 +225,16 @@ impl Repo {
             tags: tags.iter().map(|(_, tag)| tag.clone()).collect(),
             dry_run: options.dry_run,
         };
-        // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
-        let is_directory = RemoteUrl::parse(&storage.url)?.is_directory();
-        if (options.create || is_directory) && !remote.exists()? {
-            self.check_may_create(&storage, options)?;
-            if !options.dry_run {
-                remote.create()?;
-            }
-        }
-        let report = self.send(&remote, &request, progress)?;
+        let before = remote.requests();
+        let report = self.send(remote, &request, progress)?;
+        // A dry run reports more than it made.
+        let spared = report.requests.saturating_sub(remote.requests() - before);
         summary.packs = report.packs;
         summary.bytes_sent = report.bytes_sent;
         for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
             if outcome == TagOutcome::AlreadyThere
                 && compares
-                && let Err(error) = self.check_same(&remote, rev, tag)
+                && let Err(error) = self.check_same(remote, rev, tag)
             {
                 refused.push((rev.clone(), error));
                 continue;
@@ -235,10 +248,28 @@ impl Repo {
                 Err(error) => refused.push((rev.clone(), error)),
             }
         }
-        // A dry run reports more than it made.
-        summary.requests = report.requests.max(remote.requests());
+        summary.requests = remote.requests() + spared;
         // The others are on the remote by now, and written down.
         settle(summary, refused, named)
+    }
+
+    /// Makes a place a remote: a directory costs nothing and is plain to see, a bucket only when the user says so. Returns whether
+    /// it did.
+    fn make_place(
+        &self,
+        (remote, storage): (&Remote, &StorageConfig),
+        options: &PushOptions,
+        is_needed: bool,
+    ) -> Result<bool> {
+        let is_asked = options.create || is_needed && RemoteUrl::parse(&storage.url)?.is_directory();
+        if !is_asked || remote.exists()? {
+            return Ok(false);
+        }
+        self.check_may_create(storage, options)?;
+        if !options.dry_run {
+            remote.create()?;
+        }
+        Ok(!options.dry_run)
     }
 
     /// Returns the revisions that this machine does not know to be on the remote as they are here.
@@ -407,6 +438,7 @@ impl Repo {
             }
         };
         let outcome = if done { PushOutcome::Deleted } else { PushOutcome::AlreadyDeleted };
+        summary.requests = remote.requests();
         summary.revs.push((rev.to_owned(), outcome));
         Ok(summary)
     }
@@ -415,8 +447,10 @@ impl Repo {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
         if !dry_run {
             remote.forget_history(tag)?;
+        } else if !remote.tag_words()?.contains_key(tag) {
+            return Err(SyncError::NoTag { tag: tag.to_owned() }.into());
         }
-        Ok(PushSummary { remote: storage.place(), ..PushSummary::default() })
+        Ok(PushSummary { remote: storage.place(), requests: remote.requests(), ..PushSummary::default() })
     }
 
     /// Returns the runs that made what a commit has: the run records of its tree whose exports it has as they say.

@@ -118,7 +118,7 @@ pub fn push(
         if push_once(remote, request, source, progress, &mut report)? {
             report.requests = remote.requests() - before;
             if request.dry_run {
-                report.requests += requests_to_write(&report);
+                report.requests += requests_to_write(remote, request, &report);
             }
             return Ok(report);
         }
@@ -126,11 +126,17 @@ pub fn push(
     Err(SyncError::Busy { attempts: MAX_RESTARTS }.into())
 }
 
-/// Returns how many requests a push makes after the plan: one a pack, the index, a snapshot and a record for each tag,
-/// and two log entries with a look at the newest before each.
-fn requests_to_write(planned: &PushReport) -> u64 {
-    let tags = planned.outcomes.iter().filter(|outcome| **outcome == TagOutcome::Pushed).count() as u64;
-    if tags == 0 { 0 } else { planned.packs + 1 + 2 * tags + 4 }
+/// Returns how many requests a push makes after the plan: one a pack, the index, a snapshot for each commit, a record for each
+/// tag, the marker unless it was read, and two log entries with a look at the newest before each.
+fn requests_to_write(remote: &Remote, request: &PushRequest, planned: &PushReport) -> u64 {
+    let pushed = request.tags.iter().zip(&planned.outcomes).filter(|(_, outcome)| **outcome == TagOutcome::Pushed);
+    let pushed: Vec<&TagToPush> = pushed.map(|(tag, _)| tag).collect();
+    if pushed.is_empty() {
+        return 0;
+    }
+    let commits: BTreeSet<CommitId> = pushed.iter().map(|tag| tag.commit).collect();
+    let named = pushed.iter().filter(|tag| tag.tag.is_some()).count();
+    planned.packs + 1 + (commits.len() + named) as u64 + u64::from(!remote.knows_marker()) + 4
 }
 
 /// One attempt; `false` means that it has to start over.

@@ -228,6 +228,39 @@ fn a_remote_belongs_to_a_repository_whichever_branch_was_pushed_first() {
     sandbox.onenb(&["push", "o2"]).ok();
 }
 
+/// Every command counted from where it began to send, or not at all.
+#[test]
+fn requests_are_counted_from_the_first_to_the_last() {
+    let sandbox = Sandbox::tagged();
+    let requests = |arguments: &[&str]| sandbox.onenb(arguments).ok().json()["requests"].as_u64().expect("a number");
+    requests(&["push", "--json"]);
+    assert_eq!(requests(&["push", "--json"]), 2);
+    sandbox.export("Sales", b"second", &[]);
+    sandbox.commit_and_tag("v2");
+    let planned = requests(&["push", "--dry-run", "--json"]);
+    // One less: the dry run left the index segment of the first push in the cache.
+    assert_eq!(requests(&["push", "--json"]) + 1, planned);
+    assert!(requests(&["push", "--delete", "v2", "--json"]) > 4);
+}
+
+#[test]
+fn a_remote_can_be_made_before_there_is_a_tag() {
+    let sandbox = Sandbox::ready();
+    let idle = sandbox.onenb(&["push"]).ok();
+    assert!(idle.stderr.contains("is no remote yet"), "{idle}");
+    for (more, is_made) in [(&["--dry-run"][..], false), (&[], true)] {
+        let made = sandbox.onenb(&[&["push", "--create"], more].concat()).ok();
+        assert_eq!(
+            (made.stderr.contains("is a remote now"), sandbox.path("remote/onenb.json").exists()),
+            (is_made, is_made)
+        );
+    }
+    let again = sandbox.onenb(&["push", "--create"]).ok();
+    assert!(again.stderr.contains("is on") && !again.stderr.contains("no remote"), "{again}");
+    sandbox.onenb(&["push", "--forget-history", "v9"]).fails(3, &["v9"]);
+    sandbox.onenb(&["push", "--forget-history", "v9", "--dry-run"]).fails(3, &["v9"]);
+}
+
 /// Approving stored any text, and other commands repeated a password in their refusal.
 #[test]
 fn no_secret_of_a_url_is_stored_or_shown() {
