@@ -2,6 +2,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use onenb::ExportReader;
 use pyo3::exceptions::PyValueError;
@@ -10,9 +11,39 @@ use pyo3::types::PyBytes;
 
 use crate::errors::check;
 
+/// How long a read goes on before Python may handle signals.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
+
 struct State {
     reader: ExportReader,
     position: u64,
+}
+
+impl State {
+    /// Fills a buffer, and lets Python look at its signals now and then, without which Ctrl-C would wait for the whole. What
+    /// their handlers raise goes to `raised`.
+    fn fill(&mut self, buffer: &mut [u8], raised: &mut Option<PyErr>) -> onenb::Result<()> {
+        let mut rest = buffer;
+        let mut looked = Instant::now();
+        while !rest.is_empty() {
+            let count = match self.reader.read(rest) {
+                Ok(0) => return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            self.position += count as u64;
+            rest = rest.get_mut(count..).unwrap_or_default();
+            if looked.elapsed() >= SIGNAL_INTERVAL {
+                // Nobody who holds the interpreter waits for our lock: `with` lets it go first.
+                if let Err(error) = Python::attach(|py| py.check_signals()) {
+                    *raised = Some(error);
+                    return Err(onenb::Error::new(onenb::ErrorKind::Interrupted, "interrupted"));
+                }
+                looked = Instant::now();
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One export being read. A lock keeps threads apart; Python's `BufferedReader` sits on top.
@@ -48,11 +79,9 @@ impl NativeReader {
         let wanted = usize::try_from(left.min(limit)).map_err(|_| PyValueError::new_err("too many bytes at once"))?;
         // The bytes go straight into the object that Python gets.
         PyBytes::new_with(py, wanted, |buffer| {
-            self.with(py, |state| {
-                state.reader.read_exact(buffer)?;
-                state.position += buffer.len() as u64;
-                Ok(())
-            })
+            let mut raised = None;
+            let done = self.with(py, |state| state.fill(buffer, &mut raised));
+            raised.map_or(done, Err)
         })
     }
 

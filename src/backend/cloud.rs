@@ -51,6 +51,17 @@ pub struct CloudContext {
     pub home: Option<PathBuf>,
 }
 
+impl CloudContext {
+    /// Returns what the environment says of the place that a URL means: endpoints, accounts, profiles. No secrets.
+    #[must_use]
+    pub fn whereabouts(&self) -> String {
+        let says_where = |name: &str| ["ENDPOINT", "ACCOUNT", "PROFILE"].iter().any(|word| name.contains(word));
+        let is_secret = |name: &str| ["KEY", "TOKEN", "SECRET"].iter().any(|word| name.contains(word));
+        let vars = self.vars.iter().filter(|(name, _)| says_where(name) && !is_secret(name));
+        vars.map(|(name, value)| format!("{name}={value}\n")).collect()
+    }
+}
+
 impl std::fmt::Debug for CloudContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CloudContext").field("vars", &self.vars.keys()).field("home", &self.home).finish()

@@ -54,7 +54,14 @@ impl Workspace {
         let mut all = PullSummary::default();
         for (tag, commit) in repo.git().tags()? {
             repo.learned_about(commit);
-            let one = repo.pull_exports(&self.list(None, &tag)?, &tag, progress)?;
+            let one = match repo.pull_exports(&self.list(None, &tag)?, &tag, progress) {
+                // Tags that were never pushed must not keep the others from coming.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    all.missing.push(tag);
+                    continue;
+                }
+                other => other?,
+            };
             all.exports += one.exports;
             all.fetched += one.fetched;
             all.bytes_received += one.bytes_received;
@@ -121,8 +128,8 @@ impl Repo {
                     .with_hint(format!("push it from the clone that has it: `onenb push {rev}`"))
             })?;
             let here: Vec<ContentDigest> =
-                left.iter().copied().filter(|digest| data.content_len(digest).is_some()).collect();
-            summary.bytes_received += fetch(&remote, &data, &here, store, progress)?;
+                left.iter().copied().filter(|digest| data.tables().content_len(digest).is_some()).collect();
+            summary.bytes_received += fetch(&remote, data.tables(), &here, store, progress)?;
             summary.fetched += here.len();
             left.retain(|digest| !here.contains(digest));
         }

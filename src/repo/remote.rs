@@ -23,25 +23,30 @@ pub(super) fn describe(storage: Option<&StorageConfig>) -> String {
     storage.map_or_else(|| "local only".to_owned(), StorageConfig::place)
 }
 
-/// Opens a remote that the user approved.
+/// Refuses a remote that the user did not approve.
 ///
 /// # Errors
-/// Auth for one that is not approved: no request is sent.
-pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
-    if !registry.is_approved(storage)? {
-        return Err(not_approved(storage));
-    }
-    open(registry, storage, environment)
+/// Auth for such a one.
+pub(super) fn check_approved(registry: &Registry, storage: &StorageConfig) -> Result<()> {
+    if registry.is_approved(storage)? { Ok(()) } else { Err(not_approved(storage)) }
 }
 
 /// Opens a remote without asking whether it is approved: the caller knows, or the user typed its URL.
 pub(super) fn open(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
     storage.region.as_deref().map_or(Ok(()), check_region)?;
     let options = registry.cloud_options(storage, &environment.cloud)?;
-    let backend = RemoteUrl::parse(&storage.url)?.open(&options)?;
-    let name = ContentDigest::of(storage.place().as_bytes()).short();
+    let url = RemoteUrl::parse(&storage.url)?;
+    let backend = url.open(&options)?;
+    let mut place = storage.place();
+    if !url.is_directory() {
+        // The same bucket at another endpoint or account is another one.
+        let _ =
+            write!(place, "\n{}\n{}", options.profile.as_deref().unwrap_or_default(), options.context.whereabouts());
+    }
+    let name = ContentDigest::of(place.as_bytes()).short();
     let of_user = environment.cache_dir.as_ref();
-    let reads = of_user.map(|dir| ReadCache::new(dir.join("reads"), registry.cache_limit(), &name)).map(Arc::new);
+    let limit = registry.cache_limit()?;
+    let reads = of_user.map(|dir| ReadCache::new(dir.join("reads"), limit, &name)).map(Arc::new);
     let cache_dir = of_user.map(|dir| dir.join("remotes").join(name));
     let offline = environment.offline.clone();
     Ok(Remote::open(backend, RemoteOptions { cache_dir, reads, offline, ..RemoteOptions::default() }))

@@ -238,6 +238,8 @@ pub struct PullSummary {
     pub bytes_received: u64,
     /// Set if the remote has the tag for another commit: what the local one names was fetched.
     pub moved: Option<MovedTag>,
+    /// Tags some of whose data is neither here nor on the remote; only a pull of all tags goes on without.
+    pub missing: Vec<String>,
 }
 
 /// One row of `log`.

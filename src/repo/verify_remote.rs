@@ -1,6 +1,7 @@
 //! `verify --remote`: whether everything that a revision names, or that stays there, can be read from the remote.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Repo;
 use super::read::{remote_rev, unless_never_pushed};
@@ -178,9 +179,9 @@ impl Repo {
     fn parts_of_rev(&self, remote: &Remote, rev: &str) -> Result<Subject> {
         let mut subject = Subject::default();
         let exports = match self.list_local(rev) {
-            Err(error) if error.kind() == ErrorKind::NotFound => match remote_rev(remote, rev) {
+            Err(error) if error.kind() == ErrorKind::NotFound => match remote_rev(&remote.uncached(), rev) {
                 Ok(snapshot) => {
-                    subject.parts.push(part_of_snapshot(rev, snapshot));
+                    subject.parts.push(part_of_snapshot(rev, Arc::unwrap_or_clone(snapshot)));
                     return Ok(subject);
                 }
                 Err(there) if there.kind() == ErrorKind::NotFound => return Err(error),

@@ -138,6 +138,50 @@ fn pull_all_brings_every_tag() {
     assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v2:Sales"]).ok().stdout, b"second");
 }
 
+/// It stopped at the first such tag, so that the others never came.
+#[test]
+fn pull_all_goes_on_after_a_tag_that_was_never_pushed() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    sandbox.export("Sales", b"second", &[]);
+    sandbox.commit_and_tag("draft");
+    sandbox.git(&["clone", "--quiet", ".", "../clone"]).ok();
+    let at = sandbox.path("clone").to_string_lossy().into_owned();
+    let pulled = sandbox.onenb(&["-C", &at, "pull", "--all", "--json"]);
+    assert_eq!(pulled.code, 3, "{pulled}");
+    let report = pulled.json();
+    assert_eq!((report["exports"].as_u64(), &report["missing"]), (Some(3), &serde_json::json!(["draft"])));
+    assert!(pulled.stderr.contains("`onenb push draft`"), "{pulled}");
+    onenb::fs::rename(&sandbox.path("remote"), &sandbox.path("offline")).expect("moves");
+    assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v1:Sales"]).ok().text(), "a,b\n1,2\n");
+}
+
+#[test]
+fn a_remote_alone_reads_by_the_first_digits_of_a_commit() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let commit = sandbox.git(&["rev-parse", "v1"]).ok().text();
+    let url = format!("file://{}", sandbox.path("remote").display());
+    let read = |digits: usize| sandbox.onenb(&["cat", &format!("{url}@{}:Sales", &commit[..digits])]);
+    assert_eq!(read(7).ok().text(), "a,b\n1,2\n");
+    read(6).fails(3, &["no tag"]);
+}
+
+#[test]
+fn a_limit_of_the_cache_that_is_no_size_is_refused() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let file = sandbox.path("home/config/onenb/config.toml");
+    let before = std::fs::read_to_string(&file).expect("the user's file");
+    let url = format!("file://{}@v1:Sales", sandbox.path("remote").display());
+    for (size, code) in [("2 gb", 0), ("many", 2)] {
+        let text = format!("cache_max_size = \"{size}\"\n{before}");
+        onenb::fs::write_atomic(&file, text.as_bytes()).expect("writes");
+        let run = sandbox.onenb(&["cat", &url]);
+        assert!(run.code == code && run.stderr.contains("cache_max_size") == (code != 0), "{run}");
+    }
+}
+
 /// The check of pull requests looked at the exports themselves only, not at what these are made of.
 #[test]
 fn members_and_notebooks_that_are_gone_from_the_remote_are_found_by_revision() {
