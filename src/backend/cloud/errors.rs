@@ -93,7 +93,8 @@ fn reason_of(text: &str) -> String {
         Some(message) => format!("{code}: {message}"),
         None => code.to_owned(),
     });
-    let text = without_signatures(&xml.unwrap_or_else(|| without_queries(text)));
+    // The client says so once for each of its layers.
+    let text = without_signatures(&xml.unwrap_or_else(|| without_queries(&text.replace("HTTP error: ", ""))));
     let shown = text.chars().take(MAX_REASON_LEN).map(|c| if c.is_control() { ' ' } else { c });
     shown.collect::<String>().trim().to_owned()
 }
@@ -148,6 +149,7 @@ mod tests {
             "<Error><Code>Bad</Code><Message>?X-Amz-Credential=SECRET&X-Amz-Security-Token=SECRET</Message></Error>";
         assert!(!reason_of(signed).contains("SECRET"), "{}", reason_of(signed));
         assert_eq!(reason_of(&"x".repeat(1000)).len(), MAX_REASON_LEN);
+        assert_eq!(reason_of("GET x - HTTP error: HTTP error: error sending request"), "GET x - error sending request");
         assert_eq!(reason_of("a\nb\u{1b}[31m"), "a b [31m");
     }
 }
