@@ -120,12 +120,13 @@ impl Registry {
         })
     }
 
-    /// Chooses the credential profile for a place; `None` goes back to the usual one.
-    pub(crate) fn set_profile(&self, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
+    /// Chooses the credential profile for a place; an empty one goes back to the usual one, and `None` leaves it as it is.
+    pub(crate) fn choose_profile(&self, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
+        let Some(profile) = profile else { return Ok(()) };
         self.change(|config| {
             match profile {
-                Some(profile) => drop(config.profiles.insert(storage.place(), profile.to_owned())),
-                None => drop(config.profiles.remove(&storage.place())),
+                "" => drop(config.profiles.remove(&storage.place())),
+                profile => drop(config.profiles.insert(storage.place(), profile.to_owned())),
             }
             Ok(())
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::registry::Registry;
 use super::types::{Check, Environment};
 use super::{Repo, Workspace};
-use crate::backend::RemoteUrl;
+use crate::backend::{RemoteUrl, check_endpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig, StorageConfig, check_region};
 use crate::fs;
@@ -119,6 +119,8 @@ impl Repo {
             Some(url) => {
                 let option = |key| self.git().config_string(key).filter(|value| !value.is_empty());
                 let (endpoint_url, region) = (option(LOCAL_ENDPOINT_KEY), option(LOCAL_REGION_KEY));
+                // It is shown, so it holds no secret; whether it may be asked is known when it is.
+                endpoint_url.as_deref().map_or(Ok(()), |endpoint| check_endpoint(endpoint, true))?;
                 Ok(Some(StorageConfig { endpoint_url, region, ..storage_of_url(&url)? }))
             }
             None => Ok(self.0.config.storage.clone()),
@@ -142,9 +144,7 @@ impl Repo {
     /// Usage for a malformed URL.
     pub fn remote_set(&self, storage: &StorageConfig, profile: Option<&str>, local: bool) -> Result<()> {
         check_usable(storage, self.registry(), &self.0.environment)?;
-        if profile.is_some() {
-            self.registry().set_profile(storage, profile)?;
-        }
+        self.registry().choose_profile(storage, profile)?;
         if local {
             let or_empty = |value: &Option<String>| value.clone().unwrap_or_default();
             self.git().set_config(LOCAL_ENDPOINT_KEY, &or_empty(&storage.endpoint_url))?;
@@ -217,10 +217,7 @@ impl Workspace {
     pub fn remote_add(&self, name: &str, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
         check_usable(storage, self.registry(), self.environment())?;
         self.registry().add_remote(name, storage)?;
-        if profile.is_some() {
-            self.registry().set_profile(storage, profile)?;
-        }
-        Ok(())
+        self.registry().choose_profile(storage, profile)
     }
 
     /// Approves a remote, or without one the tracked remote of the repository we stand in. Returns what was approved.
@@ -233,8 +230,7 @@ impl Workspace {
             Error::new(ErrorKind::Failed, "there is no tracked remote here to approve")
                 .with_hint("name it: `onenb remote approve URL`")
         })?;
-        RemoteUrl::parse(&storage.url)?;
-        storage.region.as_deref().map_or(Ok(()), check_region)?;
+        check_usable(&storage, self.registry(), self.environment())?;
         self.registry().approve(&storage)?;
         Ok(storage)
     }

@@ -174,6 +174,16 @@ impl Remote {
         Ok(marker)
     }
 
+    /// Returns whether the marker was read.
+    pub(super) fn knows_marker(&self) -> bool {
+        lock(&self.marker).is_some()
+    }
+
+    /// Refuses a remote that only a newer program may write. Asks only once.
+    pub(super) fn check_writable(&self) -> Result<(), SyncError> {
+        self.marker()?.check_writable().map_err(SyncError::Format)
+    }
+
     pub(super) fn backend(&self) -> &dyn Backend {
         self.backend.as_ref()
     }

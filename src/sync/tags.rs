@@ -212,6 +212,7 @@ impl Remote {
     /// Writes the record of a tag as the log has it. Equal states give equal records, so repeating this is harmless.
     pub(super) fn write_tag_record(&self, state: &LogState, tag: &str) -> Result<(), SyncError> {
         let Some(named) = state.tags.get(tag) else { return Ok(()) };
+        self.check_writable()?;
         let record = TagRecord { format: REMOTE_FORMAT, tag: tag.to_owned(), snapshot: named.snapshot.clone() };
         Ok(self.backend().put(&tag_key(tag, named.number)?, &seal(&record))?)
     }
