@@ -50,7 +50,10 @@ fn is_unreachable(error: &object_store::Error) -> bool {
 /// Returns whether an answer began and did not come to its end.
 pub(super) fn broke_off(error: &object_store::Error) -> bool {
     let in_the_middle = |error: &reqwest::Error| error.is_body() || error.is_decode();
-    causes(error).any(|cause| cause.is::<Stalled>() || cause.downcast_ref().is_some_and(in_the_middle))
+    // A request that got no answer at all was repeated below.
+    let mut after_an_answer = causes(error).take_while(|cause| !cause.is::<HttpError>());
+    after_an_answer.any(|cause| cause.is::<Stalled>())
+        || causes(error).any(|cause| cause.downcast_ref().is_some_and(in_the_middle))
 }
 
 /// Returns an error, what caused it, and so on.
