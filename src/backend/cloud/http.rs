@@ -25,7 +25,7 @@ const SLOWEST: u64 = 128 * 1024;
 /// An answer did not come in time.
 #[derive(Debug, Error)]
 #[error("no answer within {} seconds", .0.as_secs())]
-pub(super) struct Stalled(Duration);
+pub(super) struct Stalled(pub(super) Duration);
 
 /// Returns how long a request may take that moves so many bytes.
 fn time_for(bytes: u64) -> Duration {
