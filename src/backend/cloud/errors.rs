@@ -51,7 +51,7 @@ fn is_unreachable(error: &object_store::Error) -> bool {
 pub(super) fn broke_off(error: &object_store::Error) -> bool {
     let in_the_middle = |error: &reqwest::Error| error.is_body() || error.is_decode();
     // Deeper inside it is a request that got no answer, which the client below has repeated already.
-    let stalled = std::error::Error::source(error).is_some_and(|cause| cause.is::<Stalled>());
+    let stalled = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Stalled>);
     stalled || causes(error).any(|cause| cause.downcast_ref().is_some_and(in_the_middle))
 }
 
