@@ -8,6 +8,8 @@ pub mod binding;
 pub(crate) mod bytes;
 pub mod config;
 pub mod directory;
+pub mod encoding;
+pub mod kind;
 pub mod name;
 pub mod pack;
 pub mod params;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::delta::Batch;
 use super::ingest::{Encoder, ForeignPacks, Worker};
 use super::{ActiveWrite, ContentWriter, Live, Store, StoreError, StoredContent, WriteOptions};
-use crate::format::pack::{FRAME_TARGET_LEN, MAX_FRAME_KEYS};
+use crate::format::encoding::{Encoding, Encodings};
+use crate::format::pack::MAX_FRAME_KEYS;
 use crate::format::recipe::{Recipe, RecipeNode};
 use crate::id::{ChunkId, ContentDigest};
 
@@ -21,11 +22,13 @@ pub struct ContentBatch {
     worker: Option<Worker>,
     active: Arc<ActiveWrite>,
     options: WriteOptions,
+    /// As they were when the batch began.
+    encodings: Arc<Encodings>,
     data_failures: u64,
     /// No call failed so far; after one, chunks of contents that were taken in may be missing.
     is_whole: bool,
-    /// New chunks that fill no frame yet.
-    rest: Batch,
+    /// New chunks that fill no frame yet, one batch for each encoding.
+    rest: Vec<Batch>,
     /// The ids of these chunks, and of those that the worker has.
     waiting: HashSet<ChunkId>,
     foreign: ForeignPacks,
@@ -47,9 +50,10 @@ impl Store {
             worker: None,
             active,
             options: options.clone(),
+            encodings: Arc::new(live.layout.encodings().unwrap_or_default()),
             data_failures: live.data.failures(),
             is_whole: true,
-            rest: Batch::default(),
+            rest: vec![],
             waiting: HashSet::new(),
             foreign: ForeignPacks::default(),
             recipes: vec![],
@@ -64,7 +68,7 @@ impl ContentBatch {
     #[must_use]
     pub fn writer(&self, parents: Vec<ContentDigest>) -> ContentWriter {
         let options = WriteOptions { parents, ..self.options.clone() };
-        ContentWriter::within(&self.active, &options, self.data_failures)
+        ContentWriter::within(&self.active, &options, &self.encodings, self.data_failures)
     }
 
     /// Takes a content in whose bytes are all written. It is not durable yet.
@@ -81,6 +85,8 @@ impl ContentBatch {
         let ended = writer.end_in_batch()?;
         self.is_whole = false;
         self.foreign.extend(&ended.foreign);
+        let encoding = ended.rest.encoding;
+        let mut rest = self.take_rest(encoding);
         let mut raw = ended.rest.raw.as_slice();
         for key in ended.rest.keys {
             let (bytes, after) = raw.split_at(key.len as usize);
@@ -89,12 +95,13 @@ impl ContentBatch {
             if !self.waiting.insert(ChunkId::from_bytes(key.id)) {
                 continue;
             }
-            if self.rest.raw.len() + bytes.len() > FRAME_TARGET_LEN || self.rest.keys.len() == MAX_FRAME_KEYS {
-                self.send_rest()?;
+            if rest.raw.len() + bytes.len() > encoding.frame_len as usize || rest.keys.len() == MAX_FRAME_KEYS {
+                self.send(std::mem::replace(&mut rest, Batch { encoding, ..Batch::default() }))?;
             }
-            self.rest.keys.push(key);
-            self.rest.raw.extend_from_slice(bytes);
+            rest.keys.push(key);
+            rest.raw.extend_from_slice(bytes);
         }
+        self.rest.push(rest);
         self.stored_bytes += ended.stored.stored_bytes;
         if self.known.insert(ended.stored.digest) {
             self.recipes.push((ended.recipe, ended.nodes));
@@ -115,14 +122,16 @@ impl ContentBatch {
     pub fn commit(mut self) -> Result<u64, StoreError> {
         self.active.check_process()?;
         self.check_whole()?;
-        self.send_rest()?;
+        for rest in std::mem::take(&mut self.rest) {
+            self.send(rest)?;
+        }
         self.join_worker()?;
         let live: Arc<Live> = Arc::clone(&self.active.live);
         let failures = live.meta.failures();
         live.meta.begin_writing()?;
         let mut frames = vec![];
         for (recipe, nodes) in &self.recipes {
-            live.recipe_frames(recipe, nodes, self.options.level, &mut self.foreign, &mut frames)?;
+            live.recipe_frames(recipe, nodes, &mut self.foreign, &mut frames)?;
         }
         live.data.commit(self.data_failures)?;
         self.foreign.sync()?;
@@ -131,13 +140,18 @@ impl ContentBatch {
         Ok(self.stored_bytes)
     }
 
-    fn send_rest(&mut self) -> Result<(), StoreError> {
-        let rest = std::mem::take(&mut self.rest);
+    /// Takes out what waits for one encoding.
+    fn take_rest(&mut self, encoding: Encoding) -> Batch {
+        let at = self.rest.iter().position(|rest| rest.encoding == encoding);
+        at.map_or_else(|| Batch { encoding, ..Batch::default() }, |at| self.rest.swap_remove(at))
+    }
+
+    fn send(&mut self, rest: Batch) -> Result<(), StoreError> {
         if rest.keys.is_empty() {
             return Ok(());
         }
         if self.worker.is_none() {
-            self.worker = Some(Worker::spawn(Encoder::new(&self.active.live, self.options.level, None))?);
+            self.worker = Some(Worker::spawn(Encoder::new(&self.active.live, None))?);
         }
         let Some(worker) = &self.worker else { return Ok(()) };
         worker.forget_appended(&mut self.waiting);

@@ -19,6 +19,7 @@ use super::ingest::plain_frames;
 use super::parent::Parent;
 use super::reader::FrameCache;
 use super::shelf::{Found, Wanted};
+use crate::format::encoding::Encoding;
 use crate::format::pack::{BaseSpan, DeltaBase, Frame, FrameKey, MAX_BASE_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES};
 use crate::id::{ChunkId, PackId};
 
@@ -48,6 +49,7 @@ pub(super) struct Batch {
     pub(super) raw: Vec<u8>,
     /// For each chunk, where in the parent it is expected, in bytes.
     pub(super) expected: Vec<u64>,
+    pub(super) encoding: Encoding,
 }
 
 /// A frame that some new chunks resemble.
@@ -90,17 +92,11 @@ impl DeltaSearch {
 
     /// Compresses a batch. `rely_on` is told of every frame that a delta leans on. A pack that cannot be read is no base,
     /// and no reason to fail.
-    pub(super) fn encode(
-        &mut self,
-        live: &Live,
-        batch: &Batch,
-        level: i32,
-        rely_on: &mut impl FnMut(&Found),
-    ) -> Vec<Frame> {
+    pub(super) fn encode(&mut self, live: &Live, batch: &Batch, rely_on: &mut impl FnMut(&Found)) -> Vec<Frame> {
         // New data all through: looking at one batch in eight is enough to notice where that ends.
         self.fruitless += 1;
         if self.fruitless > MAX_FRUITLESS && !self.fruitless.is_multiple_of(8) {
-            return plain_frames(&batch.keys, &batch.raw, level);
+            return plain_frames(&batch.keys, &batch.raw, batch.encoding);
         }
         let votes = self.votes(live, batch);
         if matched(&votes) > 0 {
@@ -108,9 +104,9 @@ impl DeltaSearch {
         }
         let mut frames = vec![];
         for group in self.group(live, batch, &votes) {
-            match self.encode_on(live, &group, level, rely_on) {
+            match self.encode_on(live, &group, batch.encoding, rely_on) {
                 Some(frame) => frames.push(frame),
-                None => frames.extend(plain_frames(group.keys, group.raw, level)),
+                None => frames.extend(plain_frames(group.keys, group.raw, batch.encoding)),
             }
         }
         frames
@@ -256,7 +252,7 @@ impl DeltaSearch {
         &mut self,
         live: &Live,
         group: &Group<'_>,
-        level: i32,
+        encoding: Encoding,
         rely_on: &mut impl FnMut(&Found),
     ) -> Option<Frame> {
         let cost = |bases: &[Candidate]| bases.iter().map(|base| 1 + base.found.header.delta_depth()).sum::<u8>();
@@ -270,9 +266,9 @@ impl DeltaSearch {
         }
         let depth = cost(&bases);
         let base = self.read_base(live, &bases, depth)?;
-        let delta = Frame::chunks_against(group.keys, group.raw, &base, level)?;
+        let delta = Frame::chunks_against(group.keys, group.raw, &base, encoding.level)?;
         if is_far || delta.header().stored_len() * 2 > delta.header().raw_len() {
-            let alone = plain_frames(group.keys, group.raw, level);
+            let alone = plain_frames(group.keys, group.raw, encoding);
             let without: u64 = alone.iter().map(|frame| frame.header().frame_len()).sum();
             if delta.header().frame_len() * 5 > without * 4 {
                 return None;

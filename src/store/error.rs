@@ -101,6 +101,14 @@ pub enum StoreError {
         /// Why not.
         reason: String,
     },
+    /// The settings of the store cannot be used.
+    #[error("the settings in `{}` cannot be used", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FormatError,
+    },
     /// The store is newer than this program.
     #[error("the store has version {found}, and this program knows versions up to {known}")]
     TooNew {
@@ -154,7 +162,12 @@ impl Classify for StoreError {
                 _ => ErrorKind::Damaged,
             },
             Self::ChunkMissing { .. } | Self::RecipeNodeMissing { .. } | Self::Incomplete { .. } => ErrorKind::Damaged,
-            Self::NotAStore { .. } | Self::Forked | Self::Unsynced | Self::TooManyChunks { .. } => ErrorKind::Failed,
+            Self::Settings { source, .. } if source.kind() == ErrorKind::TooNew => ErrorKind::TooNew,
+            Self::Settings { .. }
+            | Self::NotAStore { .. }
+            | Self::Forked
+            | Self::Unsynced
+            | Self::TooManyChunks { .. } => ErrorKind::Failed,
             Self::TooNew { .. } => ErrorKind::TooNew,
             Self::ReadOnly { .. } => ErrorKind::ReadOnly,
             Self::Io { source, .. } => kind_of_io(source),
@@ -165,6 +178,7 @@ impl Classify for StoreError {
         let hint = match self {
             Self::UnknownContent { .. } | Self::UnknownObject { .. } => "fetch it with `onenb pull`",
             Self::Refused { .. } | Self::Incomplete { .. } => "check the remote with `onenb verify --remote`",
+            Self::Settings { .. } => "go back to the defaults with `onenb tune --undo`",
             Self::TooManyChunks { .. } => "export it in several parts",
             Self::TooNew { .. } => "a newer onenb wrote this; upgrade with `pip install --upgrade onenb`",
             _ if self.kind() == ErrorKind::Damaged => "list all damage with `onenb verify`",

@@ -3,6 +3,7 @@
 //! - The caller's thread cuts and hashes, a worker compresses and appends; what waits between them is bounded.
 //! - A chunk is looked up before it is compressed, also among the chunks of the same content that are still on their way.
 //! - Order: frames, marker and sync of the data pack; then recipe, marker and sync of the metadata pack.
+//! - How chunks are encoded is decided here alone, for every writer: by what the content is and the settings of the store.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -16,7 +17,9 @@ use super::objects::ObjectKind;
 use super::parent::{Forecast, Parent};
 use super::shelf::{Found, Wanted, read_header};
 use super::{ActiveWrite, Live, StoreError};
-use crate::format::pack::{FRAME_TARGET_LEN, Frame, FrameKey, split_by_worth};
+use crate::format::encoding::{Encoding, Encodings};
+use crate::format::kind::ContentKind;
+use crate::format::pack::{Frame, FrameKey, split_by_worth};
 use crate::format::recipe::{ChunkRef, MAX_CONTENT_CHUNKS, MAX_INLINE_LEN, Recipe, RecipeNode};
 use crate::fs;
 use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
@@ -26,20 +29,17 @@ const STAGE_LEN: usize = 2 * 1024 * 1024;
 /// Frames that may wait for the worker.
 const QUEUE_LEN: usize = 3;
 
+/// Level of zstd for recipes and other metadata: mostly hashes, which no level makes smaller.
+const META_LEVEL: i32 = 3;
+
 /// How contents are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WriteOptions {
-    /// Level of zstd, 1 to 19.
-    pub level: i32,
+    /// How new chunks are encoded; `None` for what the store's settings say about the kind of the content.
+    pub encoding: Option<Encoding>,
     /// Earlier versions, the likeliest first. The first one that is here saves time where chunks stayed and space where
     /// they changed; what is stored reads the same with any or none.
     pub parents: Vec<ContentDigest>,
-}
-
-impl Default for WriteOptions {
-    fn default() -> Self {
-        Self { level: 3, parents: vec![] }
-    }
 }
 
 /// A content that is durable in the store.
@@ -106,7 +106,6 @@ impl ForeignPacks {
 /// Compresses and appends.
 pub(super) struct Encoder {
     live: Arc<Live>,
-    level: i32,
     delta: Option<DeltaSearch>,
     pub(super) foreign: ForeignPacks,
     pub(super) stored_bytes: u64,
@@ -123,7 +122,9 @@ pub(super) struct Worker {
 pub struct ContentWriter {
     // Before `active`, so that a dropped worker has ended when the write ends and its frames are cut.
     worker: Option<Worker>,
-    options: WriteOptions,
+    encodings: Arc<Encodings>,
+    /// Known once the first bytes are.
+    encoding: Option<Encoding>,
     forecast: Option<Forecast>,
     failures: u64,
     /// No call failed so far; after one, bytes or chunks may be missing.
@@ -146,14 +147,21 @@ impl ContentWriter {
         let active = ActiveWrite::begin(live)?;
         live.data.begin_writing()?;
         let failures = live.data.failures();
-        Ok(Self::within(&Arc::new(active), options, failures))
+        let encodings = Arc::new(live.layout.encodings().unwrap_or_default());
+        Ok(Self::within(&Arc::new(active), options, &encodings, failures))
     }
 
     /// Starts a content within a write that is under way.
-    pub(super) fn within(active: &Arc<ActiveWrite>, options: &WriteOptions, failures: u64) -> Self {
+    pub(super) fn within(
+        active: &Arc<ActiveWrite>,
+        options: &WriteOptions,
+        encodings: &Arc<Encodings>,
+        failures: u64,
+    ) -> Self {
         Self {
             worker: None,
-            options: options.clone(),
+            encodings: Arc::clone(encodings),
+            encoding: options.encoding,
             forecast: Parent::load(&active.live, &options.parents).map(Forecast::new),
             failures,
             is_whole: true,
@@ -212,7 +220,7 @@ impl ContentWriter {
             live.data.commit(self.failures)?;
             self.foreign.sync()?;
         }
-        let (id, was_known) = live.put_recipe(&recipe, &nodes, self.options.level)?;
+        let (id, was_known) = live.put_recipe(&recipe, &nodes)?;
         Ok(self.summary(&recipe, id, was_known))
     }
 
@@ -234,7 +242,7 @@ impl ContentWriter {
             // What leans on an earlier version is smaller so than together with strangers.
             self.flush()?;
         }
-        let rest = std::mem::take(&mut self.batch);
+        let rest = self.take_batch();
         self.join_worker()?;
         let foreign = std::mem::take(&mut self.foreign);
         let stored = self.summary(&recipe, recipe.id(), false);
@@ -255,6 +263,7 @@ impl ContentWriter {
     fn cut_staged(&mut self, rest: Rest) -> Result<(), StoreError> {
         let mut staged = std::mem::take(&mut self.staged);
         let mut start = 0;
+        self.encoding.get_or_insert_with(|| self.encodings.of(ContentKind::of(&staged)));
         while let Some(bytes) = staged.get(start..).filter(|bytes| rest == Rest::End || bytes.len() >= MAX_CHUNK_SIZE) {
             if let Some(chunk) = self.forecast.as_mut().and_then(|forecast| forecast.recognize(bytes)) {
                 start += chunk.len as usize;
@@ -290,7 +299,7 @@ impl ContentWriter {
         if self.active.live.data.holds_only_damaged(id.as_bytes())? {
             return self.heal(bytes, FrameKey { id: *id.as_bytes(), len });
         }
-        if self.batch.raw.len() + bytes.len() > FRAME_TARGET_LEN {
+        if self.batch.raw.len() + bytes.len() > self.encoding().frame_len as usize {
             self.send_batch()?;
         }
         self.pending.insert(id);
@@ -303,18 +312,26 @@ impl ContentWriter {
     /// Stores a chunk anew that is here but damaged. It leans on nothing: others may lean on it, and they look for it in
     /// shallower frames than their own.
     fn heal(&mut self, bytes: &[u8], key: FrameKey) -> Result<(), StoreError> {
-        let frames = plain_frames(&[key], bytes, self.options.level);
+        let frames = plain_frames(&[key], bytes, self.encoding());
         self.stored_bytes += frames.iter().map(|frame| frame.header().frame_len()).sum::<u64>();
         self.active.live.data.append(&frames)
     }
 
+    fn encoding(&self) -> Encoding {
+        self.encoding.unwrap_or_default()
+    }
+
+    fn take_batch(&mut self) -> Batch {
+        Batch { encoding: self.encoding(), ..std::mem::take(&mut self.batch) }
+    }
+
     fn encoder(&self) -> Encoder {
-        let delta = self.forecast.as_ref().map(|forecast| DeltaSearch::new(Arc::clone(&forecast.parent)));
-        Encoder::new(&self.active.live, self.options.level, delta)
+        let forecast = self.forecast.as_ref().filter(|_| self.encoding().delta);
+        Encoder::new(&self.active.live, forecast.map(|forecast| DeltaSearch::new(Arc::clone(&forecast.parent))))
     }
 
     fn send_batch(&mut self) -> Result<(), StoreError> {
-        let batch = std::mem::take(&mut self.batch);
+        let batch = self.take_batch();
         if batch.keys.is_empty() {
             return Ok(());
         }
@@ -337,7 +354,7 @@ impl ContentWriter {
             self.send_batch()?;
             return self.join_worker();
         }
-        let batch = std::mem::take(&mut self.batch);
+        let batch = self.take_batch();
         if !batch.keys.is_empty() {
             let mut encoder = self.encoder();
             encoder.append(&batch)?;
@@ -418,8 +435,8 @@ impl Worker {
 }
 
 impl Encoder {
-    pub(super) fn new(live: &Arc<Live>, level: i32, delta: Option<DeltaSearch>) -> Self {
-        Self { live: Arc::clone(live), level, delta, foreign: ForeignPacks::default(), stored_bytes: 0 }
+    pub(super) fn new(live: &Arc<Live>, delta: Option<DeltaSearch>) -> Self {
+        Self { live: Arc::clone(live), delta, foreign: ForeignPacks::default(), stored_bytes: 0 }
     }
 
     fn run(mut self, incoming: &Receiver<Batch>, outgoing: &Sender<Vec<FrameKey>>) -> Result<Self, StoreError> {
@@ -434,8 +451,8 @@ impl Encoder {
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let mut bases = ForeignPacks::default();
         let frames = match &mut self.delta {
-            Some(delta) => delta.encode(&self.live, batch, self.level, &mut |found| bases.rely_on(found)),
-            None => plain_frames(&batch.keys, &batch.raw, self.level),
+            Some(delta) => delta.encode(&self.live, batch, &mut |found| bases.rely_on(found)),
+            None => plain_frames(&batch.keys, &batch.raw, batch.encoding),
         };
         // Before the frames can be found: whoever relies on them looks only at them, not at what they lean on.
         bases.sync()?;
@@ -446,30 +463,26 @@ impl Encoder {
 }
 
 /// Compresses chunks that lean on nothing: one frame, or several where noise lies beside what compresses.
-pub(super) fn plain_frames(keys: &[FrameKey], raw: &[u8], level: i32) -> Vec<Frame> {
+pub(super) fn plain_frames(keys: &[FrameKey], raw: &[u8], encoding: Encoding) -> Vec<Frame> {
+    let encode = if encoding.shuffle { Frame::chunks_joined } else { Frame::chunks_as_they_are };
     let mut rest = raw;
     let frames = split_by_worth(keys, raw).into_iter().map(|run| {
         let keys = keys.get(run).unwrap_or_default().to_vec();
         let len = keys.iter().map(|key| key.len as usize).sum();
         let (raw, after) = rest.split_at(len);
         rest = after;
-        Frame::chunks_joined(keys, raw.to_vec(), level)
+        encode(keys, raw.to_vec(), encoding.level)
     });
     frames.collect()
 }
 
 impl Live {
     /// Makes a recipe durable and visible, unless it is here already. Its chunks must be durable.
-    pub(super) fn put_recipe(
-        &self,
-        recipe: &Recipe,
-        nodes: &[RecipeNode],
-        level: i32,
-    ) -> Result<(RecipeId, bool), StoreError> {
+    pub(super) fn put_recipe(&self, recipe: &Recipe, nodes: &[RecipeNode]) -> Result<(RecipeId, bool), StoreError> {
         let failures = self.meta.failures();
         self.meta.refresh()?;
         let (mut foreign, mut frames) = (ForeignPacks::default(), vec![]);
-        let known = self.recipe_frames(recipe, nodes, level, &mut foreign, &mut frames)?;
+        let known = self.recipe_frames(recipe, nodes, &mut foreign, &mut frames)?;
         foreign.sync()?;
         self.meta.append(&frames)?;
         self.meta.commit(failures)?;
@@ -481,7 +494,6 @@ impl Live {
         &self,
         recipe: &Recipe,
         nodes: &[RecipeNode],
-        level: i32,
         foreign: &mut ForeignPacks,
         frames: &mut Vec<Frame>,
     ) -> Result<bool, StoreError> {
@@ -497,7 +509,7 @@ impl Live {
                 Some(found) if sound => foreign.rely_on(found),
                 _ => {
                     let kind = ObjectKind::RECIPE_NODE.to_byte();
-                    frames.push(Frame::object(kind, *node_id.as_bytes(), &[], node_bytes, level));
+                    frames.push(Frame::object(kind, *node_id.as_bytes(), &[], node_bytes, META_LEVEL));
                 }
             }
         }
@@ -506,7 +518,7 @@ impl Live {
             search.found.iter().for_each(|found| foreign.rely_on(found));
         } else {
             let alias = [*recipe.digest().as_bytes()];
-            frames.push(Frame::object(ObjectKind::RECIPE.to_byte(), *id.as_bytes(), &alias, bytes, level));
+            frames.push(Frame::object(ObjectKind::RECIPE.to_byte(), *id.as_bytes(), &alias, bytes, META_LEVEL));
         }
         Ok(known)
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::format::encoding::{Encodings, MAX_ENCODING_LEN};
 use crate::format::pack::PackClass;
 use crate::fs;
 use crate::id::PackId;
@@ -13,6 +14,7 @@ use crate::id::PackId;
 const STORE_VERSION: u32 = 1;
 const FORMAT_FILE: &str = "format";
 const MAX_FORMAT_LEN: u64 = 4096;
+const ENCODING_FILE: &str = "encoding.toml";
 /// Temporary files of killed processes are removed once they are this old.
 const STALE_SECONDS: u64 = 24 * 60 * 60;
 /// How often a directory is listed again if it changes while being listed.
@@ -97,6 +99,34 @@ impl Layout {
     /// Where notes about damaged frames lie.
     pub(super) fn notes_dir(&self) -> PathBuf {
         self.root.join("damaged")
+    }
+
+    /// Where scratch stores lie that settings are measured in.
+    pub(super) fn scratch_dir(&self) -> PathBuf {
+        self.root.join("scratch")
+    }
+
+    /// Reads how new chunks are encoded.
+    pub(super) fn encodings(&self) -> Result<Encodings, StoreError> {
+        let path = self.root.join(ENCODING_FILE);
+        match fs::read_bounded(&path, MAX_ENCODING_LEN) {
+            Ok(bytes) => Encodings::from_text(&String::from_utf8_lossy(&bytes))
+                .map_err(|source| StoreError::Settings { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Encodings::default()),
+            Err(error) => Err(StoreError::io("read", &path, error)),
+        }
+    }
+
+    /// Writes how new chunks are encoded; without any setting, removes the file.
+    pub(super) fn set_encodings(&self, encodings: &Encodings) -> Result<(), StoreError> {
+        self.require_writable()?;
+        let path = self.root.join(ENCODING_FILE);
+        let written = if encodings.is_empty() {
+            fs::remove_file(&path)
+        } else {
+            fs::write_atomic(&path, encodings.to_text().as_bytes())
+        };
+        written.map_err(|error| StoreError::io("write", &path, error))
     }
 
     pub(super) fn lock_path(&self, name: &str) -> PathBuf {

@@ -6,6 +6,7 @@
 //! packs/meta/<ULID>.pack      recipes and other objects
 //! index/{data,meta}/*.seg     sorted keys of sealed packs; derived
 //! damaged/                    notes about frames that did not verify; derived
+//! encoding.toml               how new chunks are encoded, where that is not the default
 //! locks/                      store.lock: writers share, gc excludes; index.lock: one merge at a time
 //! ```
 //!
@@ -21,6 +22,7 @@ mod appender;
 mod batch;
 mod chunker;
 mod delta;
+mod encodings;
 mod error;
 mod gate;
 mod gc;
@@ -46,6 +48,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use batch::ContentBatch;
 pub use chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Rest, next_cut};
+pub use encodings::Scratch;
 pub use error::StoreError;
 pub use gate::WriteHold;
 pub use gc::{GcPlan, GcReport, GcStep};

@@ -2,6 +2,7 @@
 
 mod batch;
 mod damage;
+mod encodings;
 mod gc;
 
 use std::collections::HashMap;

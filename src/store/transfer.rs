@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use super::ingest::ForeignPacks;
 use super::reader::FrameCache;
 use super::shelf::{Found, Wanted};
-use super::{ActiveWrite, Live, Store, StoreError, WriteOptions};
+use super::{ActiveWrite, Live, Store, StoreError};
 use crate::error::{Classify as _, ErrorKind};
+use crate::format::encoding::Encoding;
 use crate::format::pack::{Check, Frame, FrameKind};
 use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode};
 use crate::id::{ChunkId, ContentDigest, RecipeId};
@@ -195,7 +196,7 @@ impl Store {
         }
         live.data.commit(failures)?;
         foreign.sync()?;
-        Ok(live.put_recipe(recipe, nodes, WriteOptions::default().level)?.0)
+        Ok(live.put_recipe(recipe, nodes)?.0)
     }
 }
 
@@ -219,7 +220,7 @@ impl Live {
         let base = self.base_bytes(frame.header(), &mut FrameCache::default())?;
         let raw = frame.decode_on(&base, Check::Chunks);
         let raw = raw.map_err(|source| StoreError::PackDamaged { pack, offset, source })?;
-        Ok(Frame::chunks_joined(frame.header().keys().to_vec(), raw, WriteOptions::default().level))
+        Ok(Frame::chunks_joined(frame.header().keys().to_vec(), raw, Encoding::default().level))
     }
 
     fn brings_new_chunk(&self, frame: &Frame, foreign: &mut ForeignPacks) -> Result<bool, StoreError> {

@@ -106,6 +106,12 @@ impl FrameHeader {
         self.delta_depth
     }
 
+    /// Returns whether the payload was shuffled before it was compressed.
+    #[must_use]
+    pub fn is_shuffled(&self) -> bool {
+        self.filter == SHUFFLE
+    }
+
     /// Returns the length of the decoded payload in bytes.
     #[must_use]
     pub fn raw_len(&self) -> u32 {
@@ -367,6 +373,15 @@ impl Frame {
             };
             return Self::checked(header, payload);
         }
+        Self::chunks_as_they_are(keys, raw, level)
+    }
+
+    /// As [`Frame::chunks_joined`] without looking for a filter.
+    ///
+    /// # Panics
+    /// As [`Frame::chunks_joined`].
+    #[must_use]
+    pub fn chunks_as_they_are(keys: Vec<FrameKey>, raw: Vec<u8>, level: i32) -> Self {
         Self::build(FrameKind::Chunks, keys, raw, level)
     }
 
