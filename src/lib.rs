@@ -16,6 +16,7 @@ pub mod store;
 pub mod sync;
 #[cfg(test)]
 mod testing;
+pub mod tune;
 
 pub use error::{Error, ErrorKind, Result};
 pub use repo::*;

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 7] = [
     &["format"],
     &["backend"],
     &["sync", "store", "git", "catalog", "notebook"],
-    &["repo"],
+    &["repo", "tune"],
 ];
 
 /// Foreign crates and the only folders that may name them.

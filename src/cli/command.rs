@@ -13,7 +13,7 @@ use super::output::{ColorWhen, Context, Talk};
 use super::{
     addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, gc, get, hash_object, hook, hooks,
     init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pin, pull, push, reindex, remote, resolve, restore, rm,
-    show, show_pack, stats, status, take, unbind, unpin, verify, verify_pack, write_object,
+    show, show_pack, stats, status, take, tune, unbind, unpin, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -93,6 +93,7 @@ pub(super) enum Command {
     Verify(verify::Args),
     Gc(gc::Args),
     Stats(stats::Args),
+    Tune(tune::Args),
     Reindex(reindex::Args),
     Doctor(doctor::Args),
     Remote(remote::Args),
@@ -228,6 +229,7 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Gc(args) => gc::run(&args, ctx),
         Command::Stats(args) => stats::run(&args, ctx),
+        Command::Tune(args) => tune::run(&args, ctx),
         Command::Reindex(args) => reindex::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Remote(args) => remote::run(&args, ctx),

@@ -30,6 +30,7 @@ mod is_ancestor;
 mod json;
 mod json_git;
 mod json_life;
+mod json_tune;
 mod log;
 mod ls;
 mod ls_chunks;
@@ -52,6 +53,8 @@ mod status;
 mod take;
 #[cfg(test)]
 mod tests;
+mod tune;
+mod tune_chart;
 mod unbind;
 mod unpin;
 mod verify;

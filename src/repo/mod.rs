@@ -40,6 +40,7 @@ mod repair;
 mod resolve;
 mod restore;
 mod roots;
+mod settings;
 mod snapshot;
 mod stat_cache;
 mod stats;
@@ -61,6 +62,7 @@ pub use export::ExportWriter;
 pub use gc::{LocalGcOptions, LocalGcReport};
 pub use inspect::{hash_reader, inspect_pack};
 pub use read::ExportReader;
+pub use settings::ExportVersions;
 pub use types::*;
 pub use workspace::Workspace;
 

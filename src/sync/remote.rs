@@ -99,6 +99,17 @@ impl Remote {
         }
     }
 
+    /// Asks the place one small thing, whatever is remembered of it.
+    ///
+    /// # Errors
+    /// [`SyncError::Backend`]. A place that was never pushed to answers too.
+    pub fn ping(&self) -> Result<(), SyncError> {
+        match self.backend.get(&Key::parse(MARKER_KEY)?, MAX_MARKER_LEN) {
+            Ok(_) | Err(BackendError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Returns how many requests were made so far.
     #[must_use]
     pub fn requests(&self) -> u64 {

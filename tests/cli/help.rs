@@ -36,6 +36,7 @@ fn the_help_is_this() {
       verify       Read all data back and report damage
       gc           Delete local data that nothing names any more; --remote: on the remote
       stats        Show how much is stored, what saved the rest, and which exports need it
+      tune         Measure how your data is best stored here; --apply writes with that from now on
       reindex      Rebuild the catalog from Git and the packs
       doctor       Check repository, store, hooks and configuration
       remote       Show, set or approve where data is pushed

@@ -31,5 +31,6 @@ mod repair;
 mod resolve;
 mod rm;
 mod status;
+mod tune;
 mod usage;
 mod verify;

@@ -1,0 +1,359 @@
+//! `onenb tune`: measures how data is best stored here, and writes that down.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::errors::{Exit, Failure};
+use super::json::document;
+use super::json_tune::{Restored, Tuned};
+use super::output::Context;
+use super::render::{self, Align, size};
+use super::tune_chart;
+use crate::error::Result;
+use crate::format::encoding::{Encoding, Encodings};
+use crate::fs;
+use crate::tune::{self, HeldOut, KindReport, Measured, Objective, Source, TuneOptions, TuneReport, Verdict};
+use crate::{Progress, Repo};
+
+const MIB: u64 = 1024 * 1024;
+
+const EXAMPLES: &str = "\
+Examples:
+  onenb tune
+  onenb tune --for size --svg tune.svg
+  onenb tune --for speed --apply
+  onenb tune --undo";
+
+/// Measure how your data is best stored here; --apply writes with that from now on
+///
+/// Samples the exports of this repository, by kind of content, and writes and reads the sample with other settings: level of compression, length of frames, byte shuffle, deltas. The best setting counts only if it also wins on data that it was not chosen on. Settings change how new data is encoded and nothing else: what is stored stays as it is, identities stay the same, and anybody can read both.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Args {
+    /// What is to be good: balanced, size, speed or cost
+    ///
+    /// Each setting is compared with the present one on the same data, as ratios to the power of their weights, multiplied; smaller is better. balanced: stored bytes 1/2, the times of writing, of reading all and of reading 4 KiB anywhere 1/6 each. size: stored bytes alone, however long it takes. speed: writing 1/2, reading all 1/4, reading anywhere 1/4. cost: dollars a year in a cloud, at the prices of `docs/tune.md`.
+    #[arg(long = "for", value_name = "GOAL", value_enum, default_value_t = Goal::Balanced)]
+    #[arg(hide_possible_values = true)]
+    goal: Goal,
+    /// Write new data with the settings that proved better, until `--undo`
+    #[arg(long)]
+    apply: bool,
+    /// Forget all settings: write new data with the defaults again
+    #[arg(long, visible_alias = "reset", conflicts_with_all = ["apply", "svg", "goal", "sample", "time"])]
+    undo: bool,
+    /// Draw what was measured into FILE
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Sample at most this many MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    sample: u64,
+    /// Try settings for about this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    time: u64,
+}
+
+/// What is to be good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Goal {
+    Balanced,
+    Size,
+    Speed,
+    Cost,
+}
+
+impl Goal {
+    fn objective(self) -> Objective {
+        match self {
+            Self::Balanced => Objective::Balanced,
+            Self::Size => Objective::Size,
+            Self::Speed => Objective::Speed,
+            Self::Cost => Objective::Cost,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, ctx: &Context) -> std::result::Result<Exit, Failure> {
+    let workspace = ctx.workspace();
+    let repo = workspace.repo()?;
+    if args.undo {
+        return undo(repo, ctx);
+    }
+    let present = repo.encodings()?;
+    let options = TuneOptions {
+        objective: args.goal.objective(),
+        sample_len: args.sample * MIB,
+        time_limit: Duration::from_secs(args.time),
+        remote_latency: latency(repo, ctx),
+    };
+    let report = measure(repo, &present, &options, ctx)?;
+    let better = report.settings(&present)?;
+    let applied = better.filter(|_| args.apply);
+    if let Some(settings) = &applied {
+        repo.set_encodings(settings)?;
+    }
+    if let Some(path) = &args.svg {
+        draw(&report, path)?;
+    }
+    ctx.print(&document(Tuned::new(&report, applied.is_some())), || text(&report))?;
+    tell(&report, args, applied.is_some(), ctx);
+    Ok(Exit::Success)
+}
+
+fn undo(repo: &Repo, ctx: &Context) -> std::result::Result<Exit, Failure> {
+    // A file that cannot be used is taken away too.
+    let had_settings = repo.encodings().map_or(true, |encodings| !encodings.is_empty());
+    repo.set_encodings(&Encodings::default())?;
+    ctx.conclude(&document(Restored { had_settings }), || {
+        let note =
+            if had_settings { "new data is written with the defaults again" } else { "there are no settings to undo" };
+        note.to_owned()
+    })?;
+    Ok(Exit::Success)
+}
+
+/// Asks the remote; where it does not answer, reads are measured without it.
+fn latency(repo: &Repo, ctx: &Context) -> Option<Duration> {
+    repo.remote_latency().unwrap_or_else(|error| {
+        ctx.talk.warn(&format!("reads are measured without the remote: {error}"));
+        None
+    })
+}
+
+fn measure(repo: &Repo, present: &Encodings, options: &TuneOptions, ctx: &Context) -> Result<TuneReport> {
+    let versions = repo.export_versions()?.into_iter();
+    let to_source = |of: crate::ExportVersions| Source { name: of.name, suffix: of.suffix, versions: of.contents };
+    let sources: Vec<Source> = versions.map(to_source).collect();
+    let open = |digest: &_| -> Result<Box<dyn Read>> { Ok(Box::new(repo.open_object(digest)?)) };
+    let scratch = repo.scratch()?;
+    let mut line = ctx.progress();
+    let mut progress = |done| line.update(Progress { doing: "measuring", done, total: None });
+    tune::tune(&sources, &open, &scratch, present, options, &mut progress)
+}
+
+fn draw(report: &TuneReport, path: &Path) -> Result<()> {
+    let wrap = |error| crate::Error::from(error).context(format!("could not write `{}`", path.display()));
+    fs::write_atomic(path, tune_chart::draw(report).as_bytes()).map_err(wrap)
+}
+
+/// Says what came of it and what to do next.
+fn tell(report: &TuneReport, args: &Args, applied: bool, ctx: &Context) {
+    if let Some(path) = &args.svg {
+        ctx.talk.note(&format!("drew `{}`", path.display()));
+    }
+    let is_better = report.kinds.iter().any(|kind| kind.verdict == Verdict::Better);
+    let goal = report.objective.name();
+    ctx.talk.note(&match (applied, is_better) {
+        (true, _) => {
+            "applied: new data is written so from now on; `onenb tune --undo` goes back to the defaults".to_owned()
+        }
+        (false, true) => {
+            format!("nothing was changed; `onenb tune --for {goal} --apply` measures again and applies what wins")
+        }
+        (false, false) => format!("nothing beats the present settings for {goal}, so there is nothing to apply"),
+    });
+}
+
+fn text(report: &TuneReport) -> String {
+    let mut text = String::new();
+    if let Some(latency) = report.remote_latency {
+        let _ = writeln!(
+            text,
+            "random reads include {:.1} ms for one request to the remote\n",
+            latency.as_secs_f64() * 1e3
+        );
+    }
+    let kinds: Vec<String> = report.kinds.iter().map(|kind| text_of(kind, report.objective)).collect();
+    text.push_str(&kinds.join("\n"));
+    text
+}
+
+fn text_of(kind: &KindReport, objective: Objective) -> String {
+    let exports = render::count(kind.exports as u64, "export");
+    let sampled = format!("{} to choose on, {} held out", size(kind.sample_len), size(kind.held_out_len));
+    let mut text = format!("{}: {exports}, {sampled}\n", kind.kind);
+    if !kind.rows.is_empty() {
+        let head = ["level", "frame", "shuffle", "delta", "stored", "write", "read", "anywhere", "score"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(kind.rows.iter().enumerate().map(|(number, row)| {
+            let mut cells = cells(&row.encoding, &row.measured, row.score);
+            let marks = [(number == 0, "now"), (number == kind.chosen, "best")];
+            cells.push(marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect::<Vec<_>>().join(", "));
+            cells
+        }));
+        text.push_str(&render::indent(&render::table(&rows, &[Align::Right; 9])));
+    }
+    let _ = writeln!(text, "  {}", explain(kind, objective));
+    text
+}
+
+fn cells(encoding: &Encoding, measured: &Measured, score: f64) -> Vec<String> {
+    vec![
+        encoding.level.to_string(),
+        frame(encoding.frame_len),
+        on_off(encoding.shuffle).to_owned(),
+        on_off(encoding.delta).to_owned(),
+        size(measured.stored_bytes),
+        rate(measured.raw_bytes, measured.write_seconds),
+        rate(measured.raw_bytes, measured.read_seconds),
+        format!("{:.2} ms", measured.random_seconds * 1e3),
+        format!("{score:.3}"),
+    ]
+}
+
+/// Writes the length of a frame, which is a power of two.
+pub(super) fn frame(len: u32) -> String {
+    if u64::from(len).is_multiple_of(MIB) {
+        format!("{} MiB", u64::from(len) / MIB)
+    } else {
+        format!("{} KiB", len / 1024)
+    }
+}
+
+fn on_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
+}
+
+fn rate(bytes: u64, seconds: f64) -> String {
+    format!("{:.0} MB/s", mb_per_s(bytes, seconds))
+}
+
+/// Returns a rate in megabytes a second.
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits of a length")]
+pub(super) fn mb_per_s(bytes: u64, seconds: f64) -> f64 {
+    bytes as f64 / seconds.max(1e-9) / 1e6
+}
+
+/// Says in one or two sentences what was chosen and why, or why nothing was.
+pub(super) fn explain(kind: &KindReport, objective: Objective) -> String {
+    let goal = objective.name();
+    let cut = if kind.is_complete { "" } else { " Some settings were left out for want of time; `--time` gives more." };
+    let text = match (kind.verdict, kind.rows.first(), kind.best()) {
+        (Verdict::TooLittle, ..) | (_, None, _) | (_, _, None) => {
+            "Too little data to measure: at least 64 KiB to choose on are needed, so the present setting stays."
+                .to_owned()
+        }
+        (Verdict::PresentIsBest, ..) => {
+            let least = objective.least_gain() * 100.0;
+            format!("No setting is better by {least:.0} % or more for {goal}, so the present one stays.")
+        }
+        (Verdict::NothingHeldOut, _, Some(best)) => format!(
+            "{} looks better for {goal}, but there is no other export or version of this kind to check that on, so the present one stays.",
+            named(&best.encoding)
+        ),
+        (Verdict::NotOnHeldOut, _, Some(best)) => {
+            let held = kind.held_out.map_or_else(String::new, |held| format!(": {}", compare(&held)));
+            format!(
+                "{} looked better for {goal}, but not on the data held out{held}. The present one stays.",
+                named(&best.encoding)
+            )
+        }
+        (Verdict::Better, _, Some(best)) => {
+            let held = kind.held_out.map_or_else(String::new, |held| compare(&held));
+            format!(
+                "{} is best for {goal}. On the data held out, against the present setting: {held}.",
+                named(&best.encoding)
+            )
+        }
+    };
+    text + cut
+}
+
+/// Names a setting in words.
+fn named(encoding: &Encoding) -> String {
+    let mut text = format!("Level {} in frames of {}", encoding.level, frame(encoding.frame_len));
+    if !encoding.shuffle {
+        text.push_str(", without byte shuffle");
+    }
+    if !encoding.delta {
+        text.push_str(", without deltas");
+    }
+    text
+}
+
+/// Compares what was measured on the data held out.
+fn compare(held: &HeldOut) -> String {
+    let HeldOut { present, chosen, score } = held;
+    #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits of a length")]
+    let stored = change(chosen.stored_bytes as f64, present.stored_bytes as f64);
+    let write = change(chosen.write_seconds, present.write_seconds);
+    let read = change(chosen.read_seconds, present.read_seconds);
+    let random = change(chosen.random_seconds, present.random_seconds);
+    format!("{stored} bytes, {write} time to write, {read} to read all, {random} to read anywhere; score {score:.3}")
+}
+
+/// Writes a change as a signed percentage.
+fn change(now: f64, before: f64) -> String {
+    format!("{:+.0} %", (now / before.max(1e-9) - 1.0) * 100.0)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::format::kind::ContentKind;
+    use crate::tune::Row;
+
+    /// Makes a report with planted figures.
+    pub(in crate::cli) fn planted(verdict: Verdict) -> KindReport {
+        let present = Measured {
+            raw_bytes: 8_000_000,
+            stored_bytes: 1_000_000,
+            pushed_bytes: 1_200_000,
+            write_seconds: 0.08,
+            read_seconds: 0.02,
+            random_seconds: 0.001,
+            fetched_bytes: 90_000,
+        };
+        let other = Measured { stored_bytes: 800_000, write_seconds: 0.4, ..present };
+        let small = Encoding { level: 12, frame_len: 65_536, shuffle: true, delta: false };
+        let row = |encoding, measured, score| Row { encoding, measured, score };
+        KindReport {
+            kind: ContentKind::Csv,
+            exports: 2,
+            sample_len: 8_000_000,
+            held_out_len: 7_000_000,
+            present: Encoding::default(),
+            rows: vec![row(Encoding::default(), present, 1.0), row(small, other, 0.8)],
+            chosen: 1,
+            held_out: Some(HeldOut { present, chosen: other, score: 0.81 }),
+            verdict,
+            is_complete: true,
+        }
+    }
+
+    #[test]
+    fn the_table_shows_what_was_measured_and_why_it_was_chosen() {
+        let report = TuneReport {
+            objective: Objective::Size,
+            remote_latency: Some(Duration::from_micros(34_250)),
+            kinds: vec![planted(Verdict::Better)],
+        };
+        insta::assert_snapshot!(text(&report), @r"
+        random reads include 34.2 ms for one request to the remote
+
+        csv: 2 exports, 8.0 MB to choose on, 7.0 MB held out
+          level   frame  shuffle  delta    stored     write      read  anywhere  score
+              3   1 MiB       on     on    1.0 MB  100 MB/s  400 MB/s   1.00 ms  1.000  now
+             12  64 KiB       on    off  800.0 kB   20 MB/s  400 MB/s   1.00 ms  0.800  best
+          Level 12 in frames of 64 KiB, without deltas is best for size. On the data held out, against the present setting: -20 % bytes, +400 % time to write, +0 % to read all, +0 % to read anywhere; score 0.810.
+        ");
+    }
+
+    #[test]
+    fn every_verdict_is_explained() {
+        for (verdict, words) in [
+            (Verdict::Better, "Level 12 in frames of 64 KiB, without deltas is best for size. On the data held out"),
+            (Verdict::NotOnHeldOut, "but not on the data held out: -20 % bytes"),
+            (Verdict::NothingHeldOut, "no other export or version"),
+            (Verdict::PresentIsBest, "No setting is better by 2 % or more for size"),
+            (Verdict::TooLittle, "Too little data"),
+        ] {
+            let report = planted(verdict);
+            assert!(explain(&report, Objective::Size).contains(words), "{}", explain(&report, Objective::Size));
+            let cut = KindReport { is_complete: false, ..report };
+            assert!(explain(&cut, Objective::Size).ends_with("`--time` gives more."));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What `onenb tune` needs of a repository: its exports with all their versions, its settings, a scratch place and how far
+//! away its remote is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::Repo;
+use super::directory::read_manifest;
+use crate::catalog::BindingsOf;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::encoding::Encodings;
+use crate::format::record::ExportRecord;
+use crate::id::ContentDigest;
+use crate::store::Scratch;
+
+/// How often the remote is asked.
+const PINGS: usize = 5;
+const MICROS: i64 = 1_000_000;
+
+/// The contents that one export had, or one file of a directory export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportVersions {
+    /// Name and parameters, and the path of the file.
+    pub name: String,
+    /// The suffix of the export or the file.
+    pub suffix: String,
+    /// The different contents, the oldest first. Not all of them need be here.
+    pub contents: Vec<ContentDigest>,
+}
+
+impl Repo {
+    /// Returns what every export of this work tree and of the repository's history ever was.
+    ///
+    /// # Errors
+    /// What reading the repository, the store and the catalog can meet.
+    pub fn export_versions(&self) -> Result<Vec<ExportVersions>> {
+        let mut records: Vec<((i64, u64), ExportRecord)> = vec![];
+        if let Some(head) = self.git().head()? {
+            self.bound_at(head)?;
+        }
+        let worktree = self.git().worktree_id();
+        self.facts(|view| {
+            for binding in view.bindings(BindingsOf::All)? {
+                let at = (binding.time_unix.saturating_mul(MICROS), binding.generation);
+                records.push((at, binding.bound.record));
+            }
+            for pending in view.exports_of_all(&worktree)? {
+                records.push(((pending.time_us, 0), pending.record));
+            }
+            Ok(())
+        })?;
+        // What happened at one time has some order, always the same.
+        records.sort_by(|(a, one), (b, other)| (a, one.digest).cmp(&(b, other.digest)));
+        let mut versions = Versions::default();
+        for (_, record) in &records {
+            let label = record.label();
+            if record.suffix.is_directory() {
+                self.add_members(&label, &record.digest, &mut versions);
+            } else {
+                versions.add(label, record.suffix.to_string(), record.digest);
+            }
+        }
+        Ok(versions.found.into_values().collect())
+    }
+
+    /// Adds the files of a directory whose manifest is here.
+    fn add_members(&self, label: &str, manifest: &ContentDigest, versions: &mut Versions) {
+        let Ok(manifest) = self.open_object(manifest).and_then(read_manifest) else { return };
+        for (path, digest) in manifest.contents() {
+            let suffix = path.as_str().rsplit_once('.').map_or(String::new(), |(_, suffix)| format!(".{suffix}"));
+            versions.add(format!("{label}/{path}"), suffix, digest);
+        }
+    }
+
+    /// Returns how new data is encoded.
+    ///
+    /// # Errors
+    /// An error that names the file if it is newer than this program or malformed; writers use the defaults then.
+    pub fn encodings(&self) -> Result<Encodings> {
+        Ok(self.store_if_present()?.map_or_else(|| Ok(Encodings::default()), crate::store::Store::encodings)?)
+    }
+
+    /// Sets how new data is encoded, in this store and for every process.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or what writing can meet.
+    pub fn set_encodings(&self, encodings: &Encodings) -> Result<()> {
+        self.check_writable()?;
+        Ok(self.store()?.set_encodings(encodings)?)
+    }
+
+    /// Makes a place for scratch stores beside the data, which vanishes when it is dropped.
+    ///
+    /// # Errors
+    /// Conflict while another process has it, `ReadOnly`, or what writing can meet.
+    pub fn scratch(&self) -> Result<Scratch> {
+        self.check_writable()?;
+        self.store()?.scratch()?.ok_or_else(|| {
+            Error::new(ErrorKind::Conflict, "another `onenb tune` is measuring in this store")
+                .with_hint("let it end; two at once would measure each other")
+        })
+    }
+
+    /// Returns how long a small request to the remote takes, by the middle one of a few; `None` when storage is local.
+    ///
+    /// # Errors
+    /// Auth for a remote that was not approved, or what keeps it from answering.
+    pub fn remote_latency(&self) -> Result<Option<Duration>> {
+        let Some((remote, _)) = self.remote()? else { return Ok(None) };
+        let mut times = vec![];
+        for _ in 0..PINGS {
+            let started = Instant::now();
+            remote.ping()?;
+            times.push(started.elapsed());
+        }
+        times.sort();
+        Ok(times.get(PINGS / 2).copied())
+    }
+}
+
+#[derive(Default)]
+struct Versions {
+    found: BTreeMap<String, ExportVersions>,
+    seen: BTreeSet<(String, ContentDigest)>,
+}
+
+impl Versions {
+    fn add(&mut self, name: String, suffix: String, digest: ContentDigest) {
+        if self.seen.insert((name.clone(), digest)) {
+            let empty = || ExportVersions { name: name.clone(), suffix, contents: vec![] };
+            self.found.entry(name.clone()).or_insert_with(empty).contents.push(digest);
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Choices on planted figures, samples of planted exports, and whole runs whose answer no clock decides.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::choice::choose;
+use super::sample::{KindSample, Series};
+use super::search::{Axes, Bench, search};
+use super::*;
+use crate::id::ContentDigest;
+use crate::store::{Store, StoreOptions};
+use crate::testing::random;
+
+const ALL_AXES: Axes = Axes { shuffle: true, delta: true };
+
+/// What the present setting did.
+const PRESENT: Measured = Measured {
+    raw_bytes: 10_000_000,
+    stored_bytes: 1_000_000,
+    pushed_bytes: 1_000_000,
+    write_seconds: 0.1,
+    read_seconds: 0.02,
+    random_seconds: 0.001,
+    fetched_bytes: 100_000,
+};
+
+/// Measures by a formula instead of a clock.
+struct Planted<F> {
+    rule: F,
+    budget: usize,
+    asked: Vec<Encoding>,
+}
+
+impl<F: Fn(&Encoding) -> Measured> Bench for Planted<F> {
+    fn measure(&mut self, encoding: &Encoding) -> Result<Option<Measured>> {
+        self.asked.push(*encoding);
+        Ok((self.asked.len() <= self.budget).then(|| (self.rule)(encoding)))
+    }
+}
+
+fn planted<F: Fn(&Encoding) -> Measured>(rule: F) -> Planted<F> {
+    Planted { rule, budget: usize::MAX, asked: vec![] }
+}
+
+fn find(objective: Objective, rule: impl Fn(&Encoding) -> Measured) -> Encoding {
+    let found = search(objective, Encoding::default(), ALL_AXES, &mut planted(rule)).unwrap();
+    found.rows[found.chosen].encoding
+}
+
+/// A machine on which higher levels are smaller and slower, and short frames are larger and faster anywhere.
+fn usual(encoding: &Encoding) -> Measured {
+    let level = f64::from(encoding.level);
+    let frames = f64::from(1024 * 1024 / encoding.frame_len);
+    let stored = 1_000_000.0 * (1.0 - (level - 3.0) * 0.012) * frames.powf(0.02);
+    let bytes = |value: f64| format!("{value:.0}").parse().unwrap();
+    Measured {
+        stored_bytes: bytes(if encoding.delta { stored } else { stored * 1.5 }),
+        pushed_bytes: bytes(stored),
+        write_seconds: 0.02 + 0.0025 * level * level,
+        random_seconds: 0.001 / frames,
+        fetched_bytes: bytes(100_000.0 / frames),
+        ..PRESENT
+    }
+}
+
+#[test]
+fn each_objective_finds_what_was_planted_for_it() {
+    let chosen = Objective::ALL.map(|objective| {
+        let Encoding { level, frame_len, shuffle, delta } = find(objective, usual);
+        (objective, level, frame_len / 1024, shuffle, delta)
+    });
+    assert_eq!(chosen[0], (Objective::Size, 19, 1024, true, true));
+    assert_eq!(chosen[1], (Objective::Speed, 1, 64, true, true));
+    assert_eq!(chosen[2], (Objective::Balanced, 1, 64, true, true));
+    // What is read anywhere is paid by the byte, and so is what is kept.
+    assert_eq!((chosen[3].1, chosen[3].2), (19, 64));
+}
+
+#[test]
+fn a_filter_or_a_delta_that_only_costs_is_left_out() {
+    let rule = |encoding: &Encoding| {
+        let times = u64::from(encoding.shuffle) + 2 * u64::from(encoding.delta) + 1;
+        Measured { stored_bytes: 100_000 * times, ..PRESENT }
+    };
+    let best = find(Objective::Size, rule);
+    assert_eq!(best, Encoding { shuffle: false, delta: false, ..best });
+}
+
+#[test]
+fn what_makes_no_difference_stays_as_it_is() {
+    let rule =
+        |encoding: &Encoding| Measured { stored_bytes: 1_000_000 - encoding.level.unsigned_abs() as u64, ..PRESENT };
+    for objective in Objective::ALL {
+        assert_eq!(find(objective, rule), Encoding::default());
+    }
+}
+
+#[test]
+fn of_what_is_as_good_the_fastest_to_write_is_chosen() {
+    let row = |level: i32, stored_bytes: u64, write_seconds: f64| {
+        let measured = Measured { stored_bytes, write_seconds, ..PRESENT };
+        let score = Objective::Size.score(&measured, &PRESENT);
+        Row { encoding: Encoding { level, ..Encoding::default() }, measured, score }
+    };
+    let rows = [row(3, 1_000_000, 0.1), row(12, 803_000, 0.5), row(15, 801_000, 1.0), row(19, 800_000, 9.0)];
+    assert_eq!(choose(Objective::Size, &rows), 1);
+    assert_eq!(choose(Objective::Size, &rows[..1]), 0);
+    // One percent less is no gain worth a setting.
+    assert_eq!(choose(Objective::Size, &[row(3, 1_000_000, 0.1), row(6, 985_000, 0.01)]), 0);
+}
+
+#[test]
+fn scores_are_what_the_help_says() {
+    let quarter = Measured { stored_bytes: 250_000, ..PRESENT };
+    let slow = Measured { stored_bytes: 250_000, write_seconds: 0.8, ..PRESENT };
+    let near = |score: f64, wanted: f64| assert!((score - wanted).abs() < 1e-3, "{score} is not {wanted}");
+    near(Objective::Size.score(&slow, &PRESENT), 0.25);
+    near(Objective::Speed.score(&slow, &PRESENT), 8_f64.sqrt());
+    near(Objective::Balanced.score(&quarter, &PRESENT), 0.5);
+    near(Objective::Balanced.score(&slow, &PRESENT), 0.5 * 8_f64.powf(1.0 / 6.0));
+    for objective in Objective::ALL {
+        near(objective.score(&PRESENT, &PRESENT), 1.0);
+        near(objective.score(&Measured::default(), &Measured::default()), 1.0);
+    }
+    // A gigabyte that stays a gigabyte: 12 months, 12 reads of all and 12 000 reads of 100 kB, an hour of work.
+    let gigabyte = 1_000_000_000;
+    let measured = Measured {
+        raw_bytes: gigabyte,
+        stored_bytes: 7,
+        pushed_bytes: gigabyte,
+        write_seconds: 3600.0,
+        read_seconds: 0.0,
+        random_seconds: 9.0,
+        fetched_bytes: 100_000,
+    };
+    near(Prices::USUAL.of_a_year(&measured), 0.276 + 1.08 + 0.108 + 0.0048 + 0.04);
+}
+
+#[test]
+fn without_time_the_dearer_settings_are_left_out_and_that_is_said() {
+    let mut bench = Planted { rule: usual, budget: 3, asked: vec![] };
+    let found = search(Objective::Size, Encoding::default(), ALL_AXES, &mut bench).unwrap();
+    assert!(!found.is_complete);
+    assert_eq!(found.rows.iter().map(|row| row.encoding.level).collect::<Vec<_>>(), [3, 1, 6]);
+    assert_eq!(found.rows[found.chosen].encoding.level, 6);
+    let found = search(Objective::Size, Encoding::default(), ALL_AXES, &mut planted(usual)).unwrap();
+    assert!(found.is_complete);
+}
+
+#[test]
+fn the_present_setting_is_what_others_are_compared_with() {
+    let present = Encoding { level: 19, frame_len: 65_536, ..Encoding::default() };
+    let found = search(Objective::Speed, present, ALL_AXES, &mut planted(usual)).unwrap();
+    assert_eq!(found.rows[0].encoding, present);
+    assert!((found.rows[0].score - 1.0).abs() < 1e-9);
+    assert_eq!(found.rows[1].encoding, Encoding::default());
+    assert_eq!(found.rows[found.chosen].encoding.level, 1);
+}
+
+#[test]
+fn axes_that_cannot_matter_are_not_measured_and_nothing_twice() {
+    let axes = Axes { shuffle: false, delta: false };
+    let mut bench = planted(usual);
+    search(Objective::Balanced, Encoding::default(), axes, &mut bench).unwrap();
+    assert!(bench.asked.iter().all(|encoding| encoding.shuffle && encoding.delta));
+    let mut unique = bench.asked.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), bench.asked.len());
+}
+
+proptest! {
+    #[test]
+    fn what_is_chosen_is_never_worse_than_the_present_setting(
+        seed in any::<u64>(), level in 1..=19_i32, objective in 0..4_usize,
+    ) {
+        let rule = |encoding: &Encoding| {
+            let noise = random(seed ^ (encoding.level.unsigned_abs() as u64) << 32 ^ u64::from(encoding.frame_len), 8);
+            let value = |at: usize| f64::from(noise[at]) + 1.0;
+            Measured {
+                stored_bytes: 1000 + u64::from(noise[0]) * 100,
+                pushed_bytes: 1000 + u64::from(noise[1]) * 100,
+                write_seconds: value(2) / 100.0,
+                read_seconds: value(3) / 100.0,
+                random_seconds: value(4) / 1e5,
+                fetched_bytes: u64::from(noise[5]) * 100,
+                raw_bytes: 100_000,
+            }
+        };
+        let (objective, present) = (Objective::ALL[objective], Encoding { level, ..Encoding::default() });
+        let found = search(objective, present, ALL_AXES, &mut planted(rule)).unwrap();
+        let best = found.rows[found.chosen];
+        prop_assert!(found.chosen == 0 || objective.is_better(best.score));
+        let least = found.rows.iter().map(|row| row.score).fold(f64::INFINITY, f64::min);
+        prop_assert!(best.score <= 1.0 && (found.chosen == 0 || best.score <= least * 1.0101));
+    }
+}
+
+/// Contents in memory.
+#[derive(Default)]
+struct World {
+    sources: Vec<Source>,
+    contents: BTreeMap<ContentDigest, Vec<u8>>,
+}
+
+impl World {
+    fn add(&mut self, name: &str, suffix: &str, versions: &[Vec<u8>]) {
+        let versions = versions.iter().map(|bytes| {
+            let digest = ContentDigest::of(bytes);
+            self.contents.insert(digest, bytes.clone());
+            digest
+        });
+        let versions = versions.collect();
+        self.sources.push(Source { name: name.to_owned(), suffix: suffix.to_owned(), versions });
+    }
+
+    fn open(&self, digest: &ContentDigest) -> Result<Box<dyn std::io::Read>> {
+        let absent = || Error::new(ErrorKind::NotFound, "not here");
+        Ok(Box::new(std::io::Cursor::new(self.contents.get(digest).cloned().ok_or_else(absent)?)))
+    }
+
+    fn take(&self, limit: u64) -> Vec<KindSample> {
+        sample::take(&self.sources, &|digest| self.open(digest), limit, &mut || true).unwrap()
+    }
+
+    fn tune(&self, present: &Encodings, options: &TuneOptions) -> Result<TuneReport> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();
+        let scratch = store.scratch().unwrap().unwrap();
+        tune(&self.sources, &|digest| self.open(digest), &scratch, present, options, &mut |_| true)
+    }
+}
+
+/// Makes the rows of a table, some of which differ from version to version.
+fn table(seed: u64, version: u64, rows: u64) -> Vec<u8> {
+    let row = |number: u64| {
+        let changed = if number % 40 == version % 40 { version } else { 0 };
+        let noise = random(seed * 1_000_003 + number * 101 + changed, 6);
+        format!("{number},team {},{},{}\n", noise[0] % 20, noise[1], u32::from(noise[2]) * 1000 + u32::from(noise[3]))
+    };
+    (0..rows).flat_map(|number| row(number).into_bytes()).collect()
+}
+
+#[test]
+fn earlier_versions_are_chosen_on_and_later_ones_held_out() {
+    let versions: Vec<Vec<u8>> = (0..5).map(|version| table(1, version, 500)).collect();
+    let mut world = World::default();
+    world.add("Sales", ".csv", &versions);
+    let sample = world.take(1 << 20);
+    let [sample] = sample.as_slice() else { panic!("{sample:?}") };
+    assert_eq!((sample.kind, sample.exports), (ContentKind::Csv, 1));
+    assert_eq!(sample.chosen_on, [Series { before: None, versions: versions[..3].to_vec() }]);
+    assert_eq!(sample.held_out, [Series { before: Some(versions[2].clone()), versions: versions[3..].to_vec() }]);
+}
+
+#[test]
+fn exports_of_one_version_go_to_either_side_and_kinds_are_told_by_content() {
+    let mut world = World::default();
+    for seed in 0..6 {
+        world.add(&format!("T{seed}"), ".csv", &[table(seed, 0, 300)]);
+    }
+    world.add("Model", ".csv", &[[b"PAR1".to_vec(), random(7, 9000)].concat()]);
+    let samples = world.take(1 << 20);
+    let kinds: Vec<_> = samples.iter().map(|sample| (sample.kind, sample.exports)).collect();
+    assert_eq!(kinds, [(ContentKind::Csv, 6), (ContentKind::Parquet, 1)]);
+    assert_eq!((samples[0].chosen_on.len(), samples[0].held_out.len()), (3, 3));
+    assert!(!samples[0].has_versions());
+}
+
+#[test]
+fn the_sample_is_bounded_always_the_same_and_passes_over_what_is_not_here() {
+    let mut world = World::default();
+    for seed in 0..40 {
+        let versions: Vec<Vec<u8>> = (0..12).map(|version| table(seed, version, 900)).collect();
+        world.add(&format!("T{seed}"), [".csv", ".txt"][usize::from(seed % 2 == 0)], &versions);
+    }
+    world.add("Gone", ".npy", &[random(1, 100)]);
+    world.contents.remove(&ContentDigest::of(&random(1, 100)));
+    world.add("Empty", ".bin", &[vec![]]);
+    world.add("Never", ".csv", &[]);
+    let describe = |world: &World, limit| {
+        let samples = world.take(limit);
+        let total: u64 = samples.iter().map(|sample| sample.chosen_on_len() + sample.held_out_len()).sum();
+        let sides = samples.into_iter().map(|sample| (sample.chosen_on, sample.held_out));
+        (total, sides.collect::<Vec<_>>())
+    };
+    let limit = 400_000;
+    let (total, sides) = describe(&world, limit);
+    assert!(total > limit / 4 && total <= limit, "{total}");
+    world.sources.reverse();
+    assert_eq!(describe(&world, limit), (total, sides));
+}
+
+#[test]
+fn of_a_long_content_the_start_is_taken_of_each_version() {
+    let mut world = World::default();
+    let versions: Vec<Vec<u8>> = (0..3).map(|version| table(3, version, 20_000)).collect();
+    world.add("Long", ".csv", &versions);
+    let limit = 800_000;
+    assert!(versions[0].len() as u64 > limit / 2);
+    let samples = world.take(limit);
+    assert!(samples[0].chosen_on_len() > 0 && samples[0].held_out_len() > 0);
+    assert!(samples[0].chosen_on_len() + samples[0].held_out_len() <= limit);
+}
+
+/// Options under which no clock decides: all settings are measured, and only bytes count.
+fn by_size() -> TuneOptions {
+    TuneOptions {
+        objective: Objective::Size,
+        sample_len: 8 << 20,
+        time_limit: Duration::from_hours(10),
+        remote_latency: None,
+    }
+}
+
+#[test]
+fn a_run_finds_smaller_settings_checks_them_and_measures_what_is_real() {
+    let mut world = World::default();
+    for seed in 0..2 {
+        let versions: Vec<Vec<u8>> = (0..4).map(|version| table(seed, version, 2600)).collect();
+        world.add(&format!("T{seed}"), ".csv", &versions);
+    }
+    world.add("Note", ".txt", &[b"a few words\n".to_vec()]);
+    let report = world.tune(&Encodings::default(), &by_size()).unwrap();
+    let [csv, text] = report.kinds.as_slice() else { panic!("{report:?}") };
+    assert_eq!((csv.kind, csv.verdict, csv.is_complete), (ContentKind::Csv, Verdict::Better, true));
+    let best = csv.best().unwrap();
+    assert!(best.encoding.level > 3, "{best:?}");
+    assert!(best.measured.stored_bytes < csv.rows[0].measured.stored_bytes);
+    let held = csv.held_out.unwrap();
+    assert!(held.score <= 0.98 && held.chosen.stored_bytes < held.present.stored_bytes);
+    assert!(csv.rows.iter().any(|row| !row.encoding.delta) && csv.rows.iter().all(|row| row.encoding.shuffle));
+    for row in &csv.rows {
+        let Measured { raw_bytes, stored_bytes, pushed_bytes, .. } = row.measured;
+        assert_eq!(raw_bytes, csv.sample_len);
+        assert!(stored_bytes > 0 && pushed_bytes > 0 && row.measured.fetched_bytes > 0);
+        assert!(stored_bytes < raw_bytes && pushed_bytes < raw_bytes);
+        assert!(row.encoding.delta || stored_bytes == pushed_bytes, "{row:?}");
+    }
+    assert_eq!(text.verdict, Verdict::TooLittle);
+    let settings = report.settings(&Encodings::default()).unwrap().unwrap();
+    assert_eq!(settings.iter().collect::<Vec<_>>(), [(ContentKind::Csv, best.encoding)]);
+    // Once these are the present ones, there is nothing left to gain.
+    let again = world.tune(&settings, &by_size()).unwrap();
+    assert_eq!(again.kinds[0].verdict, Verdict::PresentIsBest);
+    assert_eq!(again.settings(&settings).unwrap(), None);
+}
+
+#[test]
+fn what_was_not_checked_or_did_not_hold_is_not_offered() {
+    // Nothing held out: one export of one version.
+    let mut world = World::default();
+    world.add("One", ".csv", &[table(5, 0, 9000)]);
+    let report = world.tune(&Encodings::default(), &by_size()).unwrap();
+    assert_eq!(report.kinds[0].verdict, Verdict::NothingHeldOut);
+    assert_eq!(report.settings(&Encodings::default()).unwrap(), None);
+    // Later versions are noise that no level makes smaller: what helps the earlier ones does nothing for these.
+    let letter =
+        |byte: &u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[usize::from(byte % 64)];
+    let noise = |seed| random(seed, 200_000).iter().map(letter).collect::<Vec<u8>>();
+    let mut world = World::default();
+    world.add("Turns", ".csv", &[table(6, 0, 6000), table(6, 1, 6000), noise(1), noise(2)]);
+    let report = world.tune(&Encodings::default(), &by_size()).unwrap();
+    assert_eq!(report.kinds[0].verdict, Verdict::NotOnHeldOut, "{report:?}");
+    let score = report.kinds[0].held_out.unwrap().score;
+    assert!((0.99..1.01).contains(&score), "{score}");
+    assert_eq!(report.settings(&Encodings::default()).unwrap(), None);
+}
+
+#[test]
+fn nothing_to_measure_and_an_interruption_are_said() {
+    let refusal = World::default().tune(&Encodings::default(), &by_size()).unwrap_err();
+    assert!(refusal.hint().unwrap().contains("`onenb export NAME FILE`"));
+    let mut world = World::default();
+    world.add("One", ".csv", &[table(5, 0, 9000)]);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();
+    let scratch = store.scratch().unwrap().unwrap();
+    let open = |digest: &_| world.open(digest);
+    let stop = &mut |done| done < 300_000;
+    let refusal = tune(&world.sources, &open, &scratch, &Encodings::default(), &by_size(), stop).unwrap_err();
+    assert_eq!(refusal.kind(), ErrorKind::Interrupted);
+}

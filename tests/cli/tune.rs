@@ -1,0 +1,188 @@
+//! `onenb tune`. No assertion depends on a clock: only bytes count for `--for size`, and there is time for every setting.
+
+use serde_json::{Value, json};
+
+use crate::support::{Run, Sandbox};
+
+const BY_SIZE: [&str; 5] = ["tune", "--for", "size", "--time", "3600"];
+
+/// Makes a table whose rows differ a little from version to version, and which better compression makes smaller.
+fn table(seed: u64, version: u64) -> Vec<u8> {
+    let mut state = seed + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 40
+    };
+    let rows = (0..2500_u64).map(|number| {
+        let changed = if number % 30 == version { version * 7 } else { 0 };
+        format!("{number},team {},{},{}\n", next() % 20, next() % 300 + changed, next() % 100_000)
+    });
+    rows.collect::<String>().into_bytes()
+}
+
+/// Makes a repository where one table was exported in a few versions.
+fn with_versions() -> Sandbox {
+    let sandbox = Sandbox::ready();
+    for version in 0..6 {
+        sandbox.export("Sales", &table(1, version), &[]);
+    }
+    sandbox
+}
+
+fn tune(sandbox: &Sandbox, more: &[&str]) -> Run {
+    let arguments: Vec<&str> = BY_SIZE.iter().chain(more).copied().collect();
+    sandbox.onenb(&arguments).ok()
+}
+
+/// Exports new data and returns what the store grew by.
+fn stored(sandbox: &Sandbox, name: &str, seed: u64) -> u64 {
+    let bytes = || sandbox.onenb(&["stats", "--json"]).ok().json()["stored"].as_u64().expect("a number");
+    let before = bytes();
+    sandbox.export(name, &table(seed, 0), &[]);
+    bytes() - before
+}
+
+fn settings(sandbox: &Sandbox) -> Option<String> {
+    std::fs::read_to_string(sandbox.in_repo(".git/onenb/encoding.toml")).ok()
+}
+
+#[test]
+fn what_is_applied_is_how_new_data_is_written_until_it_is_undone() {
+    let (sandbox, untouched) = (with_versions(), with_versions());
+    let said = tune(&sandbox, &[]);
+    assert!(said.text().contains("is best for size. On the data held out, against the present setting: -"), "{said}");
+    assert!(said.stderr.contains("`onenb tune --for size --apply`"), "{said}");
+    assert_eq!(settings(&sandbox), None);
+
+    let applied = tune(&sandbox, &["--apply"]);
+    assert!(applied.stderr.contains("`onenb tune --undo`"), "{applied}");
+    assert!(settings(&sandbox).expect("settings").contains("[csv]"));
+    let (tuned, by_default) = (stored(&sandbox, "Fresh", 2), stored(&untouched, "Fresh", 2));
+    assert!(tuned < by_default * 98 / 100, "{tuned} {by_default}");
+    let batch = sandbox.write("batch.csv", &table(3, 0));
+    let list = format!("Batched\t{}\n", batch.display());
+    for sandbox in [&sandbox, &untouched] {
+        sandbox.onenb_with(&["export", "--batch", "-"], list.as_bytes()).ok();
+    }
+    let share = |sandbox: &Sandbox| {
+        let rows = sandbox.onenb(&["stats", "--json"]).ok().json()["exports"].as_array().expect("rows").clone();
+        let row = rows.into_iter().find(|row| row["name"] == "Batched").expect("the export");
+        row["stored"].as_u64().expect("a number")
+    };
+    assert!(share(&sandbox) < share(&untouched) * 98 / 100);
+
+    // Another setting, the same data under the same names.
+    for spec in ["working:Fresh", "working:Batched"] {
+        let show =
+            |sandbox: &Sandbox| sandbox.onenb(&["show", spec, "--json"]).ok().json()["exports"][0]["digest"].clone();
+        assert_eq!(show(&sandbox), show(&untouched));
+    }
+    assert_eq!(sandbox.onenb(&["cat", "working:Fresh"]).ok().stdout, table(2, 0));
+    sandbox.onenb(&["verify"]).ok();
+
+    let undone = sandbox.onenb(&["tune", "--undo"]).ok();
+    assert_eq!(undone.stderr, "new data is written with the defaults again\n");
+    assert_eq!(settings(&sandbox), None);
+    assert_eq!(stored(&sandbox, "Later", 4), stored(&untouched, "Later", 4));
+    assert_eq!(sandbox.onenb(&["tune", "--reset"]).ok().stderr, "there are no settings to undo\n");
+    let json = sandbox.onenb(&["tune", "--undo", "--json"]).ok().json();
+    assert_eq!(json, json!({"version": 1, "had_settings": false}));
+}
+
+#[test]
+fn what_already_is_the_best_is_not_applied_again() {
+    let sandbox = with_versions();
+    tune(&sandbox, &["--apply"]);
+    let before = settings(&sandbox);
+    let json = tune(&sandbox, &["--apply", "--json"]).json();
+    assert_eq!((&json["applied"], &json["kinds"][0]["verdict"]), (&json!(false), &json!("present-is-best")));
+    assert_eq!(settings(&sandbox), before);
+}
+
+#[test]
+fn the_document_has_every_setting_with_its_figures() {
+    let sandbox = with_versions();
+    sandbox.onenb_with(&["export", "Note", "-", "--suffix", ".txt"], &b"some words\n".repeat(20_000)).ok();
+    let svg = sandbox.path("tune.svg");
+    let json = tune(&sandbox, &["--json", "--apply", "--svg", &svg.to_string_lossy()]).json();
+    assert_eq!((&json["version"], &json["objective"], &json["applied"]), (&json!(1), &json!("size"), &json!(true)));
+    assert!(json["remote_latency_ms"].as_f64().is_some_and(|latency| latency >= 0.0), "{json}");
+    let kinds = json["kinds"].as_array().expect("kinds");
+    let names: Vec<&Value> = kinds.iter().map(|kind| &kind["kind"]).collect();
+    assert_eq!(names, [&json!("csv"), &json!("text")]);
+    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    let page = include_str!("../../docs/json.md");
+    let example =
+        page.split("```json\n").find(|text| text.contains("\"objective\"")).and_then(|text| text.split("```").next());
+    let example: Value = serde_json::from_str(example.expect("an example")).expect("JSON");
+    let csv = &kinds[0];
+    assert_eq!(keys(&json), keys(&example));
+    assert_eq!(keys(csv), keys(&example["kinds"][0]));
+    assert_eq!(keys(&csv["settings"][0]), keys(&example["kinds"][0]["settings"][0]));
+    assert_eq!(keys(&csv["held_out"]), keys(&example["kinds"][0]["held_out"]));
+    assert_eq!(keys(&csv["held_out"]["present"]), keys(&example["kinds"][0]["held_out"]["present"]));
+    assert_eq!(csv["present"], json!({"level": 3, "frame_len": 1_048_576, "shuffle": true, "delta": true}));
+    assert_eq!(csv["settings"][0]["encoding"], csv["present"]);
+    assert_eq!((&csv["settings"][0]["score"], &csv["complete"]), (&json!(1.0), &json!(true)));
+    // One export of one version: there is nothing to check a choice on.
+    assert!(["nothing-held-out", "present-is-best"].map(Value::from).contains(&kinds[1]["verdict"]), "{json}");
+    let drawn = std::fs::read_to_string(svg).expect("a picture");
+    assert!(drawn.starts_with("<svg") && drawn.ends_with("</svg>\n"));
+    assert!(sandbox.store_files("").iter().all(|path| !path.to_string_lossy().contains("/scratch/")));
+}
+
+#[test]
+fn without_a_remote_there_is_no_latency() {
+    let sandbox = Sandbox::git_only();
+    sandbox.onenb(&["init", "--name", "demo", "local"]).ok();
+    sandbox.export("Sales", &table(1, 0), &[]);
+    let json = tune(&sandbox, &["--json"]).json();
+    assert_eq!(json["remote_latency_ms"], Value::Null);
+}
+
+#[test]
+fn an_empty_store_says_what_to_do() {
+    let sandbox = Sandbox::ready();
+    sandbox.onenb(&["tune"]).fails(1, &["nothing is stored here", "`onenb export NAME FILE`", "`onenb pull --all`"]);
+    // A little is not enough.
+    sandbox.export("Sales", b"a,b\n1,2\n", &[]);
+    let said = tune(&sandbox, &[]);
+    assert!(said.text().contains("Too little data to measure"), "{said}");
+    assert!(said.stderr.contains("nothing to apply"), "{said}");
+}
+
+#[test]
+fn bad_values_are_wrong_usage() {
+    let sandbox = Sandbox::ready();
+    for arguments in [
+        &["tune", "--for", "beauty"][..],
+        &["tune", "--sample", "0"],
+        &["tune", "--sample", "much"],
+        &["tune", "--time", "0"],
+        &["tune", "--undo", "--apply"],
+        &["tune", "--undo", "--for", "size"],
+        &["tune", "--svg"],
+    ] {
+        assert_eq!(sandbox.onenb(arguments).code, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_named_and_keep_nobody_from_exporting() {
+    let sandbox = with_versions();
+    for text in [
+        "version = 2\n",
+        "level = 3",
+        "version = 1\n[csv]\nlevel = 99\nframe_len = 65536\nshuffle = true\ndelta = true\n",
+    ] {
+        onenb::fs::write_atomic(&sandbox.in_repo(".git/onenb/encoding.toml"), text.as_bytes()).expect("a file");
+        sandbox.onenb(&["tune", "--apply"]).fails(1, &["encoding.toml", "`onenb tune --undo`"]);
+        assert_eq!(settings(&sandbox).as_deref(), Some(text));
+        let doctor = sandbox.onenb(&["doctor"]);
+        assert!(doctor.code == 1 && doctor.text().contains("encoding.toml"), "{doctor}");
+        sandbox.export("Fresh", &table(9, 0), &[]);
+        sandbox.onenb(&["tune", "--undo"]).ok();
+        assert_eq!(settings(&sandbox), None);
+        assert!(!sandbox.onenb(&["doctor"]).text().contains("encoding.toml"));
+    }
+}
