@@ -42,9 +42,8 @@ impl ContentKind {
         match start {
             [b'P', b'A', b'R', b'1', ..] => Self::Parquet,
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
-            [b'A', b'R', b'R', b'O', b'W', b'1', 0, 0, ..] => Self::Arrow,
             // A stream starts with a marker and the length of its schema, which is far below 16 MiB.
-            [0xff, 0xff, 0xff, 0xff, _, _, _, 0, ..] => Self::Arrow,
+            [b'A', b'R', b'R', b'O', b'W', b'1', 0, 0, ..] | [0xff, 0xff, 0xff, 0xff, _, _, _, 0, ..] => Self::Arrow,
             // Protocol 2 and 3 go on with any opcode, all of which are ASCII or just above; 4 and 5 with a frame.
             [0x80, 4 | 5, 0x95, ..] => Self::Pickle,
             [0x80, 2 | 3, opcode, ..] if opcode.is_ascii_graphic() || (0x80..=0x8b).contains(opcode) => Self::Pickle,

@@ -45,6 +45,7 @@ impl Repo {
             return Ok(store.plan_gc(&roots()?, &mut report_step).map_err(unsure)?.report());
         }
         self.check_writable()?;
+        store.clear_scratch()?;
         store.gc(&mut roots, &mut report_step)
     }
 }

@@ -57,7 +57,7 @@ impl Repo {
             if record.suffix.is_directory() {
                 self.add_members(&label, &record.digest, &mut versions);
             } else {
-                versions.add(label, record.suffix.to_string(), record.digest);
+                versions.add(&label, record.suffix.to_string(), record.digest);
             }
         }
         Ok(versions.found.into_values().collect())
@@ -68,7 +68,7 @@ impl Repo {
         let Ok(manifest) = self.open_object(manifest).and_then(read_manifest) else { return };
         for (path, digest) in manifest.contents() {
             let suffix = path.as_str().rsplit_once('.').map_or(String::new(), |(_, suffix)| format!(".{suffix}"));
-            versions.add(format!("{label}/{path}"), suffix, digest);
+            versions.add(&format!("{label}/{path}"), suffix, digest);
         }
     }
 
@@ -125,10 +125,10 @@ struct Versions {
 }
 
 impl Versions {
-    fn add(&mut self, name: String, suffix: String, digest: ContentDigest) {
-        if self.seen.insert((name.clone(), digest)) {
-            let empty = || ExportVersions { name: name.clone(), suffix, contents: vec![] };
-            self.found.entry(name.clone()).or_insert_with(empty).contents.push(digest);
+    fn add(&mut self, name: &str, suffix: String, digest: ContentDigest) {
+        if self.seen.insert((name.to_owned(), digest)) {
+            let empty = || ExportVersions { name: name.to_owned(), suffix, contents: vec![] };
+            self.found.entry(name.to_owned()).or_insert_with(empty).contents.push(digest);
         }
     }
 }

@@ -48,6 +48,17 @@ impl Store {
         fs::create_dir_all(&dir).map_err(|error| StoreError::io("create", &dir, error))?;
         Ok(Some(Scratch { dir, _lock: lock }))
     }
+
+    /// Removes scratch stores that a killed process left; those of a living one stay.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] or [`StoreError::Io`].
+    pub fn clear_scratch(&self) -> Result<(), StoreError> {
+        if self.layout.scratch_dir().exists() {
+            drop(self.scratch()?);
+        }
+        Ok(())
+    }
 }
 
 impl Scratch {

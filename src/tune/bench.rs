@@ -49,8 +49,8 @@ struct Stored {
     store: Store,
     before: Vec<ContentDigest>,
     digests: Vec<ContentDigest>,
-    raw_bytes: u64,
-    stored_bytes: u64,
+    raw_len: u64,
+    grown: u64,
 }
 
 /// How long one run took, for each content and each small read.
@@ -93,7 +93,7 @@ impl<'a> StoreBench<'a> {
 
     /// Writes the sample into a store, timing all but what was there before.
     fn write(&mut self, store: Store, encoding: Encoding, times: &mut Times) -> Result<Stored> {
-        let mut stored = Stored { store, before: vec![], digests: vec![], raw_bytes: 0, stored_bytes: 0 };
+        let mut stored = Stored { store, before: vec![], digests: vec![], raw_len: 0, grown: 0 };
         for series in self.sample {
             let mut parents = vec![];
             if let Some(before) = &series.before {
@@ -104,8 +104,8 @@ impl<'a> StoreBench<'a> {
                 let started = Instant::now();
                 let (digest, stored_bytes) = self.put(&stored.store, bytes, encoding, parents)?;
                 times.write.push(started.elapsed());
-                stored.raw_bytes += bytes.len() as u64;
-                stored.stored_bytes += stored_bytes;
+                stored.raw_len += bytes.len() as u64;
+                stored.grown += stored_bytes;
                 stored.digests.push(digest);
                 parents = vec![digest];
             }
@@ -137,8 +137,8 @@ impl<'a> StoreBench<'a> {
         let probes = stored.probes()?;
         stored.read_anywhere(&probes, &mut times)?;
         if let Some(measured) = bytes {
-            measured.raw_bytes = stored.raw_bytes;
-            measured.stored_bytes = stored.stored_bytes;
+            measured.raw_bytes = stored.raw_len;
+            measured.stored_bytes = stored.grown;
             measured.pushed_bytes = stored.pushed_bytes()?;
             measured.fetched_bytes = stored.fetched_bytes(&probes)?;
         }

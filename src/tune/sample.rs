@@ -139,9 +139,9 @@ fn in_turn(sources: &[Source]) -> Vec<&Source> {
 
 /// Returns a number that depends on the seed and a name alone.
 pub(super) fn number_of(name: &str) -> u64 {
-    let hash = *blake3::Hasher::new().update(SEED).update(name.as_bytes()).finalize().as_bytes();
-    let [a, b, c, d, e, f, g, h, ..] = hash;
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    let mut number = [0; 8];
+    blake3::Hasher::new().update(SEED).update(name.as_bytes()).finalize_xof().fill(&mut number);
+    u64::from_le_bytes(number)
 }
 
 type Versions = (Option<Vec<u8>>, Vec<Vec<u8>>);

@@ -90,8 +90,10 @@ fn a_filter_or_a_delta_that_only_costs_is_left_out() {
 
 #[test]
 fn what_makes_no_difference_stays_as_it_is() {
-    let rule =
-        |encoding: &Encoding| Measured { stored_bytes: 1_000_000 - encoding.level.unsigned_abs() as u64, ..PRESENT };
+    let rule = |encoding: &Encoding| Measured {
+        stored_bytes: 1_000_000 - u64::from(encoding.level.unsigned_abs()),
+        ..PRESENT
+    };
     for objective in Objective::ALL {
         assert_eq!(find(objective, rule), Encoding::default());
     }
@@ -177,7 +179,7 @@ proptest! {
         seed in any::<u64>(), level in 1..=19_i32, objective in 0..4_usize,
     ) {
         let rule = |encoding: &Encoding| {
-            let noise = random(seed ^ (encoding.level.unsigned_abs() as u64) << 32 ^ u64::from(encoding.frame_len), 8);
+            let noise = random(seed ^ u64::from(encoding.level.unsigned_abs()) << 32 ^ u64::from(encoding.frame_len), 8);
             let value = |at: usize| f64::from(noise[at]) + 1.0;
             Measured {
                 stored_bytes: 1000 + u64::from(noise[0]) * 100,

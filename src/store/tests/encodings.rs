@@ -11,7 +11,10 @@ fn data_frames(root: &Path) -> Vec<FrameHeader> {
     let packs = files(&dir, ".open");
     assert_eq!(packs.len(), 1);
     let bytes = std::fs::read(&packs[0]).unwrap();
-    let read = |offset: u64, len: usize| Ok::<_, StoreError>(bytes[offset as usize..offset as usize + len].to_vec());
+    let read = |offset: u64, len: usize| {
+        let start = usize::try_from(offset).unwrap();
+        Ok::<_, StoreError>(bytes[start..start + len].to_vec())
+    };
     let scanned = scan(ScanStart::FIRST, bytes.len() as u64, ScanDepth::Headers, read).unwrap();
     scanned.frames.into_iter().map(|placed| placed.header).collect()
 }
@@ -34,7 +37,9 @@ fn array(seed: u64, len: usize) -> Vec<u8> {
 
 fn settings(of: &[(ContentKind, Encoding)]) -> Encodings {
     let mut encodings = Encodings::default();
-    of.iter().for_each(|(kind, encoding)| encodings.set(*kind, *encoding).unwrap());
+    for (kind, encoding) in of {
+        encodings.set(*kind, *encoding).unwrap();
+    }
     encodings
 }
 
