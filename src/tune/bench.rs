@@ -148,6 +148,27 @@ impl<'a> StoreBench<'a> {
     }
 }
 
+impl StoreBench<'_> {
+    /// Measures two settings in turn, run by run, so that whatever else the machine does meets both alike.
+    pub(super) fn compare(&mut self, one: Encoding, other: Encoding) -> Result<(Measured, Measured)> {
+        let started = Instant::now();
+        let (mut of_one, mut of_other) = (Measured::default(), Measured::default());
+        let mut times_of_one = self.run(one, Some(&mut of_one))?;
+        let mut times_of_other = self.run(other, Some(&mut of_other))?;
+        let took = started.elapsed();
+        for _ in 1..self.runs {
+            if started.elapsed() + took > self.slice * 2 {
+                break;
+            }
+            times_of_one.keep_best(&self.run(one, None)?);
+            times_of_other.keep_best(&self.run(other, None)?);
+        }
+        times_of_one.tell(&mut of_one, self.remote_latency);
+        times_of_other.tell(&mut of_other, self.remote_latency);
+        Ok((of_one, of_other))
+    }
+}
+
 impl Bench for StoreBench<'_> {
     fn measure(&mut self, encoding: &Encoding) -> Result<Option<Measured>> {
         if !self.has_time_for(encoding.level) {
@@ -164,10 +185,7 @@ impl Bench for StoreBench<'_> {
             }
             times.keep_best(&self.run(*encoding, None)?);
         }
-        measured.write_seconds = seconds(&times.write);
-        measured.read_seconds = seconds(&times.read);
-        let count = u32::try_from(times.random.len()).unwrap_or(1).max(1);
-        measured.random_seconds = seconds(&times.random) / f64::from(count) + self.remote_latency.as_secs_f64();
+        times.tell(&mut measured, self.remote_latency);
         Ok(Some(measured))
     }
 }
@@ -180,6 +198,14 @@ impl Times {
         {
             times.iter_mut().zip(again).for_each(|(time, again)| *time = (*time).min(*again));
         }
+    }
+
+    /// Adds up what was timed.
+    fn tell(&self, measured: &mut Measured, remote_latency: Duration) {
+        measured.write_seconds = seconds(&self.write);
+        measured.read_seconds = seconds(&self.read);
+        let count = u32::try_from(self.random.len()).unwrap_or(1).max(1);
+        measured.random_seconds = seconds(&self.random) / f64::from(count) + remote_latency.as_secs_f64();
     }
 }
 

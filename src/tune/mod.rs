@@ -30,7 +30,7 @@ use crate::format::kind::ContentKind;
 use crate::store::Scratch;
 use bench::StoreBench;
 use sample::KindSample;
-use search::{Axes, Bench as _};
+use search::Axes;
 
 /// Bytes of a kind, to choose on as well as held out, below which times say nothing.
 const MIN_SAMPLE_LEN: u64 = 64 * 1024;
@@ -233,8 +233,7 @@ fn measure_kind(
 /// Compares what was chosen with the present setting on what was held out.
 fn check(report: KindReport, objective: Objective, mut bench: StoreBench<'_>) -> Result<KindReport> {
     let Some(best) = report.best() else { return Ok(report) };
-    let present = bench.measure(&report.present)?.unwrap_or_default();
-    let chosen = bench.measure(&best.encoding)?.unwrap_or_default();
+    let (present, chosen) = bench.compare(report.present, best.encoding)?;
     let score = objective.score(&chosen, &present);
     let verdict = if objective.is_better(score) { Verdict::Better } else { Verdict::NotOnHeldOut };
     Ok(KindReport { held_out: Some(HeldOut { present, chosen, score }), verdict, ..report })
