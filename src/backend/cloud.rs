@@ -253,8 +253,8 @@ impl Backend for CloudBackend {
         whole.ok_or_else(|| BackendError::Truncated { key: key.clone(), end: range.end })
     }
 
-    fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
-        let (path, payload) = (self.path_of(key), PutPayload::from(bytes.to_vec()));
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError> {
+        let (path, payload) = (self.path_of(key), PutPayload::from(bytes));
         self.run(|store| async move { store.put_opts(&path, payload, PutOptions::default()).await })?
             .map(drop)
             .map_err(self.failed("write", key))

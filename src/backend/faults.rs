@@ -155,12 +155,12 @@ impl<B: Backend> Backend for FaultBackend<B> {
         self.read(key, |inner| inner.get_range(key, range), short)
     }
 
-    fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError> {
         let late = || -> Box<dyn FnOnce(&B) + Send> {
-            let (key, bytes) = (key.clone(), bytes.to_vec());
-            Box::new(move |inner| drop(inner.put(&key, &bytes)))
+            let (key, bytes) = (key.clone(), bytes.clone());
+            Box::new(move |inner| drop(inner.put(&key, bytes)))
         };
-        self.write(key, |inner| inner.put(key, bytes), late)
+        self.write(key, |inner| inner.put(key, bytes.clone()), late)
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<Created, BackendError> {
@@ -219,11 +219,11 @@ mod tests {
     fn what_was_given_up_arrives_later_and_answers_are_cut_short() -> Result<(), BackendError> {
         let key = Key::parse("a")?;
         let backend = FaultBackend::failing(MemoryBackend::new(), 0, Fault::Late(2));
-        assert!(backend.put(&key, b"late").is_err());
+        assert!(backend.put(&key, b"late".to_vec()).is_err());
         assert_eq!(backend.head(&key)?, None);
         assert_eq!(backend.head(&key)?, Some(4));
         let backend = FaultBackend::failing(MemoryBackend::new(), 1, Fault::Truncated);
-        backend.put(&key, b"0123")?;
+        backend.put(&key, b"0123".to_vec())?;
         assert_eq!(backend.get(&key, 9)?, b"01");
         let backend = FaultBackend::failing(backend, 0, Fault::Truncated);
         assert!(matches!(backend.get_range(&key, 1..3), Err(BackendError::Truncated { end: 3, .. })));

@@ -154,7 +154,7 @@ fn pages_join(backend: &CloudBackend) {
             scope.spawn(move || {
                 (0..1100)
                     .filter(|number| number % 4 == part)
-                    .for_each(|number| backend.put(&key(number), b"").expect("puts"));
+                    .for_each(|number| backend.put(&key(number), vec![]).expect("puts"));
             });
         }
     });
