@@ -1,7 +1,7 @@
 //! A backend in a bucket: S3 and its look-alikes, Google Cloud Storage, Azure.
 //!
-//! - One call is one request, blocking; retries with backoff and a deadline happen below, and no request hangs for long. Their async runtime lives in
-//!   this module alone, one for the process, made anew in a forked child.
+//! - One call is one request, blocking; retries with backoff and a deadline happen below, and no request hangs for long.
+//!   Their async runtime lives in this module alone, one for the process, made anew in a forked child.
 //! - Whether a create took effect may be unknown after a lost answer or a conflict: the object is looked for, and only
 //!   if it is not there the create is repeated.
 //! - Nothing here reads the environment or the terminal: [`CloudContext`] brings what the user's machine says. Credentials are
@@ -12,6 +12,7 @@ mod container;
 mod errors;
 mod http;
 mod profile;
+mod renewed;
 mod stores;
 
 use std::collections::BTreeMap;
