@@ -10,7 +10,8 @@ DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
 S3_PACKAGES := 'moto[server]'
 # Azure's own emulator, a package of Node; newer ones need a newer Node.
 AZURITE := azurite@3.35.0
-TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) blake3 duckdb fsspec h5py openpyxl polars pytest ruff zstandard
+TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) 'dask[dataframe]' blake3 duckdb fsspec h5netcdf h5py openpyxl polars pytest ruff xarray \
+	zarr zstandard
 
 .PHONY: demo test test-rust test-python test-slow bench bench-engine bench-peers docs install venv wheel
 
@@ -36,9 +37,13 @@ test-python: $(VENV)/.test install
 test-slow: $(VENV)/.s3 $(VENV)/.azurite
 	ONENB_CORPUS="$(ONENB_CORPUS)" cargo test --release --locked --features slow --test acceptance -- --nocapture
 	cargo test --release --locked --features slow --lib no_life_of_a_remote -- --nocapture
+	cargo test --release --locked --features slow --test histories
 	cargo build --release --locked --package onenb
-	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb
+	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb s3
+	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb gcs --every 3
+	test ! -d $(VENV)/azurite/node_modules || $(VENV)/bin/python tests/fault_matrix.py target/release/onenb azure --every 3
 	$(VENV)/bin/python tests/pushers.py target/release/onenb s3
+	$(VENV)/bin/python tests/pushers.py target/release/onenb gcs
 	test ! -d $(VENV)/azurite/node_modules || $(VENV)/bin/python tests/pushers.py target/release/onenb azure
 
 # Figures: the engine's parts, printed, then onenb beside the installed peers, into `docs/performance.md`.
