@@ -13,15 +13,15 @@ AZURITE := azurite@3.35.0
 TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) 'dask[dataframe]' blake3 duckdb fsspec h5netcdf h5py openpyxl polars pytest ruff xarray \
 	zarr zstandard
 
-.PHONY: demo test test-rust test-python test-slow bench bench-engine bench-peers docs install venv wheel
+.PHONY: demo test test-rust test-python test-instructions test-slow bench bench-engine bench-peers docs install venv wheel
 
 # The whole product on real input. Prepares everything it needs; can be run again.
 # `make demo S3=1` does the same with a bucket of an S3 server on loopback.
 demo: $(VENV)/.demo $(if $(S3),$(VENV)/.s3) install
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" demo/run.sh $(if $(S3),--s3)
 
-# Everything that must hold: format, lints, Rust and Python tests.
-test: test-rust test-python
+# Everything that must hold: format, lints, Rust and Python tests, what the hot paths cost.
+test: test-rust test-python test-instructions
 
 test-rust: $(VENV)/.s3 $(VENV)/.azurite
 	cargo fmt --all --check
@@ -32,6 +32,10 @@ test-python: $(VENV)/.test install
 	$(VENV)/bin/ruff check python
 	$(VENV)/bin/ruff check --isolated --line-length 120 --select E,F,W demo tests/*.py bench
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -q python/tests
+
+# Counts hold for one compiler and kind of processor; the check is skipped, and says so, elsewhere and without valgrind.
+test-instructions: install
+	$(PYTHON) bench/instructions.py target/release/onenb
 
 # Acceptance runs that take minutes: many processes, kills, large streams, real version sets.
 test-slow: $(VENV)/.s3 $(VENV)/.azurite
