@@ -4,8 +4,8 @@
 
 Runs the program under valgrind's callgrind on made-up data, always the same, and compares with
 `docs/bench/instructions.json`: more than 3 per cent away, up or down, is exit code 1. `--write` records anew; say in
-the commit why. Counts hold for one compiler and one kind of processor: elsewhere, and where there is no valgrind, the check
-is skipped, saying so.
+the commit why. Counts hold for one compiler and one kind of processor: elsewhere, and where there is no valgrind, the
+check is skipped, saying so.
 """
 
 import argparse
