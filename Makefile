@@ -8,6 +8,8 @@ ONENB_CORPUS ?= $(abspath ../shared/data)
 DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
 # moto's server is the S3 server of the tests and of `make demo S3=1`.
 S3_PACKAGES := 'moto[server]'
+# A second S3 server, of Rust; newer ones need a newer compiler.
+S3S := s3s-fs@0.14.1
 # Azure's own emulator, a package of Node; newer ones need a newer Node.
 AZURITE := azurite@3.35.0
 TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) 'dask[dataframe]' blake3 duckdb fsspec h5netcdf h5py openpyxl polars pytest ruff xarray \
@@ -38,13 +40,14 @@ test-instructions: install
 	$(PYTHON) bench/instructions.py target/release/onenb
 
 # Acceptance runs that take minutes: many processes, kills, large streams, real version sets.
-test-slow: $(VENV)/.s3 $(VENV)/.azurite
+test-slow: $(VENV)/.s3 $(VENV)/.s3s $(VENV)/.azurite
 	ONENB_CORPUS="$(ONENB_CORPUS)" cargo test --release --locked --features slow --test acceptance -- --nocapture
 	cargo test --release --locked --features slow --lib no_life_of_a_remote -- --nocapture
 	cargo test --release --locked --features slow --test histories
 	cargo build --release --locked --package onenb
 	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb s3
 	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb gcs --every 3
+	test ! -x $(VENV)/bin/s3s-fs || $(VENV)/bin/python tests/fault_matrix.py target/release/onenb s3s --every 3
 	test ! -d $(VENV)/azurite/node_modules || $(VENV)/bin/python tests/fault_matrix.py target/release/onenb azure --every 3
 	$(VENV)/bin/python tests/pushers.py target/release/onenb s3
 	$(VENV)/bin/python tests/pushers.py target/release/onenb gcs
@@ -80,6 +83,11 @@ $(VENV)/.demo: $(VENV)/.ready
 
 $(VENV)/.s3: $(VENV)/.ready
 	$(VENV)/bin/python -m pip install --quiet $(S3_PACKAGES)
+	touch $@
+
+# What needs it is skipped, and says so, where it does not build.
+$(VENV)/.s3s: $(VENV)/.ready
+	cargo install --quiet --locked --features binary --root $(VENV) $(S3S) || echo "s3s-fs could not be installed"
 	touch $@
 
 # Azure's emulator, where there is npm; what needs it is skipped, and says so, where there is none.

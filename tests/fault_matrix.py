@@ -1,6 +1,6 @@
 """Every fault at every request of push, cat, pull and gc, through the real program against a server of a provider.
 
-    python tests/fault_matrix.py ONENB [s3|azure|gcs] [--every N] [--only OPERATION]
+    python tests/fault_matrix.py ONENB [s3|s3s|azure|gcs] [--every N] [--only OPERATION]
 
 Before and after a rerun each tag reads whole or is not there, the rerun completes, and no pack is sent twice beyond the
 one in flight. Prints counts; exit code 1 and the seedless name of the run (operation, request, fault) on a violation.
@@ -19,9 +19,11 @@ import tempfile
 import threading
 import urllib.request
 
+import boto3
+
 HERE = pathlib.Path(__file__).resolve().parent
 BUCKET = "onenb-tests"
-SCHEMES = {"s3": "s3", "azure": "az", "gcs": "gs"}
+SCHEMES = {"s3": "s3", "s3s": "s3", "azure": "az", "gcs": "gs"}
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
     # The key that every copy of Azure's emulator has.
@@ -56,7 +58,7 @@ class Server:
 def start(provider):
     """Starts the server of a provider, with a bucket."""
     server = Server(HERE / f"{provider}_server.py")
-    if provider != "azure":
+    if provider in ("s3", "gcs"):
         urllib.request.urlopen(urllib.request.Request(f"http://{server.address}/{BUCKET}", method="PUT")).close()
     return server
 
@@ -131,9 +133,13 @@ class Lab:
         self.ok("remote", "add", self.name, url, "--endpoint-url", self.endpoint)
 
     def packs(self):
+        prefix = f"{self.name}/packs/"
+        if SCHEMES[self.provider] == "s3":
+            keys = {name.lower(): self.env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+            client = boto3.client("s3", endpoint_url=f"http://{self.store.address}", region_name="us-east-1", **keys)
+            return client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["KeyCount"]
         listing = "restype=container&comp=list" if self.provider == "azure" else "list-type=2"
-        url = f"http://{self.store.address}/{BUCKET}?{listing}&prefix={self.name}/packs/"
-        with urllib.request.urlopen(url) as answer:
+        with urllib.request.urlopen(f"http://{self.store.address}/{BUCKET}?{listing}&prefix={prefix}") as answer:
             return len(re.findall(rb"<(?:Key|Blob)>", answer.read()))
 
     def reads(self, tag, name):

@@ -130,6 +130,14 @@ fn a_bucket_and_a_prefix_inside_it_keep_the_contract() {
 }
 
 #[test]
+fn another_s3_server_keeps_the_contract() {
+    let Some(server) = Server::run("s3s_server.py") else { return };
+    let vars = [("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    let backend = CloudBackend::new("s3", BUCKET, "team/data", &options_with(&server.address, &vars));
+    conformance::run(&backend.expect("a good place"));
+}
+
+#[test]
 fn google_cloud_storage_keeps_the_contract() {
     let Some(server) = Server::run("gcs_server.py") else { return };
     server.make_bucket();
