@@ -27,6 +27,7 @@ struct KindRow {
     exports: usize,
     sample_bytes: u64,
     held_out_bytes: u64,
+    held_out_new_bytes: u64,
     verdict: &'static str,
     explanation: String,
     complete: bool,
@@ -42,6 +43,8 @@ struct SettingRow {
     #[serde(flatten)]
     measured: MeasuredRow,
     score: f64,
+    spread: f64,
+    runs: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,6 +52,9 @@ struct HeldOutRow {
     present: MeasuredRow,
     chosen: MeasuredRow,
     score: f64,
+    runs: usize,
+    wins: usize,
+    noise: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,12 +85,15 @@ impl KindRow {
             encoding: row.encoding,
             measured: MeasuredRow::from(&row.measured),
             score: rounded(row.score),
+            spread: rounded(row.spread),
+            runs: row.runs,
         };
         Self {
             kind: report.kind.name(),
             exports: report.exports,
             sample_bytes: report.sample_len,
             held_out_bytes: report.held_out_len,
+            held_out_new_bytes: report.held_out_new_len,
             verdict: report.verdict.name(),
             explanation: explain(report, objective),
             complete: report.is_complete,
@@ -95,6 +104,9 @@ impl KindRow {
                 present: MeasuredRow::from(&held.present),
                 chosen: MeasuredRow::from(&held.chosen),
                 score: rounded(held.score),
+                runs: held.runs,
+                wins: held.wins,
+                noise: rounded(held.noise),
             }),
         }
     }

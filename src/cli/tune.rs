@@ -1,8 +1,7 @@
 //! `onenb tune`: measures how data is best stored here, and writes that down.
 
 use std::fmt::Write as _;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::errors::{Exit, Failure};
@@ -10,11 +9,10 @@ use super::json::document;
 use super::json_tune::{Restored, Tuned};
 use super::output::Context;
 use super::render::{self, Align, size};
-use super::tune_chart;
+use super::tune_chart::Picture;
 use crate::error::Result;
 use crate::format::encoding::{Encoding, Encodings};
-use crate::fs;
-use crate::tune::{self, HeldOut, KindReport, Measured, Objective, Source, TuneOptions, TuneReport, Verdict};
+use crate::tune::{self, Content, HeldOut, KindReport, Objective, Row, Source, TuneOptions, TuneReport, Verdict};
 use crate::{Progress, Repo};
 
 const MIB: u64 = 1024 * 1024;
@@ -34,7 +32,7 @@ Examples:
 pub(super) struct Args {
     /// What is to be good: balanced, size, speed or cost
     ///
-    /// Each setting is compared with the present one on the same data, as ratios to the power of their weights, multiplied; smaller is better. balanced: stored bytes 1/2, the times of writing, of reading all and of reading 4 KiB anywhere 1/6 each. size: stored bytes alone, however long it takes. speed: writing 1/2, reading all 1/4, reading anywhere 1/4. cost: dollars a year in a cloud, at the prices of `docs/tune.md`.
+    /// Each setting is compared with the present one on the same data, as ratios to the power of their weights, multiplied; smaller is better. balanced: stored bytes 1/2, the times of writing, of reading all and of reading 4 KiB anywhere 1/6 each, and never a quarter more bytes. size: stored bytes alone, however long it takes. speed: writing 1/2, reading all 1/4, reading anywhere 1/4. cost: dollars a year in a cloud, at the prices of `docs/tune.md`.
     #[arg(long = "for", value_name = "GOAL", value_enum, default_value_t = Goal::Balanced)]
     #[arg(hide_possible_values = true)]
     goal: Goal,
@@ -47,10 +45,13 @@ pub(super) struct Args {
     /// Draw what was measured into FILE
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Let `--svg` replace a file that is not a picture of `onenb tune`
+    #[arg(long, requires = "svg")]
+    force: bool,
     /// Sample at most this many MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096))]
     sample: u64,
-    /// Try settings for about this many seconds
+    /// Sample and try settings for about this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     time: u64,
 }
@@ -82,23 +83,23 @@ pub(super) fn run(args: &Args, ctx: &Context) -> std::result::Result<Exit, Failu
         return undo(repo, ctx);
     }
     let present = repo.encodings()?;
+    let picture = args.svg.as_deref().map(|path| Picture::at(path, args.force, repo)).transpose()?;
+    let objective = args.goal.objective();
     let options = TuneOptions {
-        objective: args.goal.objective(),
+        objective,
         sample_len: args.sample * MIB,
         time_limit: Duration::from_secs(args.time),
-        remote_latency: latency(repo, ctx),
+        remote_latency: if objective.counts_requests() { latency(repo, ctx) } else { None },
     };
     let report = measure(repo, &present, &options, ctx)?;
-    let better = report.settings(&present)?;
-    let applied = better.filter(|_| args.apply);
-    if let Some(settings) = &applied {
-        repo.set_encodings(settings)?;
-    }
-    if let Some(path) = &args.svg {
-        draw(&report, path)?;
-    }
-    ctx.print(&document(Tuned::new(&report, applied.is_some())), || text(&report))?;
-    tell(&report, args, applied.is_some(), ctx);
+    let better = report.settings(&present)?.filter(|_| args.apply);
+    // What was measured is shown whatever happens then, and nothing is applied by a command that fails.
+    let drawn = picture.map_or(Ok(()), |picture| picture.draw(&report));
+    let applied = drawn.and_then(|()| better.map(|settings| repo.set_encodings(&settings)).transpose());
+    let is_applied = matches!(applied, Ok(Some(())));
+    ctx.print(&document(Tuned::new(&report, is_applied)), || text(&report))?;
+    applied?;
+    tell(&report, args, is_applied, ctx);
     Ok(Exit::Success)
 }
 
@@ -116,6 +117,7 @@ fn undo(repo: &Repo, ctx: &Context) -> std::result::Result<Exit, Failure> {
 
 /// Asks the remote; where it does not answer, reads are measured without it.
 fn latency(repo: &Repo, ctx: &Context) -> Option<Duration> {
+    ctx.talk.note("asking the remote how far away it is");
     repo.remote_latency().unwrap_or_else(|error| {
         ctx.talk.warn(&format!("reads are measured without the remote: {error}"));
         None
@@ -124,18 +126,16 @@ fn latency(repo: &Repo, ctx: &Context) -> Option<Duration> {
 
 fn measure(repo: &Repo, present: &Encodings, options: &TuneOptions, ctx: &Context) -> Result<TuneReport> {
     let versions = repo.export_versions()?.into_iter();
-    let to_source = |of: crate::ExportVersions| Source { name: of.name, suffix: of.suffix, versions: of.contents };
+    let to_source = |of: crate::ExportVersions| Source { name: of.name, group: of.group, versions: of.contents };
     let sources: Vec<Source> = versions.map(to_source).collect();
-    let open = |digest: &_| -> Result<Box<dyn Read>> { Ok(Box::new(repo.open_object(digest)?)) };
+    let open = |digest: &_| -> Result<Content> {
+        let (chunks, reader) = repo.open_chunked(digest)?;
+        Ok(Content { chunks, reader: Box::new(reader) })
+    };
     let scratch = repo.scratch()?;
     let mut line = ctx.progress();
     let mut progress = |done| line.update(Progress { doing: "measuring", done, total: None });
     tune::tune(&sources, &open, &scratch, present, options, &mut progress)
-}
-
-fn draw(report: &TuneReport, path: &Path) -> Result<()> {
-    let wrap = |error| crate::Error::from(error).context(format!("could not write `{}`", path.display()));
-    fs::write_atomic(path, tune_chart::draw(report).as_bytes()).map_err(wrap)
 }
 
 /// Says what came of it and what to do next.
@@ -175,21 +175,22 @@ fn text_of(kind: &KindReport, objective: Objective) -> String {
     let sampled = format!("{} to choose on, {} held out", size(kind.sample_len), size(kind.held_out_len));
     let mut text = format!("{}: {exports}, {sampled}\n", kind.kind);
     if !kind.rows.is_empty() {
-        let head = ["level", "frame", "shuffle", "delta", "stored", "write", "read", "anywhere", "score"];
+        let head = ["level", "frame", "shuffle", "delta", "stored", "write", "read", "anywhere", "score", "runs"];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(kind.rows.iter().enumerate().map(|(number, row)| {
-            let mut cells = cells(&row.encoding, &row.measured, row.score);
+            let mut cells = cells(row);
             let marks = [(number == 0, "now"), (number == kind.chosen, "best")];
             cells.push(marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect::<Vec<_>>().join(", "));
             cells
         }));
-        text.push_str(&render::indent(&render::table(&rows, &[Align::Right; 9])));
+        text.push_str(&render::indent(&render::table(&rows, &[Align::Right; 10])));
     }
     let _ = writeln!(text, "  {}", explain(kind, objective));
     text
 }
 
-fn cells(encoding: &Encoding, measured: &Measured, score: f64) -> Vec<String> {
+fn cells(row: &Row) -> Vec<String> {
+    let Row { encoding, measured, score, spread, runs } = row;
     vec![
         encoding.level.to_string(),
         frame(encoding.frame_len),
@@ -199,7 +200,8 @@ fn cells(encoding: &Encoding, measured: &Measured, score: f64) -> Vec<String> {
         rate(measured.raw_bytes, measured.write_seconds),
         rate(measured.raw_bytes, measured.read_seconds),
         format!("{:.2} ms", measured.random_seconds * 1e3),
-        format!("{score:.3}"),
+        format!("{score:.3} ±{spread:.3}"),
+        runs.to_string(),
     ]
 }
 
@@ -232,7 +234,7 @@ pub(super) fn explain(kind: &KindReport, objective: Objective) -> String {
     let cut = if kind.is_complete { "" } else { " Some settings were left out for want of time; `--time` gives more." };
     let text = match (kind.verdict, kind.rows.first(), kind.best()) {
         (Verdict::TooLittle, ..) | (_, None, _) | (_, _, None) => {
-            "Too little data to measure: at least 64 KiB to choose on are needed, so the present setting stays."
+            "Too little data to measure: at least 64 KiB of new data to choose on are needed, so the present setting stays."
                 .to_owned()
         }
         (Verdict::PresentIsBest, ..) => {
@@ -240,13 +242,28 @@ pub(super) fn explain(kind: &KindReport, objective: Objective) -> String {
             format!("No setting is better by {least:.0} % or more for {goal}, so the present one stays.")
         }
         (Verdict::NothingHeldOut, _, Some(best)) => format!(
-            "{} looks better for {goal}, but there is no other export or version of this kind to check that on, so the present one stays.",
-            named(&best.encoding)
+            "{} looks better for {goal}, but of what was held out to check that on, {} is new, and 64 KiB are needed: other exports of this kind, or versions that differ more. The present one stays.",
+            named(&best.encoding),
+            size(kind.held_out_new_len)
         ),
         (Verdict::NotOnHeldOut, _, Some(best)) => {
             let held = kind.held_out.map_or_else(String::new, |held| format!(": {}", compare(&held)));
             format!(
                 "{} looked better for {goal}, but not on the data held out{held}. The present one stays.",
+                named(&best.encoding)
+            )
+        }
+        (Verdict::TooNoisy, _, Some(best)) => {
+            let held = kind.held_out.map_or_else(String::new, |held| {
+                format!(
+                    ": better in {} of {} runs, and the present setting differs from itself by {:.0} %",
+                    held.wins,
+                    held.runs,
+                    held.noise * 100.0
+                )
+            });
+            format!(
+                "{} looked better for {goal}, but this machine is too busy to be sure{held}. The present one stays; measure again when nothing else runs.",
                 named(&best.encoding)
             )
         }
@@ -275,13 +292,17 @@ fn named(encoding: &Encoding) -> String {
 
 /// Compares what was measured on the data held out.
 fn compare(held: &HeldOut) -> String {
-    let HeldOut { present, chosen, score } = held;
+    let HeldOut { present, chosen, score, runs, wins, .. } = held;
     #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits of a length")]
-    let stored = change(chosen.stored_bytes as f64, present.stored_bytes as f64);
+    let stored = if (chosen.stored_bytes, present.stored_bytes) == (0, 0) {
+        "no new".to_owned()
+    } else {
+        change(chosen.stored_bytes as f64, present.stored_bytes as f64)
+    };
     let write = change(chosen.write_seconds, present.write_seconds);
     let read = change(chosen.read_seconds, present.read_seconds);
     let random = change(chosen.random_seconds, present.random_seconds);
-    format!("{stored} bytes, {write} time to write, {read} to read all, {random} to read anywhere; score {score:.3}")
+    format!("{stored} bytes, {write} time to write, {read} to read all, {random} to read anywhere; score {score:.3}, better in {wins} of {runs} runs")
 }
 
 /// Writes a change as a signed percentage.
@@ -293,7 +314,7 @@ fn change(now: f64, before: f64) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::format::kind::ContentKind;
-    use crate::tune::Row;
+    use crate::tune::Measured;
 
     /// Makes a report with planted figures.
     pub(in crate::cli) fn planted(verdict: Verdict) -> KindReport {
@@ -308,16 +329,17 @@ pub(super) mod tests {
         };
         let other = Measured { stored_bytes: 800_000, write_seconds: 0.4, ..present };
         let small = Encoding { level: 12, frame_len: 65_536, shuffle: true, delta: false };
-        let row = |encoding, measured, score| Row { encoding, measured, score };
+        let row = |encoding, measured, score, spread| Row { encoding, measured, score, spread, runs: 9 };
         KindReport {
             kind: ContentKind::Csv,
             exports: 2,
             sample_len: 8_000_000,
             held_out_len: 7_000_000,
+            held_out_new_len: 12_000,
             present: Encoding::default(),
-            rows: vec![row(Encoding::default(), present, 1.0), row(small, other, 0.8)],
+            rows: vec![row(Encoding::default(), present, 1.0, 0.031), row(small, other, 0.8, 0.0)],
             chosen: 1,
-            held_out: Some(HeldOut { present, chosen: other, score: 0.81 }),
+            held_out: Some(HeldOut { present, chosen: other, score: 0.81, runs: 9, wins: 7, noise: 0.124 }),
             verdict,
             is_complete: true,
         }
@@ -334,11 +356,19 @@ pub(super) mod tests {
         random reads include 34.2 ms for one request to the remote
 
         csv: 2 exports, 8.0 MB to choose on, 7.0 MB held out
-          level   frame  shuffle  delta    stored     write      read  anywhere  score
-              3   1 MiB       on     on    1.0 MB  100 MB/s  400 MB/s   1.00 ms  1.000  now
-             12  64 KiB       on    off  800.0 kB   20 MB/s  400 MB/s   1.00 ms  0.800  best
-          Level 12 in frames of 64 KiB, without deltas is best for size. On the data held out, against the present setting: -20 % bytes, +400 % time to write, +0 % to read all, +0 % to read anywhere; score 0.810.
+          level   frame  shuffle  delta    stored     write      read  anywhere         score  runs
+              3   1 MiB       on     on    1.0 MB  100 MB/s  400 MB/s   1.00 ms  1.000 ±0.031     9  now
+             12  64 KiB       on    off  800.0 kB   20 MB/s  400 MB/s   1.00 ms  0.800 ±0.000     9  best
+          Level 12 in frames of 64 KiB, without deltas is best for size. On the data held out, against the present setting: -20 % bytes, +400 % time to write, +0 % to read all, +0 % to read anywhere; score 0.810, better in 7 of 9 runs.
         ");
+    }
+
+    #[test]
+    fn nothing_against_nothing_is_no_gain() {
+        let mut held = planted(Verdict::NotOnHeldOut).held_out.unwrap();
+        held.present.stored_bytes = 0;
+        held.chosen.stored_bytes = 0;
+        assert!(compare(&held).starts_with("no new bytes, +400 % time to write"), "{}", compare(&held));
     }
 
     #[test]
@@ -346,7 +376,8 @@ pub(super) mod tests {
         for (verdict, words) in [
             (Verdict::Better, "Level 12 in frames of 64 KiB, without deltas is best for size. On the data held out"),
             (Verdict::NotOnHeldOut, "but not on the data held out: -20 % bytes"),
-            (Verdict::NothingHeldOut, "no other export or version"),
+            (Verdict::NothingHeldOut, "12.0 kB is new, and 64 KiB are needed"),
+            (Verdict::TooNoisy, "too busy to be sure: better in 7 of 9 runs, and the present setting differs from itself by 12 %"),
             (Verdict::PresentIsBest, "No setting is better by 2 % or more for size"),
             (Verdict::TooLittle, "Too little data"),
         ] {

@@ -1,9 +1,13 @@
 //! The picture of `onenb tune --svg`: what each setting stores against how fast it writes, one panel for each kind.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use super::tune::{frame, mb_per_s};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tune::{KindReport, Row, TuneReport};
+use crate::{Repo, fs};
 
 const WIDTH: f64 = 720.0;
 const PANEL: f64 = 300.0;
@@ -15,6 +19,61 @@ const BOTTOM: f64 = 44.0;
 const STYLE: &str = "svg{background:#fff}text{font:11px sans-serif;fill:#222}.head{font-size:13px;font-weight:bold}\
 .axis{stroke:#b9c0c7;stroke-width:1}.end{text-anchor:end}.middle{text-anchor:middle}.point{fill:#b9c0c7}\
 .now{fill:#445}.best{fill:#1b7a5a}";
+
+/// How each picture starts, so that a later one may replace it.
+const START: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" data-of=\"onenb tune\"";
+
+/// A file that may be drawn into.
+#[derive(Debug)]
+pub(super) struct Picture {
+    path: PathBuf,
+}
+
+impl Picture {
+    /// Refuses a place that a picture must not take, before anything is measured.
+    pub(super) fn at(path: &Path, force: bool, repo: &Repo) -> Result<Self> {
+        Self::outside(path, force, &|path| repo.is_within_git(path))
+    }
+
+    fn outside(path: &Path, force: bool, is_within_git: &dyn Fn(&Path) -> bool) -> Result<Self> {
+        let refused = |kind, reason: &str, hint: &str| {
+            Err(Error::new(kind, format!("cannot draw into `{}`: {reason}", path.display())).with_hint(hint))
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let (Ok(folder), Some(name)) = (folder.canonicalize(), path.file_name()) else {
+            return refused(ErrorKind::Failed, "there is no such folder", "name a file with `--svg FILE`");
+        };
+        // A link is as good as where it leads.
+        let target = folder.join(name);
+        let target = target.canonicalize().unwrap_or(target);
+        if target.is_dir() {
+            return refused(ErrorKind::Failed, "it is a folder", "name a file with `--svg FILE`");
+        }
+        if is_within_git(&target) || target.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
+            return refused(ErrorKind::Failed, "Git keeps its data there", "name a file with `--svg FILE`");
+        }
+        if !force && target.symlink_metadata().is_ok() && !is_ours(&target) {
+            let reason = "it is there and not a picture of `onenb tune`";
+            return refused(ErrorKind::Conflict, reason, "name another file, or replace it with `--force`");
+        }
+        Ok(Self { path: target })
+    }
+
+    /// Draws a report.
+    pub(super) fn draw(&self, report: &TuneReport) -> Result<()> {
+        let wrap = |error| Error::from(error).context(format!("could not write `{}`", self.path.display()));
+        fs::write_atomic(&self.path, draw(report).as_bytes()).map_err(wrap)
+    }
+}
+
+fn is_ours(path: &Path) -> bool {
+    let mut start = vec![];
+    let read = std::fs::File::open(path).and_then(|file| file.take(START.len() as u64).read_to_end(&mut start));
+    read.is_ok() && start == START.as_bytes()
+}
 
 /// Where values lie on an axis.
 struct Scale {
@@ -43,12 +102,12 @@ impl Scale {
 }
 
 /// Draws a report.
-pub(super) fn draw(report: &TuneReport) -> String {
+fn draw(report: &TuneReport) -> String {
     let panels: Vec<&KindReport> = report.kinds.iter().filter(|kind| !kind.rows.is_empty()).collect();
     let count = u32::try_from(panels.len().max(1)).unwrap_or(1);
     let height = PANEL * f64::from(count);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
+        "{START} width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
          <title>onenb tune --for {}: bytes stored against speed of writing</title>\n<style>{STYLE}</style>\n",
         report.objective.name()
     );
@@ -151,6 +210,33 @@ mod tests {
             assert!((LEFT..WIDTH - RIGHT).contains(&x), "{svg}");
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn a_picture_replaces_nothing_but_pictures_and_never_what_git_keeps() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, plain, ours) = (dir.path().join("bare"), dir.path().join("notes"), dir.path().join("tune.svg"));
+        fs::create_dir_all(&git).unwrap();
+        fs::create_dir_all(&dir.path().join("x/.Git")).unwrap();
+        fs::write_atomic(&plain, b"mine").unwrap();
+        let at = |path: &Path, force| Picture::outside(path, force, &|path| path.starts_with(git.canonicalize().unwrap()));
+        let report = TuneReport { objective: Objective::Cost, remote_latency: None, kinds: vec![] };
+        at(&ours, false).unwrap().draw(&report).unwrap();
+        at(&ours, false).unwrap();
+        assert_eq!(at(&plain, false).unwrap_err().kind(), ErrorKind::Conflict);
+        at(&plain, true).unwrap();
+        for (refused, reason) in [
+            (git.join("HEAD"), "Git keeps"),
+            (dir.path().join("x/.Git/HEAD"), "Git keeps"),
+            (git.clone(), "a folder"),
+            (dir.path().join("none/a.svg"), "no such folder"),
+        ] {
+            for force in [false, true] {
+                let refusal = at(&refused, force).unwrap_err();
+                assert!(refusal.to_string().contains(reason) && refusal.hint().is_some(), "{refusal}");
+            }
+        }
+        assert_eq!(std::fs::read(&plain).unwrap(), b"mine");
     }
 
     #[test]

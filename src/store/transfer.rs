@@ -96,6 +96,15 @@ impl Store {
         self.live().data.has(id.as_bytes())
     }
 
+    /// Returns the frame that holds a chunk as it is stored, which may lean on others.
+    ///
+    /// # Errors
+    /// [`StoreError::ChunkMissing`] or another error of kind `Damaged`.
+    pub fn stored_frame(&self, id: &ChunkId) -> Result<Frame, StoreError> {
+        let search = self.live().data.find_fresh(id.as_bytes())?;
+        search.found.first().ok_or(StoreError::ChunkMissing { chunk: *id })?.read()
+    }
+
     /// Returns the frame that holds a chunk, for copying it elsewhere: as stored, its payload checksum holds, or
     /// compressed anew where it leans on other frames.
     ///

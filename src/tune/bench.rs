@@ -1,25 +1,22 @@
 //! Measuring a setting: a scratch store, the writer that exports use, the reader that reads use.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek as _, SeekFrom};
 use std::time::{Duration, Instant};
 
 use super::TuneOptions;
-use super::choice::{Measured, Objective};
+use super::choice::{Measured, Objective, Pair};
 use super::sample::{Series, number_of};
-use super::search::Bench;
+use super::search::{Bench, Trial};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::encoding::Encoding;
 use crate::id::{ChunkId, ContentDigest};
 use crate::store::{Scratch, Store, WriteOptions};
 
-/// How often a setting is measured at most where times count. Of each content and each read the best time counts, because
-/// other processes only ever disturb.
+/// How often a setting is measured at most where times count, each time beside the present one.
 const RUNS: u32 = 9;
 /// The same where bytes do, which are the same in every run: the time decides only between settings that are as small.
 const FEW_RUNS: u32 = 2;
-/// About how long a setting is measured without a limit.
-const SLICE: Duration = Duration::from_secs(2);
 /// Settings among which a limit is shared: about as many as there are.
 const SLICES: u32 = 13;
 /// Reads anywhere in the sample.
@@ -33,15 +30,27 @@ const BUFFER_LEN: usize = 1024 * 1024;
 pub(super) struct StoreBench<'a> {
     scratch: &'a Scratch,
     sample: &'a [Series],
+    present: Encoding,
     remote_latency: Duration,
     runs: u32,
     slice: Duration,
     deadline: Option<Instant>,
     /// The level of the last setting and how long one run of it took.
     last: Option<(i32, Duration)>,
+    /// What does not depend on a clock, for each setting that was run.
+    known: HashMap<Encoding, Known>,
     /// Bytes written by all benches of this run.
     written: &'a mut u64,
     progress: &'a mut dyn FnMut(u64) -> bool,
+}
+
+/// What a setting does in every run.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The bytes; no times.
+    bytes: Measured,
+    /// The digest of all frames.
+    frames: blake3::Hash,
 }
 
 /// What one run stored.
@@ -53,18 +62,18 @@ struct Stored {
     grown: u64,
 }
 
-/// How long one run took, for each content and each small read.
-#[derive(Default)]
-struct Times {
-    write: Vec<Duration>,
-    read: Vec<Duration>,
-    random: Vec<Duration>,
+/// What the held-out data says.
+pub(super) struct Comparison {
+    /// The present setting and the other one.
+    pub(super) pairs: Vec<Pair>,
+    /// The present setting and itself.
+    pub(super) present_twice: Vec<Pair>,
 }
 
 impl<'a> StoreBench<'a> {
     pub(super) fn new(
         scratch: &'a Scratch,
-        sample: &'a [Series],
+        (sample, present): (&'a [Series], Encoding),
         options: &TuneOptions,
         written: &'a mut u64,
         progress: &'a mut dyn FnMut(u64) -> bool,
@@ -74,8 +83,8 @@ impl<'a> StoreBench<'a> {
             Objective::Size | Objective::Cost => FEW_RUNS,
             Objective::Speed | Objective::Balanced => RUNS,
         };
-        let (slice, deadline, last) = (SLICE, None, None);
-        Self { scratch, sample, remote_latency, runs, slice, deadline, last, written, progress }
+        let (slice, deadline, last, known) = (Duration::MAX, None, None, HashMap::new());
+        Self { scratch, sample, present, remote_latency, runs, slice, deadline, last, known, written, progress }
     }
 
     /// Measures nothing more once this much time has passed, and nothing that is likely to take longer.
@@ -92,7 +101,7 @@ impl<'a> StoreBench<'a> {
     }
 
     /// Writes the sample into a store, timing all but what was there before.
-    fn write(&mut self, store: Store, encoding: Encoding, times: &mut Times) -> Result<Stored> {
+    fn write(&mut self, store: Store, encoding: Encoding, time: &mut Duration) -> Result<Stored> {
         let mut stored = Stored { store, before: vec![], digests: vec![], raw_len: 0, grown: 0 };
         for series in self.sample {
             let mut parents = vec![];
@@ -103,7 +112,7 @@ impl<'a> StoreBench<'a> {
             for bytes in &series.versions {
                 let started = Instant::now();
                 let (digest, stored_bytes) = self.put(&stored.store, bytes, encoding, parents)?;
-                times.write.push(started.elapsed());
+                *time += started.elapsed();
                 stored.raw_len += bytes.len() as u64;
                 stored.grown += stored_bytes;
                 stored.digests.push(digest);
@@ -128,99 +137,92 @@ impl<'a> StoreBench<'a> {
         Ok((stored.digest, stored.stored_bytes))
     }
 
-    /// Writes and reads the sample once. The first run of a setting counts bytes too.
-    fn run(&mut self, encoding: Encoding, bytes: Option<&mut Measured>) -> Result<Times> {
+    /// Writes and reads the sample once.
+    fn run(&mut self, encoding: Encoding) -> Result<(Measured, blake3::Hash)> {
         let (root, store) = self.scratch.store()?;
-        let mut times = Times::default();
-        let stored = self.write(store, encoding, &mut times)?;
-        stored.read_all(&mut times)?;
+        let (mut write, mut read, mut random) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let stored = self.write(store, encoding, &mut write)?;
+        stored.read_all(&mut read)?;
         let probes = stored.probes()?;
-        stored.read_anywhere(&probes, &mut times)?;
-        if let Some(measured) = bytes {
-            measured.raw_bytes = stored.raw_len;
-            measured.stored_bytes = stored.grown;
-            measured.pushed_bytes = stored.pushed_bytes()?;
-            measured.fetched_bytes = stored.fetched_bytes(&probes)?;
-        }
+        stored.read_anywhere(&probes, &mut random)?;
+        let known = match self.known.get(&encoding) {
+            Some(known) => *known,
+            None => stored.known(&probes)?,
+        };
+        self.known.insert(encoding, known);
         drop(stored);
         self.scratch.remove(&root);
-        Ok(times)
+        let count = u32::try_from(probes.len()).unwrap_or(1).max(1);
+        let measured = Measured {
+            write_seconds: write.as_secs_f64(),
+            read_seconds: read.as_secs_f64(),
+            random_seconds: (random / count + self.remote_latency).as_secs_f64(),
+            ..known.bytes
+        };
+        Ok((measured, known.frames))
     }
-}
 
-impl StoreBench<'_> {
-    /// Measures two settings in turn, run by run, so that whatever else the machine does meets both alike.
-    pub(super) fn compare(&mut self, one: Encoding, other: Encoding) -> Result<(Measured, Measured)> {
-        let started = Instant::now();
-        let (mut of_one, mut of_other) = (Measured::default(), Measured::default());
-        let mut times_of_one = self.run(one, Some(&mut of_one))?;
-        let mut times_of_other = self.run(other, Some(&mut of_other))?;
-        let took = started.elapsed();
-        for _ in 1..self.runs {
-            if started.elapsed() + took > self.slice * 2 {
+    /// Runs two settings right after each other, by turns in either order: whatever else the machine does meets both alike.
+    fn pair(&mut self, other: Encoding, turn: u32) -> Result<Pair> {
+        if turn.is_multiple_of(2) {
+            let present = self.run(self.present)?.0;
+            Ok(Pair { present, other: self.run(other)?.0 })
+        } else {
+            let other = self.run(other)?.0;
+            Ok(Pair { present: self.run(self.present)?.0, other })
+        }
+    }
+
+    /// Compares a setting with the present one, and that with itself. Settings that make the same frames are the same.
+    pub(super) fn compare(&mut self, other: Encoding) -> Result<Comparison> {
+        let mut comparison = Comparison { pairs: vec![], present_twice: vec![] };
+        for turn in 0..self.runs {
+            let pair = self.pair(other, turn)?;
+            if self.known.get(&other).map(|known| known.frames) == self.known.get(&self.present).map(|known| known.frames)
+            {
+                comparison.pairs = vec![Pair { other: pair.present, ..pair }];
                 break;
             }
-            times_of_one.keep_best(&self.run(one, None)?);
-            times_of_other.keep_best(&self.run(other, None)?);
+            comparison.pairs.push(pair);
+            let present = self.present;
+            comparison.present_twice.push(self.pair(present, turn)?);
         }
-        times_of_one.tell(&mut of_one, self.remote_latency);
-        times_of_other.tell(&mut of_other, self.remote_latency);
-        Ok((of_one, of_other))
+        Ok(comparison)
     }
 }
 
 impl Bench for StoreBench<'_> {
-    fn measure(&mut self, encoding: &Encoding) -> Result<Option<Measured>> {
+    fn measure(&mut self, encoding: &Encoding) -> Result<Trial> {
         if !self.has_time_for(encoding.level) {
-            return Ok(None);
+            return Ok(Trial::NoTime);
         }
         let started = Instant::now();
-        let mut measured = Measured::default();
-        let mut times = self.run(*encoding, Some(&mut measured))?;
+        let seen: Vec<blake3::Hash> = self.known.values().map(|known| known.frames).collect();
+        let (other, frames) = self.run(*encoding)?;
+        self.last = Some((encoding.level, started.elapsed()));
+        if seen.contains(&frames) {
+            return Ok(Trial::Same);
+        }
+        let mut pairs = vec![Pair { present: self.run(self.present)?.0, other }];
         let took = started.elapsed();
-        self.last = Some((encoding.level, took));
-        for _ in 1..self.runs {
+        for turn in 1..self.runs {
             if started.elapsed() + took > self.slice {
                 break;
             }
-            times.keep_best(&self.run(*encoding, None)?);
+            pairs.push(self.pair(*encoding, turn + 1)?);
         }
-        times.tell(&mut measured, self.remote_latency);
-        Ok(Some(measured))
+        Ok(Trial::Pairs(pairs))
     }
-}
-
-impl Times {
-    /// Keeps, of each thing that was timed in two runs, the shorter time.
-    fn keep_best(&mut self, again: &Self) {
-        for (times, again) in
-            [(&mut self.write, &again.write), (&mut self.read, &again.read), (&mut self.random, &again.random)]
-        {
-            times.iter_mut().zip(again).for_each(|(time, again)| *time = (*time).min(*again));
-        }
-    }
-
-    /// Adds up what was timed.
-    fn tell(&self, measured: &mut Measured, remote_latency: Duration) {
-        measured.write_seconds = seconds(&self.write);
-        measured.read_seconds = seconds(&self.read);
-        let count = u32::try_from(self.random.len()).unwrap_or(1).max(1);
-        measured.random_seconds = seconds(&self.random) / f64::from(count) + remote_latency.as_secs_f64();
-    }
-}
-
-fn seconds(times: &[Duration]) -> f64 {
-    times.iter().sum::<Duration>().as_secs_f64()
 }
 
 impl Stored {
-    fn read_all(&self, times: &mut Times) -> Result<()> {
+    fn read_all(&self, time: &mut Duration) -> Result<()> {
         let mut buffer = vec![0; BUFFER_LEN];
         for digest in &self.digests {
             let started = Instant::now();
             let mut reader = self.store.open_content(digest)?;
             while reader.pull(&mut buffer)? > 0 {}
-            times.read.push(started.elapsed());
+            *time += started.elapsed();
         }
         Ok(())
     }
@@ -243,7 +245,7 @@ impl Stored {
     }
 
     /// Reads a little at each place, each time as if for the first time.
-    fn read_anywhere(&self, probes: &[(ContentDigest, u64)], times: &mut Times) -> Result<()> {
+    fn read_anywhere(&self, probes: &[(ContentDigest, u64)], time: &mut Duration) -> Result<()> {
         let mut buffer = [0; PROBE_LEN];
         for (digest, offset) in probes {
             let started = Instant::now();
@@ -256,9 +258,32 @@ impl Stored {
                     count => left = left.get_mut(count..).unwrap_or_default(),
                 }
             }
-            times.random.push(started.elapsed());
+            *time += started.elapsed();
         }
         Ok(())
+    }
+
+    /// Counts bytes and takes the digest of all frames, as they are stored.
+    fn known(&self, probes: &[(ContentDigest, u64)]) -> Result<Known> {
+        let mut frames = blake3::Hasher::new();
+        let mut seen: HashSet<ChunkId> = HashSet::new();
+        for digest in self.before.iter().chain(&self.digests) {
+            for chunk in self.store.chunks_of(digest)? {
+                if !seen.contains(&chunk.id) {
+                    let frame = self.store.stored_frame(&chunk.id)?;
+                    seen.extend(frame.header().keys().iter().map(|key| ChunkId::from_bytes(key.id)));
+                    frames.update(&frame.to_bytes());
+                }
+            }
+        }
+        let bytes = Measured {
+            raw_bytes: self.raw_len,
+            stored_bytes: self.grown,
+            pushed_bytes: self.pushed_bytes()?,
+            fetched_bytes: self.fetched_bytes(probes)?,
+            ..Measured::default()
+        };
+        Ok(Known { bytes, frames: frames.finalize() })
     }
 
     /// Returns how many bytes a push of the contents sends to a remote that has what was there before.

@@ -4,6 +4,8 @@ use crate::format::encoding::Encoding;
 
 /// Scores this close to the best one are as good: what is left is noise of the clock.
 const TIE: f64 = 0.01;
+/// Bytes that a balanced setting may need, where the present one needs 1: whoever wants speed at any price asks for speed.
+const MOST_GROWTH: f64 = 1.25;
 
 /// What one setting did to one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -31,8 +33,90 @@ pub struct Row {
     pub encoding: Encoding,
     /// What it did.
     pub measured: Measured,
-    /// Its score, where the present setting has 1; smaller is better.
+    /// Its score, where the present setting has 1; smaller is better. The middle one of all runs.
     pub score: f64,
+    /// How far the score was off in a run, but for the worst one.
+    pub spread: f64,
+    /// How often it was measured, each time beside the present setting.
+    pub runs: usize,
+}
+
+/// What the present setting and another one did, one right after the other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pair {
+    pub(super) present: Measured,
+    pub(super) other: Measured,
+}
+
+/// What some pairs say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Scores {
+    /// The middle score.
+    pub(super) middle: f64,
+    /// How far scores were off the middle one, but for the worst.
+    pub(super) spread: f64,
+    /// How far scores were off 1, but for the worst.
+    pub(super) spread_about_one: f64,
+    pub(super) runs: usize,
+    /// Runs in which the other setting was the better one.
+    pub(super) wins: usize,
+}
+
+impl Scores {
+    pub(super) fn of(objective: Objective, pairs: &[Pair]) -> Self {
+        let mut scores: Vec<f64> = pairs.iter().map(|pair| objective.score(&pair.other, &pair.present)).collect();
+        scores.sort_by(f64::total_cmp);
+        let middle = scores.get(scores.len() / 2).copied().unwrap_or(1.0);
+        let wins = scores.iter().filter(|score| **score < 1.0).count();
+        let (spread, spread_about_one) = (spread(&scores, middle), spread(&scores, 1.0));
+        Self { middle, spread, spread_about_one, runs: scores.len(), wins }
+    }
+}
+
+/// Returns how far values are off a centre. Of many the worst one does not count: something else ran just then.
+fn spread(values: &[f64], centre: f64) -> f64 {
+    let mut off: Vec<f64> = values.iter().map(|value| (value - centre).abs()).collect();
+    off.sort_by(f64::total_cmp);
+    let spared = if off.len() < 4 { 1 } else { 2 };
+    off.len().checked_sub(spared).and_then(|at| off.get(at)).copied().unwrap_or(0.0)
+}
+
+/// Returns what a setting did in the middle of some runs. Bytes are the same in all of them.
+pub(super) fn middle_of<'a>(runs: impl Iterator<Item = &'a Measured>) -> Measured {
+    let runs: Vec<Measured> = runs.copied().collect();
+    let middle = |of: fn(&Measured) -> f64| {
+        let mut values: Vec<f64> = runs.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    Measured {
+        write_seconds: middle(|run| run.write_seconds),
+        read_seconds: middle(|run| run.read_seconds),
+        random_seconds: middle(|run| run.random_seconds),
+        ..runs.first().copied().unwrap_or_default()
+    }
+}
+
+/// How a check on held-out data ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checked {
+    Better,
+    NotBetter,
+    TooNoisy,
+}
+
+/// Decides by what another setting did beside the present one, and what that did beside itself: eight of nine runs must
+/// agree, and the gain must be more than what the clock makes of no change at all.
+pub(super) fn decide(objective: Objective, pairs: &[Pair], present_twice: &[Pair]) -> Checked {
+    let scores = Scores::of(objective, pairs);
+    let noise = Scores::of(objective, present_twice).spread_about_one;
+    if !objective.is_better(scores.middle) || pairs.iter().any(|pair| !objective.allows(&pair.other, &pair.present)) {
+        Checked::NotBetter
+    } else if scores.wins * 9 < scores.runs * 8 || 1.0 - scores.middle <= noise {
+        Checked::TooNoisy
+    } else {
+        Checked::Better
+    }
 }
 
 /// What is to be good.
@@ -42,7 +126,7 @@ pub enum Objective {
     Size,
     /// Time: of writing for a half, of reading all and of reading anywhere for a quarter each.
     Speed,
-    /// Stored bytes for a half, the three times for a sixth each.
+    /// Stored bytes for a half, the three times for a sixth each, and never a quarter more bytes.
     Balanced,
     /// Dollars a year for data in a cloud, at [`Prices`].
     Cost,
@@ -133,6 +217,19 @@ impl Objective {
         }
     }
 
+    /// Returns whether this objective takes a setting at all, however fast it is.
+    #[must_use]
+    pub fn allows(self, measured: &Measured, present: &Measured) -> bool {
+        self != Self::Balanced
+            || ratio(float(measured.stored_bytes), float(present.stored_bytes)) <= MOST_GROWTH
+    }
+
+    /// Returns whether it matters how long a request to the remote takes.
+    #[must_use]
+    pub fn counts_requests(self) -> bool {
+        matches!(self, Self::Speed | Self::Balanced)
+    }
+
     /// Returns whether a score is clearly better than the present setting's.
     #[must_use]
     pub fn is_better(self, score: f64) -> bool {
@@ -145,11 +242,13 @@ impl Objective {
 /// Of rows as good as the best one the present setting is chosen, and else the one that writes fastest. So is the present
 /// setting where the best one is not clearly better.
 pub(super) fn choose(objective: Objective, rows: &[Row]) -> usize {
-    let best = rows.iter().map(|row| row.score).fold(f64::INFINITY, f64::min);
+    let present = rows.first().map(|row| row.measured).unwrap_or_default();
+    let allowed = || rows.iter().enumerate().filter(|(_, row)| objective.allows(&row.measured, &present));
+    let best = allowed().map(|(_, row)| row.score).fold(f64::INFINITY, f64::min);
     if !objective.is_better(best) {
         return 0;
     }
-    let good = rows.iter().enumerate().filter(|(_, row)| row.score <= best * (1.0 + TIE));
+    let good = allowed().filter(|(_, row)| row.score <= best * (1.0 + TIE));
     let chosen = good.min_by(|(_, a), (_, b)| a.measured.write_seconds.total_cmp(&b.measured.write_seconds));
     chosen.map_or(0, |(number, _)| number)
 }

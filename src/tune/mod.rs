@@ -22,17 +22,19 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use choice::{Measured, Objective, Prices, Row};
-pub use sample::{Open, Source};
+pub use sample::{Content, Open, ReadSeek, Source};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::encoding::{Encoding, Encodings};
 use crate::format::kind::ContentKind;
 use crate::store::Scratch;
 use bench::StoreBench;
+use choice::{Checked, Scores, decide, middle_of};
 use sample::KindSample;
 use search::Axes;
 
-/// Bytes of a kind, to choose on as well as held out, below which times say nothing.
+/// New bytes of a kind, to choose on as well as held out, below which nothing is said: what is stored already is not
+/// written again, however long the contents are.
 const MIN_SAMPLE_LEN: u64 = 64 * 1024;
 
 /// What is wanted, and how much work may go into it.
@@ -42,7 +44,7 @@ pub struct TuneOptions {
     pub objective: Objective,
     /// Bytes of contents that are sampled at most.
     pub sample_len: u64,
-    /// About how long candidates are measured, all kinds together. Whatever is chosen is then checked without a limit.
+    /// About how long is sampled and measured, all kinds together. Whatever is chosen is then checked without a limit.
     pub time_limit: Duration,
     /// How long one small request to the remote takes, if there is one.
     pub remote_latency: Option<Duration>,
@@ -68,7 +70,9 @@ pub enum Verdict {
     PresentIsBest,
     /// Another setting looked better, and was not on what was held out.
     NotOnHeldOut,
-    /// Another setting looks better, and there is nothing to check it on.
+    /// Another setting looked better on what was held out too, but not by more than the clock is off.
+    TooNoisy,
+    /// Another setting looks better, and there is too little new data to check it on.
     NothingHeldOut,
     /// There is too little data to measure.
     TooLittle,
@@ -82,6 +86,7 @@ impl Verdict {
             Self::Better => "better",
             Self::PresentIsBest => "present-is-best",
             Self::NotOnHeldOut => "not-on-held-out",
+            Self::TooNoisy => "too-noisy",
             Self::NothingHeldOut => "nothing-held-out",
             Self::TooLittle => "too-little",
         }
@@ -95,8 +100,14 @@ pub struct HeldOut {
     pub present: Measured,
     /// The chosen one.
     pub chosen: Measured,
-    /// The score of the chosen one, where the present one has 1; smaller is better.
+    /// The score of the chosen one, where the present one has 1; smaller is better. The middle one of all runs.
     pub score: f64,
+    /// How often both were measured, one right after the other.
+    pub runs: usize,
+    /// In how many runs the chosen one was better.
+    pub wins: usize,
+    /// How far from 1 the present setting scores beside itself.
+    pub noise: f64,
 }
 
 /// What was measured for one kind of content.
@@ -110,6 +121,8 @@ pub struct KindReport {
     pub sample_len: u64,
     /// Bytes that were held out.
     pub held_out_len: u64,
+    /// Those of them that neither a version before nor the data to choose on has.
+    pub held_out_new_len: u64,
     /// What writers use now.
     pub present: Encoding,
     /// What was measured, in that order; the present setting first.
@@ -170,32 +183,44 @@ pub fn tune(
     options: &TuneOptions,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<TuneReport> {
-    let samples = sample::take(sources, open, options.sample_len, &mut || progress(0))?;
-    if samples.is_empty() {
-        return Err(Error::new(ErrorKind::Failed, "nothing is stored here that settings could be measured on")
-            .with_hint("export something first with `onenb export NAME FILE`, or fetch data with `onenb pull --all`"));
+    let begun = Instant::now();
+    let deadline = begun.checked_add(options.time_limit / 2);
+    let sampled = sample::take(sources, open, options.sample_len, deadline, &mut || progress(0))?;
+    if sampled.kinds.is_empty() {
+        return Err(nothing_to_measure(sampled.met_damage));
     }
-    let mut due = samples.iter().filter(|sample| sample.is_enough()).count();
-    let mut time_left = options.time_limit;
+    let mut due = sampled.kinds.iter().filter(|sample| sample.is_enough()).count();
+    let mut time_left = options.time_limit.saturating_sub(begun.elapsed());
     let mut written = 0;
     let mut kinds = vec![];
-    for sample in samples {
+    for sample in sampled.kinds {
         let started = Instant::now();
-        let mut bench = StoreBench::new(scratch, &sample.chosen_on, options, &mut written, progress);
+        let present = present.of(sample.kind);
+        let mut bench = StoreBench::new(scratch, (&sample.chosen_on, present), options, &mut written, progress);
         bench.limit(time_left / u32::try_from(due.max(1)).unwrap_or(1));
         let axes = Axes { shuffle: !sample.kind.is_text(), delta: sample.has_versions() };
-        let report = measure_kind(&sample, present.of(sample.kind), (options.objective, axes), bench)?;
+        let report = measure_kind(&sample, present, (options.objective, axes), bench)?;
         // What one kind leaves is for the others.
         time_left = time_left.saturating_sub(started.elapsed());
         due -= usize::from(sample.is_enough());
         kinds.push(if report.verdict == Verdict::NotOnHeldOut {
-            let bench = StoreBench::new(scratch, &sample.held_out, options, &mut written, progress);
+            let bench = StoreBench::new(scratch, (&sample.held_out, present), options, &mut written, progress);
             check(report, options.objective, bench)?
         } else {
             report
         });
     }
     Ok(TuneReport { objective: options.objective, remote_latency: options.remote_latency, kinds })
+}
+
+fn nothing_to_measure(met_damage: bool) -> Error {
+    if met_damage {
+        Error::new(ErrorKind::Damaged, "nothing that settings could be measured on can be read")
+            .with_hint("list all damage with `onenb verify`")
+    } else {
+        Error::new(ErrorKind::Failed, "nothing is stored here that settings could be measured on")
+            .with_hint("export something first with `onenb export NAME FILE`, or fetch data with `onenb pull --all`")
+    }
 }
 
 /// Finds the best setting for a kind. Where that is another than the present one and can be checked, the verdict is
@@ -211,6 +236,7 @@ fn measure_kind(
         exports: sample.exports,
         sample_len: sample.chosen_on_len(),
         held_out_len: sample.held_out_len(),
+        held_out_new_len: sample.held_out_new,
         present,
         rows: vec![],
         chosen: 0,
@@ -224,7 +250,7 @@ fn measure_kind(
     let found = search::search(objective, present, axes, &mut bench)?;
     report.verdict = match found.chosen {
         0 => Verdict::PresentIsBest,
-        _ if sample.held_out_len() < MIN_SAMPLE_LEN => Verdict::NothingHeldOut,
+        _ if !sample.is_enough_to_check() => Verdict::NothingHeldOut,
         _ => Verdict::NotOnHeldOut,
     };
     Ok(KindReport { rows: found.rows, chosen: found.chosen, is_complete: found.is_complete, ..report })
@@ -233,8 +259,20 @@ fn measure_kind(
 /// Compares what was chosen with the present setting on what was held out.
 fn check(report: KindReport, objective: Objective, mut bench: StoreBench<'_>) -> Result<KindReport> {
     let Some(best) = report.best() else { return Ok(report) };
-    let (present, chosen) = bench.compare(report.present, best.encoding)?;
-    let score = objective.score(&chosen, &present);
-    let verdict = if objective.is_better(score) { Verdict::Better } else { Verdict::NotOnHeldOut };
-    Ok(KindReport { held_out: Some(HeldOut { present, chosen, score }), verdict, ..report })
+    let comparison = bench.compare(best.encoding)?;
+    let verdict = match decide(objective, &comparison.pairs, &comparison.present_twice) {
+        Checked::Better => Verdict::Better,
+        Checked::NotBetter => Verdict::NotOnHeldOut,
+        Checked::TooNoisy => Verdict::TooNoisy,
+    };
+    let scores = Scores::of(objective, &comparison.pairs);
+    let held_out = HeldOut {
+        present: middle_of(comparison.pairs.iter().map(|pair| &pair.present)),
+        chosen: middle_of(comparison.pairs.iter().map(|pair| &pair.other)),
+        score: scores.middle,
+        runs: scores.runs,
+        wins: scores.wins,
+        noise: Scores::of(objective, &comparison.present_twice).spread_about_one,
+    };
+    Ok(KindReport { held_out: Some(held_out), verdict, ..report })
 }

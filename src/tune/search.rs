@@ -3,7 +3,7 @@
 //! All combinations would be 84 settings; what an axis does hardly depends on the others, and the few settings that are
 //! measured this way can be read as a table.
 
-use super::choice::{Measured, Objective, Row, choose};
+use super::choice::{Objective, Pair, Row, Scores, choose, middle_of};
 use crate::error::Result;
 use crate::format::encoding::Encoding;
 
@@ -12,10 +12,21 @@ const LEVELS: [i32; 7] = [1, 3, 6, 9, 12, 15, 19];
 /// Lengths of frames that are tried, in raw bytes.
 const FRAME_LENS: [u32; 3] = [1024 * 1024, 256 * 1024, 64 * 1024];
 
+/// What came of measuring a setting.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Trial {
+    /// What it did beside the present setting, run by run.
+    Pairs(Vec<Pair>),
+    /// Every frame is the same as with a setting that was measured.
+    Same,
+    /// There is no time left for it.
+    NoTime,
+}
+
 /// Measures settings on a sample.
 pub(super) trait Bench {
-    /// Measures one; `None` if there is no time left for it. The first one is always measured.
-    fn measure(&mut self, encoding: &Encoding) -> Result<Option<Measured>>;
+    /// Measures one. The first one is the present one and always measured, beside itself.
+    fn measure(&mut self, encoding: &Encoding) -> Result<Trial>;
 }
 
 /// Which settings could matter for a sample.
@@ -76,13 +87,19 @@ impl Search<'_> {
         if self.found.rows.iter().any(|row| row.encoding == encoding) {
             return Ok(true);
         }
-        let Some(measured) = self.bench.measure(&encoding)? else {
-            self.found.is_complete = false;
-            return Ok(false);
+        let pairs = match self.bench.measure(&encoding)? {
+            Trial::Pairs(pairs) => pairs,
+            Trial::Same => return Ok(true),
+            Trial::NoTime => {
+                self.found.is_complete = false;
+                return Ok(false);
+            }
         };
-        let present = self.found.rows.first().map_or(measured, |row| row.measured);
-        let score = self.objective.score(&measured, &present);
-        self.found.rows.push(Row { encoding, measured, score });
+        let Scores { middle, spread, runs, .. } = Scores::of(self.objective, &pairs);
+        let measured = middle_of(pairs.iter().map(|pair| &pair.other));
+        // The present setting is what others are compared with, whatever the clock made of it.
+        let score = if self.found.rows.is_empty() { 1.0 } else { middle };
+        self.found.rows.push(Row { encoding, measured, score, spread, runs });
         self.found.chosen = choose(self.objective, &self.found.rows);
         Ok(true)
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::choice::choose;
+use super::choice::{Pair, choose};
 use super::sample::{KindSample, Series};
-use super::search::{Axes, Bench, search};
+use super::search::{Axes, Bench, Trial, search};
 use super::*;
-use crate::id::ContentDigest;
-use crate::store::{Store, StoreOptions};
+use crate::format::recipe::ChunkRef;
+use crate::id::{ChunkId, ContentDigest};
+use crate::store::{Rest, Store, StoreOptions, next_cut};
 use crate::testing::random;
 
 const ALL_AXES: Axes = Axes { shuffle: true, delta: true };
@@ -34,9 +35,13 @@ struct Planted<F> {
 }
 
 impl<F: Fn(&Encoding) -> Measured> Bench for Planted<F> {
-    fn measure(&mut self, encoding: &Encoding) -> Result<Option<Measured>> {
+    fn measure(&mut self, encoding: &Encoding) -> Result<Trial> {
         self.asked.push(*encoding);
-        Ok((self.asked.len() <= self.budget).then(|| (self.rule)(encoding)))
+        if self.asked.len() > self.budget {
+            return Ok(Trial::NoTime);
+        }
+        let pair = Pair { present: (self.rule)(&self.asked[0]), other: (self.rule)(encoding) };
+        Ok(Trial::Pairs(vec![pair]))
     }
 }
 
@@ -104,13 +109,68 @@ fn of_what_is_as_good_the_fastest_to_write_is_chosen() {
     let row = |level: i32, stored_bytes: u64, write_seconds: f64| {
         let measured = Measured { stored_bytes, write_seconds, ..PRESENT };
         let score = Objective::Size.score(&measured, &PRESENT);
-        Row { encoding: Encoding { level, ..Encoding::default() }, measured, score }
+        Row { encoding: Encoding { level, ..Encoding::default() }, measured, score, spread: 0.0, runs: 1 }
     };
     let rows = [row(3, 1_000_000, 0.1), row(12, 803_000, 0.5), row(15, 801_000, 1.0), row(19, 800_000, 9.0)];
     assert_eq!(choose(Objective::Size, &rows), 1);
     assert_eq!(choose(Objective::Size, &rows[..1]), 0);
     // One percent less is no gain worth a setting.
     assert_eq!(choose(Objective::Size, &[row(3, 1_000_000, 0.1), row(6, 985_000, 0.01)]), 0);
+}
+
+#[test]
+fn balanced_takes_no_setting_that_needs_a_quarter_more_bytes() {
+    let rule = |encoding: &Encoding| Measured {
+        stored_bytes: if encoding.delta { 1_000_000 } else { 1_260_000 },
+        write_seconds: if encoding.delta { 0.1 } else { 0.001 },
+        ..PRESENT
+    };
+    assert!(find(Objective::Balanced, rule).delta);
+    assert!(!find(Objective::Speed, rule).delta);
+    let pairs = [Pair { present: rule(&Encoding::default()), other: rule(&Encoding { delta: false, ..Encoding::default() }) }];
+    assert_eq!(decide(Objective::Balanced, &pairs, &[]), Checked::NotBetter);
+    assert_eq!(decide(Objective::Speed, &pairs, &[]), Checked::Better);
+}
+
+/// Runs of which the other setting writes this much slower than the present one.
+fn runs(ratios: &[f64]) -> Vec<Pair> {
+    // What else the machine does meets both alike.
+    let pair = |(turn, ratio): (usize, &f64)| {
+        let present = Measured { write_seconds: if turn % 2 == 0 { 0.1 } else { 0.9 }, ..PRESENT };
+        Pair { present, other: Measured { write_seconds: present.write_seconds * ratio * ratio, ..present } }
+    };
+    ratios.iter().enumerate().map(pair).collect()
+}
+
+#[test]
+fn nearly_all_runs_must_agree_and_gain_more_than_the_clock_is_off() {
+    let quiet = runs(&[1.0, 1.01, 0.99, 1.0, 1.02, 1.0, 0.98, 1.0, 3.0]);
+    let busy = runs(&[1.0, 1.2, 0.8, 1.1, 0.9, 1.0, 1.3, 0.7, 1.0]);
+    let clear = [0.8, 0.82, 0.81, 0.79, 0.8, 0.8, 0.83, 0.8, 2.0];
+    let decide = |ratios: &[f64], twice: &[Pair]| super::decide(Objective::Speed, &runs(ratios), twice);
+    assert_eq!(decide(&clear, &quiet), Checked::Better);
+    assert_eq!(decide(&clear, &busy), Checked::TooNoisy);
+    assert_eq!(decide(&[0.8, 0.82, 0.81, 0.79, 0.8, 0.8, 0.83, 1.1, 2.0], &quiet), Checked::TooNoisy);
+    assert_eq!(decide(&[0.97; 9], &quiet), Checked::NotBetter);
+    assert_eq!(decide(&[1.0; 9], &busy), Checked::NotBetter);
+    let scores = Scores::of(Objective::Speed, &quiet);
+    assert_eq!((scores.runs, scores.wins), (9, 2));
+    assert!((scores.middle - 1.0).abs() < 1e-9 && (scores.spread - 0.02).abs() < 1e-9, "{scores:?}");
+}
+
+#[test]
+fn a_setting_that_makes_the_same_frames_is_no_candidate() {
+    struct SameFrames(Planted<fn(&Encoding) -> Measured>);
+    impl Bench for SameFrames {
+        fn measure(&mut self, encoding: &Encoding) -> Result<Trial> {
+            let trial = self.0.measure(encoding)?;
+            Ok(if self.0.asked.len() > 1 { Trial::Same } else { trial })
+        }
+    }
+    let mut bench = SameFrames(planted(usual as fn(&Encoding) -> Measured));
+    let found = search(Objective::Speed, Encoding::default(), ALL_AXES, &mut bench).unwrap();
+    assert_eq!((found.rows.len(), found.chosen, found.is_complete), (1, 0, true));
+    assert!(bench.0.asked.len() > 8);
 }
 
 #[test]
@@ -195,7 +255,9 @@ proptest! {
         let found = search(objective, present, ALL_AXES, &mut planted(rule)).unwrap();
         let best = found.rows[found.chosen];
         prop_assert!(found.chosen == 0 || objective.is_better(best.score));
-        let least = found.rows.iter().map(|row| row.score).fold(f64::INFINITY, f64::min);
+        let is_allowed = |row: &&Row| objective.allows(&row.measured, &found.rows[0].measured);
+        prop_assert!(is_allowed(&&best));
+        let least = found.rows.iter().filter(is_allowed).map(|row| row.score).fold(f64::INFINITY, f64::min);
         prop_assert!(best.score <= 1.0 && (found.chosen == 0 || best.score <= least * 1.0101));
     }
 }
@@ -208,23 +270,25 @@ struct World {
 }
 
 impl World {
-    fn add(&mut self, name: &str, suffix: &str, versions: &[Vec<u8>]) {
+    fn add(&mut self, name: &str, group: &str, versions: &[Vec<u8>]) {
         let versions = versions.iter().map(|bytes| {
             let digest = ContentDigest::of(bytes);
             self.contents.insert(digest, bytes.clone());
             digest
         });
         let versions = versions.collect();
-        self.sources.push(Source { name: name.to_owned(), suffix: suffix.to_owned(), versions });
+        self.sources.push(Source { name: name.to_owned(), group: group.to_owned(), versions });
     }
 
-    fn open(&self, digest: &ContentDigest) -> Result<Box<dyn std::io::Read>> {
+    fn open(&self, digest: &ContentDigest) -> Result<Content> {
         let absent = || Error::new(ErrorKind::NotFound, "not here");
-        Ok(Box::new(std::io::Cursor::new(self.contents.get(digest).cloned().ok_or_else(absent)?)))
+        let bytes = self.contents.get(digest).cloned().ok_or_else(absent)?;
+        let chunks = if bytes.len() > 1024 { chunks_of(&bytes) } else { vec![] };
+        Ok(Content { chunks, reader: Box::new(std::io::Cursor::new(bytes)) })
     }
 
     fn take(&self, limit: u64) -> Vec<KindSample> {
-        sample::take(&self.sources, &|digest| self.open(digest), limit, &mut || true).unwrap()
+        sample::take(&self.sources, &|digest| self.open(digest), limit, None, &mut || true).unwrap().kinds
     }
 
     fn tune(&self, present: &Encodings, options: &TuneOptions) -> Result<TuneReport> {
@@ -233,6 +297,18 @@ impl World {
         let scratch = store.scratch().unwrap().unwrap();
         tune(&self.sources, &|digest| self.open(digest), &scratch, present, options, &mut |_| true)
     }
+}
+
+/// Cuts a content as the store does.
+fn chunks_of(bytes: &[u8]) -> Vec<ChunkRef> {
+    let mut rest = bytes;
+    let mut chunks = vec![];
+    while let Some((len, cut)) = next_cut(rest, Rest::End) {
+        let (chunk, later) = rest.split_at(len);
+        chunks.push(ChunkRef { id: ChunkId::of(chunk), len: u32::try_from(len).unwrap(), cut });
+        rest = later;
+    }
+    chunks
 }
 
 /// Makes the rows of a table, some of which differ from version to version.
@@ -296,15 +372,86 @@ fn the_sample_is_bounded_always_the_same_and_passes_over_what_is_not_here() {
 }
 
 #[test]
-fn of_a_long_content_the_start_is_taken_of_each_version() {
+fn of_a_growing_content_what_is_new_is_sampled() {
+    // All versions began with the same bytes, so that a sample of their beginnings measured nothing at all.
     let mut world = World::default();
-    let versions: Vec<Vec<u8>> = (0..3).map(|version| table(3, version, 20_000)).collect();
-    world.add("Long", ".csv", &versions);
-    let limit = 800_000;
-    assert!(versions[0].len() as u64 > limit / 2);
-    let samples = world.take(limit);
-    assert!(samples[0].chosen_on_len() > 0 && samples[0].held_out_len() > 0);
-    assert!(samples[0].chosen_on_len() + samples[0].held_out_len() <= limit);
+    let all = random(1, 6 << 20);
+    let versions: Vec<Vec<u8>> = [5, 6].map(|len| all[..len << 20].to_vec()).to_vec();
+    world.add("Growing", ".bin", &versions);
+    let samples = world.take(16 << 20);
+    let [sample] = samples.as_slice() else { panic!("{samples:?}") };
+    let sampled = |series: &[Series]| series[0].versions[0].clone();
+    let (earlier, later) = (sampled(&sample.chosen_on), sampled(&sample.held_out));
+    assert!(earlier.starts_with(&all[..1000]) && earlier.ends_with(&versions[0][(5 << 20) - 1000..]));
+    assert!(later.starts_with(&all[..1000]) && later.ends_with(&versions[1][(6 << 20) - 1000..]));
+    assert!(earlier.len() < 2 << 20 && later.len() < 2 << 20);
+    assert_eq!(sample.chosen_on_new, earlier.len() as u64);
+    // What was added, and no chunk that only the sample of the earlier one lacks.
+    let added = 1 << 20;
+    let new = sample.held_out_new;
+    assert!(new > added / 2 && new < added + 300_000, "{new}");
+    // Whole chunks in a row are cut where they were.
+    let real: std::collections::HashSet<_> = chunks_of(&versions[1]).iter().map(|chunk| chunk.id).collect();
+    assert!(chunks_of(&later).iter().all(|chunk| real.contains(&chunk.id)));
+}
+
+#[test]
+fn what_did_not_change_is_nothing_to_measure() {
+    let mut world = World::default();
+    let all = random(2, 300_000);
+    let grown = |by: usize| [all.clone(), random(3, 900)[..by].to_vec()].concat();
+    world.add("Hardly", ".bin", &[grown(0), grown(300), grown(600), grown(900)]);
+    let sample = &world.take(16 << 20)[0];
+    assert!(sample.held_out_len() > 500_000 && sample.is_enough());
+    // The last chunk of either version, at most.
+    assert!(sample.held_out_new <= 2 * 262_144, "{}", sample.held_out_new);
+}
+
+#[test]
+fn a_copy_of_what_is_chosen_on_is_not_held_out() {
+    // Two names, one content but for a remark: a choice was checked on what it was made on.
+    let mut world = World::default();
+    let whole = random(4, 1 << 20);
+    world.add("One", ".bin", &[whole.clone()]);
+    world.add("Other", ".bin", &[[whole.clone(), b"changed".to_vec()].concat()]);
+    let sample = &world.take(32 << 20)[0];
+    assert_eq!((sample.exports, sample.chosen_on.len(), sample.held_out.len()), (2, 1, 0));
+    assert!(sample.is_enough() && !sample.is_enough_to_check());
+    world.add("Third", ".bin", &[random(5, 1 << 20)]);
+    assert!(world.take(32 << 20)[0].exports == 3);
+}
+
+#[test]
+fn one_folder_of_many_files_leaves_turns_to_others_and_a_full_kind_takes_none() {
+    let mut world = World::default();
+    for number in 0..1100 {
+        world.add(&format!("Checks/ck-1.0/{number}"), "Checks", &[random(1000 + number, 4000)]);
+    }
+    world.add("Sales", ".csv", &[table(1, 0, 4000)]);
+    let kinds: Vec<_> = world.take(1 << 20).iter().map(|sample| (sample.kind, sample.exports > 0)).collect();
+    assert_eq!(kinds, [(ContentKind::Csv, true), (ContentKind::Other, true)]);
+    // More sources than are taken, of a kind that is full.
+    let read = std::cell::Cell::new(0);
+    let open = |digest: &ContentDigest| {
+        read.set(read.get() + 1);
+        world.open(digest)
+    };
+    let sampled = sample::take(&world.sources, &open, 256 * 1024, None, &mut || true).unwrap();
+    let taken: usize = sampled.kinds.iter().map(|sample| sample.exports).sum();
+    assert!(taken < 60 && read.get() <= 1101 + taken, "{taken} {}", read.get());
+}
+
+#[test]
+fn where_everything_is_damaged_that_is_said() {
+    let mut world = World::default();
+    world.add("One", ".csv", &[table(5, 0, 900)]);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();
+    let scratch = store.scratch().unwrap().unwrap();
+    let open = |_: &ContentDigest| -> Result<Content> { Err(Error::new(ErrorKind::Damaged, "a pack is damaged")) };
+    let refusal = tune(&world.sources, &open, &scratch, &Encodings::default(), &by_size(), &mut |_| true).unwrap_err();
+    assert_eq!(refusal.kind(), ErrorKind::Damaged);
+    assert!(refusal.hint().unwrap().contains("`onenb verify`"));
 }
 
 /// Options under which no clock decides: all settings are measured, and only bytes count.

@@ -108,7 +108,8 @@ fn the_document_has_every_setting_with_its_figures() {
     let svg = sandbox.path("tune.svg");
     let json = tune(&sandbox, &["--json", "--apply", "--svg", &svg.to_string_lossy()]).json();
     assert_eq!((&json["version"], &json["objective"], &json["applied"]), (&json!(1), &json!("size"), &json!(true)));
-    assert!(json["remote_latency_ms"].as_f64().is_some_and(|latency| latency >= 0.0), "{json}");
+    // Nobody asks the remote where it does not matter how far away it is.
+    assert_eq!(json["remote_latency_ms"], Value::Null);
     let kinds = json["kinds"].as_array().expect("kinds");
     let names: Vec<&Value> = kinds.iter().map(|kind| &kind["kind"]).collect();
     assert_eq!(names, [&json!("csv"), &json!("text")]);
@@ -131,6 +132,24 @@ fn the_document_has_every_setting_with_its_figures() {
     let drawn = std::fs::read_to_string(svg).expect("a picture");
     assert!(drawn.starts_with("<svg") && drawn.ends_with("</svg>\n"));
     assert!(sandbox.store_files("").iter().all(|path| !path.to_string_lossy().contains("/scratch/")));
+}
+
+#[test]
+fn what_cannot_be_drawn_is_refused_before_anything_is_measured_or_applied() {
+    let sandbox = with_versions();
+    let head = sandbox.in_repo(".git/HEAD");
+    let before = std::fs::read(&head).expect("HEAD");
+    let folder = sandbox.in_repo("");
+    for (target, reason) in [(&head, "Git keeps its data there"), (&folder, "it is a folder")] {
+        let target = target.to_string_lossy();
+        for arguments in [&["tune", "--apply", "--svg", &target][..], &["tune", "--apply", "--force", "--svg", &target]] {
+            sandbox.onenb(arguments).fails(1, &[reason, "`--svg FILE`"]);
+        }
+    }
+    assert_eq!(std::fs::read(&head).expect("HEAD"), before);
+    let mine = sandbox.write("notes.svg", b"<svg>mine</svg>");
+    sandbox.onenb(&["tune", "--apply", "--svg", &mine.to_string_lossy()]).fails(1, &["not a picture", "`--force`"]);
+    assert_eq!(settings(&sandbox), None);
 }
 
 #[test]
@@ -159,12 +178,17 @@ fn gc_removes_what_a_killed_run_left() {
 }
 
 #[test]
-fn without_a_remote_there_is_no_latency() {
+fn the_remote_is_asked_where_that_matters() {
+    let ask = ["tune", "--for", "speed", "--time", "1", "--json"];
+    let sandbox = Sandbox::ready();
+    sandbox.export("Sales", &table(1, 0), &[]);
+    let run = sandbox.onenb(&ask).ok();
+    assert!(run.json()["remote_latency_ms"].as_f64().is_some_and(|latency| latency >= 0.0), "{run}");
+    assert!(run.stderr.contains("asking the remote"), "{run}");
     let sandbox = Sandbox::git_only();
     sandbox.onenb(&["init", "--name", "demo", "local"]).ok();
     sandbox.export("Sales", &table(1, 0), &[]);
-    let json = tune(&sandbox, &["--json"]).json();
-    assert_eq!(json["remote_latency_ms"], Value::Null);
+    assert_eq!(sandbox.onenb(&ask).ok().json()["remote_latency_ms"], Value::Null);
 }
 
 #[test]
