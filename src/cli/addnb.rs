@@ -35,7 +35,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let files: Vec<PathBuf> = args.nb.iter().chain(&args.files).cloned().collect();
     let workspace = ctx.workspace();
-    let added = workspace.repo()?.addnb(&files, args.original.as_deref())?;
+    let repo = workspace.repo()?;
+    ctx.tell_settings(repo);
+    let added = repo.addnb(&files, args.original.as_deref())?;
     for notebook in &added {
         for warning in &notebook.warnings {
             ctx.talk.warn(&format!("{}: {warning}", notebook.run.path));

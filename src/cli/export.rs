@@ -54,6 +54,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let options = options(name, args.params.parse()?, suffix);
     let workspace = ctx.workspace();
     let repo = workspace.repo()?;
+    ctx.tell_settings(repo);
     if is_directory {
         let mut progress = ctx.progress();
         let outcome = repo.export_directory(options, &args.file, &mut |news| progress.update(news))?;

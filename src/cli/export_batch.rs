@@ -30,7 +30,10 @@ pub(super) fn run(list: &Path, suffix: Option<&str>, params: &ParamArgs, ctx: &C
     let suffix = suffix.map(Suffix::parse).transpose().map_err(Error::from)?;
     // All lines are looked at before anything is written.
     let items = read_list(list, suffix.as_ref(), params)?;
-    let batch = ctx.workspace().repo()?.batch()?;
+    let workspace = ctx.workspace();
+    let repo = workspace.repo()?;
+    ctx.tell_settings(repo);
+    let batch = repo.batch()?;
     let mut progress = ctx.progress();
     let total = items.iter().map(|item| input::known_len(&item.file)).sum::<Option<u64>>();
     let mut start = Progress { doing: "exporting", done: 0, total };

@@ -3,9 +3,13 @@
 //! - Every document is an object with `"version": 1`; keys are added without a new version, never renamed or removed.
 //! - Ids are full hex, times RFC 3339 in UTC, sizes bytes, parameters typed as they are stored.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::json_tune::settings_of;
 use crate::format::config::StorageConfig;
+use crate::format::encoding::Encoding;
 use crate::format::name::{ExportName, Suffix};
 use crate::format::params::Params;
 use crate::format::record::{ExportRecord, Input, Producer};
@@ -316,6 +320,7 @@ pub(super) struct Figures {
     contents: u64,
     chunks: u64,
     packs: u64,
+    settings: BTreeMap<&'static str, Encoding>,
     exports: Vec<ExportFigures>,
 }
 
@@ -351,6 +356,7 @@ impl From<&Stats> for Figures {
             contents: stats.contents,
             chunks: stats.chunks,
             packs: stats.packs,
+            settings: settings_of(&stats.settings),
             exports: stats
                 .names
                 .iter()

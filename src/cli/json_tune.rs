@@ -1,9 +1,11 @@
 //! The documents of `tune`. Described in `docs/json.md`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::tune::{explain, mb_per_s};
-use crate::format::encoding::Encoding;
+use crate::format::encoding::{Encoding, Encodings};
 use crate::tune::{KindReport, Measured, Objective, TuneReport};
 
 /// `tune`.
@@ -13,6 +15,23 @@ pub(super) struct Tuned {
     applied: bool,
     remote_latency_ms: Option<f64>,
     kinds: Vec<KindRow>,
+}
+
+/// `tune --show`.
+#[derive(Debug, Serialize)]
+pub(super) struct InForce {
+    settings: BTreeMap<&'static str, Encoding>,
+}
+
+impl InForce {
+    pub(super) fn new(encodings: &Encodings) -> Self {
+        Self { settings: settings_of(encodings) }
+    }
+}
+
+/// Lists the kinds that have an encoding of their own.
+pub(super) fn settings_of(encodings: &Encodings) -> BTreeMap<&'static str, Encoding> {
+    encodings.iter().map(|(kind, encoding)| (kind.name(), encoding)).collect()
 }
 
 /// `tune --undo`.

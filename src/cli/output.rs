@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::errors::Failure;
 use super::render::visible;
 use crate::host;
-use crate::{Environment, OfflineNote, Progress, Workspace};
+use crate::{Environment, OfflineNote, Progress, Repo, Workspace};
 
 /// Work shorter than this shows no progress.
 const PROGRESS_DELAY: Duration = Duration::from_millis(500);
@@ -147,6 +147,14 @@ impl Context {
     pub(super) fn tell_offline(&self) {
         if let Some(note) = self.offline.take() {
             self.talk.warn(&note);
+        }
+    }
+
+    /// Says that new data is written with the defaults because the settings cannot be used.
+    pub(super) fn tell_settings(&self, repo: &Repo) {
+        if let Err(error) = repo.encodings() {
+            let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+            self.talk.warn(&format!("new data is written with the default settings: {error}{hint}"));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::errors::{Exit, Failure};
 use super::json::document;
-use super::json_tune::{Restored, Tuned};
+use super::json_tune::{InForce, Restored, Tuned};
 use super::output::Context;
 use super::render::{self, Align, size};
 use super::tune_chart::Picture;
@@ -22,6 +22,7 @@ Examples:
   onenb tune
   onenb tune --for size --svg tune.svg
   onenb tune --for speed --apply
+  onenb tune --show
   onenb tune --undo";
 
 /// Measure how your data is best stored here; --apply writes with that from now on
@@ -42,6 +43,9 @@ pub(super) struct Args {
     /// Forget all settings: write new data with the defaults again
     #[arg(long, visible_alias = "reset", conflicts_with_all = ["apply", "svg", "goal", "sample", "time"])]
     undo: bool,
+    /// Show how new data is written now, and measure nothing
+    #[arg(long, conflicts_with_all = ["apply", "undo", "svg", "goal", "sample", "time"])]
+    show: bool,
     /// Draw what was measured into FILE
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -83,6 +87,10 @@ pub(super) fn run(args: &Args, ctx: &Context) -> std::result::Result<Exit, Failu
         return undo(repo, ctx);
     }
     let present = repo.encodings()?;
+    if args.show {
+        ctx.print(&document(InForce::new(&present)), || in_force(&present))?;
+        return Ok(Exit::Success);
+    }
     let picture = args.svg.as_deref().map(|path| Picture::at(path, args.force, repo)).transpose()?;
     let objective = args.goal.objective();
     let options = TuneOptions {
@@ -101,6 +109,11 @@ pub(super) fn run(args: &Args, ctx: &Context) -> std::result::Result<Exit, Failu
     applied?;
     tell(&report, args, is_applied, ctx);
     Ok(Exit::Success)
+}
+
+/// Writes the settings, a line for each kind.
+fn in_force(encodings: &Encodings) -> String {
+    encodings.to_string().split("; ").map(|line| format!("{line}\n")).collect()
 }
 
 fn undo(repo: &Repo, ctx: &Context) -> std::result::Result<Exit, Failure> {

@@ -4,6 +4,7 @@
 //! themselves, so readers need none of this. Page: `docs/format/store.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,23 @@ pub struct Encoding {
 impl Default for Encoding {
     fn default() -> Self {
         Self { level: 3, frame_len: MAX_FRAME_LEN, shuffle: true, delta: true }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "level {}, frames of {} KiB", self.level, self.frame_len / 1024)?;
+        f.write_str(if self.shuffle { "" } else { ", no byte shuffle" })?;
+        f.write_str(if self.delta { "" } else { ", no deltas" })
+    }
+}
+
+impl fmt::Display for Encodings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (kind, encoding) in self.iter() {
+            write!(f, "{kind}: {encoding}; ")?;
+        }
+        write!(f, "{}: {}", if self.is_empty() { "all data" } else { "all else" }, Encoding::default())
     }
 }
 
@@ -115,12 +133,12 @@ impl Encodings {
         let mut table: toml::Table =
             text.parse().map_err(|error: toml::de::Error| malformed(error.message().to_owned()))?;
         let version = table.remove("version").and_then(|version| version.as_integer()).unwrap_or(0);
-        match u32::try_from(version) {
-            Ok(0) | Err(_) => return Err(malformed("it has no version".to_owned())),
-            Ok(found) if found > ENCODING_VERSION => {
-                return Err(FormatError::TooNew { what: WHAT, found, known: ENCODING_VERSION });
-            }
-            Ok(_) => {}
+        if version <= 0 {
+            return Err(malformed("it has no version".to_owned()));
+        }
+        let found = u32::try_from(version).unwrap_or(u32::MAX);
+        if found > ENCODING_VERSION {
+            return Err(FormatError::TooNew { what: WHAT, found, known: ENCODING_VERSION });
         }
         let mut encodings = Self::default();
         for (name, value) in table {
@@ -152,6 +170,9 @@ mod tests {
         assert_eq!(encodings.to_text(), format!("{HEADER}{text}"));
         assert_eq!(encodings.of(ContentKind::Csv).level, 9);
         assert_eq!(encodings.of(ContentKind::Npy), Encoding::default());
+        let usual = "level 3, frames of 1024 KiB";
+        assert_eq!(encodings.to_string(), format!("csv: level 9, frames of 256 KiB; all else: {usual}"));
+        assert_eq!(Encodings::default().to_string(), format!("all data: {usual}"));
         let page = include_str!("../../docs/format/store.md");
         assert!(page.contains(text.trim_end()), "docs/format/store.md has another example");
     }
@@ -163,6 +184,8 @@ mod tests {
             (String::new(), "no version"),
             ("version = 0".to_owned(), "no version"),
             ("version = \"1\"".to_owned(), "no version"),
+            ("version = -1".to_owned(), "no version"),
+            (format!("version = {}", u64::from(u32::MAX) + 1), "version 4294967295"),
             ("version = 2\n[csv]\nsecret = 1".to_owned(), "version 2"),
             ("version".to_owned(), "malformed"),
             (format!("version = 1\n[json]\n{whole}"), "unknown kind"),

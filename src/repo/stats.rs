@@ -36,6 +36,7 @@ impl Repo {
             chunks: stats.chunks,
             packs: stats.packs,
             names: self.stats_by_name(store, &costs)?,
+            settings: store.encodings().unwrap_or_default(),
         })
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::backend::CloudContext;
 use crate::format::config::StorageConfig;
+use crate::format::encoding::Encodings;
 use crate::format::name::{ExportName, Suffix};
 use crate::format::params::Params;
 use crate::format::record::{ExportRecord, Input};
@@ -471,6 +472,8 @@ pub struct Stats {
     pub packs: u64,
     /// What each export has of it, the largest first.
     pub names: Vec<NameStats>,
+    /// How new data is encoded; the defaults where the settings cannot be used, as writers do.
+    pub settings: Encodings,
 }
 
 /// What one export has in a store, all its versions and parameter sets together.

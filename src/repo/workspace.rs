@@ -307,9 +307,10 @@ impl Workspace {
             Ok(None) => fine("store", "empty".to_owned()),
             Err(error) => failed("store", &error),
         });
-        if let Err(error) = repo.encodings() {
-            checks.push(failed("settings", &error));
-        }
+        checks.push(match repo.encodings() {
+            Ok(encodings) => fine("settings", encodings.to_string()),
+            Err(error) => failed("settings", &error),
+        });
         checks.push(match repo.catalog() {
             Ok(_) => fine("catalog", "readable".to_owned()),
             Err(error) => failed("catalog", &error),

@@ -178,6 +178,7 @@ impl Classify for StoreError {
         let hint = match self {
             Self::UnknownContent { .. } | Self::UnknownObject { .. } => "fetch it with `onenb pull`",
             Self::Refused { .. } | Self::Incomplete { .. } => "check the remote with `onenb verify --remote`",
+            Self::Settings { source, .. } if source.kind() == ErrorKind::TooNew => return source.hint(),
             Self::Settings { .. } => "go back to the defaults with `onenb tune --undo`",
             Self::TooManyChunks { .. } => "export it in several parts",
             Self::TooNew { .. } => "a newer onenb wrote this; upgrade with `pip install --upgrade onenb`",

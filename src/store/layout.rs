@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::format::FormatError;
 use crate::format::encoding::{Encodings, MAX_ENCODING_LEN};
 use crate::format::pack::PackClass;
 use crate::fs;
@@ -113,14 +114,21 @@ impl Layout {
             Ok(bytes) => Encodings::from_text(&String::from_utf8_lossy(&bytes))
                 .map_err(|source| StoreError::Settings { path, source }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Encodings::default()),
+            Err(_) if path.is_dir() => {
+                let source = FormatError::malformed(ENCODING_FILE, "it is a folder");
+                Err(StoreError::Settings { path, source })
+            }
             Err(error) => Err(StoreError::io("read", &path, error)),
         }
     }
 
-    /// Writes how new chunks are encoded; without any setting, removes the file.
+    /// Writes how new chunks are encoded; without any setting, removes the file. An empty folder in its place goes.
     pub(super) fn set_encodings(&self, encodings: &Encodings) -> Result<(), StoreError> {
         self.require_writable()?;
         let path = self.root.join(ENCODING_FILE);
+        if path.is_dir() {
+            fs::remove_dir_if_empty(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+        }
         let written = if encodings.is_empty() {
             fs::remove_file(&path)
         } else {

@@ -106,7 +106,8 @@ impl<'a> StoreBench<'a> {
         for series in self.sample {
             let mut parents = vec![];
             if let Some(before) = &series.before {
-                parents = vec![self.put(&stored.store, before, encoding, parents)?.0];
+                // It is there already, as the present setting has it.
+                parents = vec![self.put(&stored.store, before, self.present, parents)?.0];
                 stored.before.extend(&parents);
             }
             for bytes in &series.versions {
@@ -267,7 +268,7 @@ impl Stored {
     fn known(&self, probes: &[(ContentDigest, u64)]) -> Result<Known> {
         let mut frames = blake3::Hasher::new();
         let mut seen: HashSet<ChunkId> = HashSet::new();
-        for digest in self.before.iter().chain(&self.digests) {
+        for digest in &self.digests {
             for chunk in self.store.chunks_of(digest)? {
                 if !seen.contains(&chunk.id) {
                     let frame = self.store.stored_frame(&chunk.id)?;

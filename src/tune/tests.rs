@@ -465,6 +465,28 @@ fn by_size() -> TuneOptions {
 }
 
 #[test]
+fn levels_that_make_the_same_deltas_are_one_candidate() {
+    // Deltas have level 9 at least, so that four levels stored the very same bytes and one of them won by the clock alone.
+    let sample = [Series { before: Some(table(1, 0, 4000)), versions: vec![table(1, 1, 4000), table(1, 2, 4000)] }];
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();
+    let scratch = store.scratch().unwrap().unwrap();
+    let (mut written, mut go_on) = (0, |_| true);
+    let options = by_size();
+    let mut bench =
+        StoreBench::new(&scratch, (&sample, Encoding::default()), &options, &mut written, &mut go_on);
+    let mut at = |level| bench.measure(&Encoding { level, ..Encoding::default() }).unwrap();
+    assert!(matches!(at(3), Trial::Pairs(pairs) if pairs.len() == 2));
+    assert_eq!(at(1), Trial::Same);
+    assert_eq!(at(9), Trial::Same);
+    assert!(matches!(at(19), Trial::Pairs(pairs) if pairs[0].other.stored_bytes < pairs[0].present.stored_bytes));
+    let compared = bench.compare(Encoding { level: 6, ..Encoding::default() }).unwrap();
+    assert_eq!(decide(Objective::Speed, &compared.pairs, &compared.present_twice), Checked::NotBetter);
+    let pair = compared.pairs[0];
+    assert!(compared.pairs.len() == 1 && pair.present == pair.other, "{pair:?}");
+}
+
+#[test]
 fn a_run_finds_smaller_settings_checks_them_and_measures_what_is_real() {
     let mut world = World::default();
     for seed in 0..2 {

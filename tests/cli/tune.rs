@@ -57,6 +57,12 @@ fn what_is_applied_is_how_new_data_is_written_until_it_is_undone() {
     let applied = tune(&sandbox, &["--apply"]);
     assert!(applied.stderr.contains("`onenb tune --undo`"), "{applied}");
     assert!(settings(&sandbox).expect("settings").contains("[csv]"));
+    let shown = sandbox.onenb(&["tune", "--show"]).ok().text();
+    assert!(shown.starts_with("csv: level ") && shown.contains("\nall else: level 3, frames of 1024 KiB\n"), "{shown}");
+    let json = sandbox.onenb(&["tune", "--show", "--json"]).ok().json();
+    assert!(json["settings"]["csv"]["level"].is_u64(), "{json}");
+    assert_eq!(sandbox.onenb(&["stats", "--json"]).ok().json()["settings"], json["settings"]);
+    assert!(sandbox.onenb(&["doctor"]).text().contains("csv: level "));
     let (tuned, by_default) = (stored(&sandbox, "Fresh", 2), stored(&untouched, "Fresh", 2));
     assert!(tuned < by_default * 98 / 100, "{tuned} {by_default}");
     let batch = sandbox.write("batch.csv", &table(3, 0));
@@ -153,6 +159,15 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_measured_or_applied() {
 }
 
 #[test]
+fn a_folder_in_place_of_the_settings_is_named_and_undone() {
+    let sandbox = with_versions();
+    onenb::fs::create_dir_all(&sandbox.in_repo(".git/onenb/encoding.toml")).expect("a folder");
+    sandbox.onenb(&["tune", "--show"]).fails(1, &["it is a folder", "`onenb tune --undo`"]);
+    sandbox.onenb(&["tune", "--undo"]).ok();
+    assert!(sandbox.onenb(&["tune", "--show"]).ok().text().starts_with("all data: level 3"));
+}
+
+#[test]
 fn files_of_directories_are_sampled_with_their_versions() {
     let sandbox = Sandbox::ready();
     for version in 0..4 {
@@ -213,6 +228,9 @@ fn bad_values_are_wrong_usage() {
         &["tune", "--undo", "--apply"],
         &["tune", "--undo", "--for", "size"],
         &["tune", "--svg"],
+        &["tune", "--force"],
+        &["tune", "--show", "--undo"],
+        &["tune", "--show", "--for", "size"],
     ] {
         assert_eq!(sandbox.onenb(arguments).code, 2, "{arguments:?}");
     }
@@ -227,11 +245,13 @@ fn settings_that_cannot_be_used_are_named_and_keep_nobody_from_exporting() {
         "version = 1\n[csv]\nlevel = 99\nframe_len = 65536\nshuffle = true\ndelta = true\n",
     ] {
         onenb::fs::write_atomic(&sandbox.in_repo(".git/onenb/encoding.toml"), text.as_bytes()).expect("a file");
-        sandbox.onenb(&["tune", "--apply"]).fails(1, &["encoding.toml", "`onenb tune --undo`"]);
+        let hint = if text == "version = 2\n" { "`pip install --upgrade onenb`" } else { "`onenb tune --undo`" };
+        sandbox.onenb(&["tune", "--apply"]).fails(1, &["encoding.toml", hint]);
         assert_eq!(settings(&sandbox).as_deref(), Some(text));
         let doctor = sandbox.onenb(&["doctor"]);
         assert!(doctor.code == 1 && doctor.text().contains("encoding.toml"), "{doctor}");
-        sandbox.export("Fresh", &table(9, 0), &[]);
+        let said = sandbox.onenb_with(&["export", "Fresh", "-", "--suffix", ".csv"], &table(9, 0)).ok();
+        assert_eq!(said.stderr.matches("new data is written with the default settings").count(), 1, "{said}");
         sandbox.onenb(&["tune", "--undo"]).ok();
         assert_eq!(settings(&sandbox), None);
         assert!(!sandbox.onenb(&["doctor"]).text().contains("encoding.toml"));
