@@ -315,7 +315,9 @@ fn compare(held: &HeldOut) -> String {
     let write = change(chosen.write_seconds, present.write_seconds);
     let read = change(chosen.read_seconds, present.read_seconds);
     let random = change(chosen.random_seconds, present.random_seconds);
-    format!("{stored} bytes, {write} time to write, {read} to read all, {random} to read anywhere; score {score:.3}, better in {wins} of {runs} runs")
+    format!(
+        "{stored} bytes, {write} time to write, {read} to read all, {random} to read anywhere; score {score:.3}, better in {wins} of {runs} runs"
+    )
 }
 
 /// Writes a change as a signed percentage.
@@ -390,7 +392,10 @@ pub(super) mod tests {
             (Verdict::Better, "Level 12 in frames of 64 KiB, without deltas is best for size. On the data held out"),
             (Verdict::NotOnHeldOut, "but not on the data held out: -20 % bytes"),
             (Verdict::NothingHeldOut, "12.0 kB is new, and 64 KiB are needed"),
-            (Verdict::TooNoisy, "too busy to be sure: better in 7 of 9 runs, and the present setting differs from itself by 12 %"),
+            (
+                Verdict::TooNoisy,
+                "too busy to be sure: better in 7 of 9 runs, and the present setting differs from itself by 12 %",
+            ),
             (Verdict::PresentIsBest, "No setting is better by 2 % or more for size"),
             (Verdict::TooLittle, "Too little data"),
         ] {

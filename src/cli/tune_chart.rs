@@ -219,7 +219,8 @@ mod tests {
         fs::create_dir_all(&git).unwrap();
         fs::create_dir_all(&dir.path().join("x/.Git")).unwrap();
         fs::write_atomic(&plain, b"mine").unwrap();
-        let at = |path: &Path, force| Picture::outside(path, force, &|path| path.starts_with(git.canonicalize().unwrap()));
+        let at =
+            |path: &Path, force| Picture::outside(path, force, &|path| path.starts_with(git.canonicalize().unwrap()));
         let report = TuneReport { objective: Objective::Cost, remote_latency: None, kinds: vec![] };
         at(&ours, false).unwrap().draw(&report).unwrap();
         at(&ours, false).unwrap();

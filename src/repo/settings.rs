@@ -179,8 +179,7 @@ mod tests {
             versions.add(name, ".csv", digest(content));
         }
         let found: Vec<_> = versions.found.into_values().map(|of| (of.name, of.contents)).collect();
-        let wanted =
-            [("A".to_owned(), vec![digest("one"), digest("two")]), ("B".to_owned(), vec![digest("three")])];
+        let wanted = [("A".to_owned(), vec![digest("one"), digest("two")]), ("B".to_owned(), vec![digest("three")])];
         assert_eq!(found, wanted);
     }
 }

@@ -179,7 +179,8 @@ impl<'a> StoreBench<'a> {
         let mut comparison = Comparison { pairs: vec![], present_twice: vec![] };
         for turn in 0..self.runs {
             let pair = self.pair(other, turn)?;
-            if self.known.get(&other).map(|known| known.frames) == self.known.get(&self.present).map(|known| known.frames)
+            if self.known.get(&other).map(|known| known.frames)
+                == self.known.get(&self.present).map(|known| known.frames)
             {
                 comparison.pairs = vec![Pair { other: pair.present, ..pair }];
                 break;

@@ -220,8 +220,7 @@ impl Objective {
     /// Returns whether this objective takes a setting at all, however fast it is.
     #[must_use]
     pub fn allows(self, measured: &Measured, present: &Measured) -> bool {
-        self != Self::Balanced
-            || ratio(float(measured.stored_bytes), float(present.stored_bytes)) <= MOST_GROWTH
+        self != Self::Balanced || ratio(float(measured.stored_bytes), float(present.stored_bytes)) <= MOST_GROWTH
     }
 
     /// Returns whether it matters how long a request to the remote takes.

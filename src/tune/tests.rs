@@ -127,7 +127,8 @@ fn balanced_takes_no_setting_that_needs_a_quarter_more_bytes() {
     };
     assert!(find(Objective::Balanced, rule).delta);
     assert!(!find(Objective::Speed, rule).delta);
-    let pairs = [Pair { present: rule(&Encoding::default()), other: rule(&Encoding { delta: false, ..Encoding::default() }) }];
+    let pairs =
+        [Pair { present: rule(&Encoding::default()), other: rule(&Encoding { delta: false, ..Encoding::default() }) }];
     assert_eq!(decide(Objective::Balanced, &pairs, &[]), Checked::NotBetter);
     assert_eq!(decide(Objective::Speed, &pairs, &[]), Checked::Better);
 }
@@ -473,8 +474,7 @@ fn levels_that_make_the_same_deltas_are_one_candidate() {
     let scratch = store.scratch().unwrap().unwrap();
     let (mut written, mut go_on) = (0, |_| true);
     let options = by_size();
-    let mut bench =
-        StoreBench::new(&scratch, (&sample, Encoding::default()), &options, &mut written, &mut go_on);
+    let mut bench = StoreBench::new(&scratch, (&sample, Encoding::default()), &options, &mut written, &mut go_on);
     let mut at = |level| bench.measure(&Encoding { level, ..Encoding::default() }).unwrap();
     assert!(matches!(at(3), Trial::Pairs(pairs) if pairs.len() == 2));
     assert_eq!(at(1), Trial::Same);

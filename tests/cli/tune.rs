@@ -148,7 +148,8 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_measured_or_applied() {
     let folder = sandbox.in_repo("");
     for (target, reason) in [(&head, "Git keeps its data there"), (&folder, "it is a folder")] {
         let target = target.to_string_lossy();
-        for arguments in [&["tune", "--apply", "--svg", &target][..], &["tune", "--apply", "--force", "--svg", &target]] {
+        for arguments in [&["tune", "--apply", "--svg", &target][..], &["tune", "--apply", "--force", "--svg", &target]]
+        {
             sandbox.onenb(arguments).fails(1, &[reason, "`--svg FILE`"]);
         }
     }
