@@ -30,6 +30,7 @@ Examples:
 /// Samples the exports of this repository, by kind of content, and writes and reads the sample with other settings: level of compression, length of frames, byte shuffle, deltas. The best setting counts only if it also wins on data that it was not chosen on. Settings change how new data is encoded and nothing else: what is stored stays as it is, identities stay the same, and anybody can read both.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// What is to be good: balanced, size, speed or cost
     ///
@@ -113,7 +114,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> std::result::Result<Exit, Failu
 
 /// Writes the settings, a line for each kind.
 fn in_force(encodings: &Encodings) -> String {
-    encodings.to_string().split("; ").map(|line| format!("{line}\n")).collect()
+    encodings.to_string().replace("; ", "\n") + "\n"
 }
 
 fn undo(repo: &Repo, ctx: &Context) -> std::result::Result<Exit, Failure> {

@@ -321,7 +321,7 @@ fn placed(chunks: &[ChunkRef]) -> Vec<Part> {
 /// about a quarter of that from the start, a quarter from the end, and the rest from where versions begin to differ.
 fn parts(versions: &[&[ChunkRef]], len: u64) -> Vec<Vec<Part>> {
     let versions: Vec<Vec<Part>> = versions.iter().map(|chunks| placed(chunks)).collect();
-    let mut differ: Vec<u64> = versions.windows(2).filter_map(|pair| first_difference(pair)).collect();
+    let mut differ: Vec<u64> = versions.windows(2).filter_map(first_difference).collect();
     differ.sort_unstable();
     differ.dedup();
     let window = len / 2 / (differ.len() as u64).max(1);

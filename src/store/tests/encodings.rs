@@ -115,11 +115,14 @@ fn settings_that_cannot_be_used_keep_nobody_from_writing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let content = table(5, 30_000);
-    for (text, kind) in [("version = 9\n", ErrorKind::TooNew), ("level?", ErrorKind::Failed)] {
+    for (text, kind, hint) in [
+        ("version = 9\n", ErrorKind::TooNew, "`pip install --upgrade onenb`"),
+        ("level?", ErrorKind::Failed, "`onenb tune --undo`"),
+    ] {
         crate::fs::write_atomic(&dir.path().join("encoding.toml"), text.as_bytes()).unwrap();
         let refusal = crate::Error::from(store.encodings().unwrap_err());
         assert_eq!(refusal.kind(), kind);
-        assert!(refusal.hint().unwrap().contains("`onenb tune --undo`"));
+        assert!(refusal.hint().unwrap().contains(hint));
         let stored = put(&store, &content);
         assert_eq!(get(&store, &stored.digest).unwrap(), content);
     }
