@@ -210,7 +210,7 @@ fn the_remote_is_asked_where_that_matters() {
 #[test]
 fn an_empty_store_says_what_to_do() {
     let sandbox = Sandbox::ready();
-    sandbox.onenb(&["tune"]).fails(1, &["nothing is stored here", "`onenb export NAME FILE`", "`onenb pull --all`"]);
+    sandbox.onenb(&BY_SIZE).fails(1, &["nothing is stored here", "`onenb export NAME FILE`", "`onenb pull --all`"]);
     // A little is not enough.
     sandbox.export("Sales", b"a,b\n1,2\n", &[]);
     let said = tune(&sandbox, &[]);
