@@ -131,7 +131,9 @@ fn undo(repo: &Repo, ctx: &Context) -> std::result::Result<Exit, Failure> {
 
 /// Asks the remote; where it does not answer, reads are measured without it.
 fn latency(repo: &Repo, ctx: &Context) -> Option<Duration> {
-    ctx.talk.note("asking the remote how far away it is");
+    if !matches!(repo.remote_show(), Ok(None)) {
+        ctx.talk.note("asking the remote how far away it is");
+    }
     repo.remote_latency().unwrap_or_else(|error| {
         ctx.talk.warn(&format!("reads are measured without the remote: {error}"));
         None
