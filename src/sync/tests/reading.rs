@@ -61,11 +61,8 @@ fn who_reads_on_and_who_fetches_ask_for_more_before_they_have_all() {
     let (place, met) = meeting(&there, 1);
     let remote = Remote::open(Box::new(place), RemoteOptions::default());
     let mut all = vec![0; bytes.len()];
-    remote
-        .open_content(&snapshot.data, &digest)
-        .and_then(|mut content| Ok(content.read_exact(&mut all)))
-        .expect("opens")
-        .expect("reads");
+    let mut content = remote.open_content(&snapshot.data, &digest).expect("opens");
+    content.read_exact(&mut all).expect("reads");
     assert!(all == bytes && met.load(Ordering::SeqCst));
     let requests = remote.requests();
     assert!(requests < 9, "{requests}");
