@@ -381,8 +381,8 @@ fn of_a_growing_content_what_is_new_is_sampled() {
     world.add("Growing", ".bin", &versions);
     let samples = world.take(16 << 20);
     let [sample] = samples.as_slice() else { panic!("{samples:?}") };
-    let sampled = |series: &[Series]| series[0].versions[0].clone();
-    let (earlier, later) = (sampled(&sample.chosen_on), sampled(&sample.held_out));
+    let first = |series: &[Series]| series[0].versions[0].clone();
+    let (earlier, later) = (first(&sample.chosen_on), first(&sample.held_out));
     assert!(earlier.starts_with(&all[..1000]) && earlier.ends_with(&versions[0][(5 << 20) - 1000..]));
     assert!(later.starts_with(&all[..1000]) && later.ends_with(&versions[1][(6 << 20) - 1000..]));
     assert!(earlier.len() < 2 << 20 && later.len() < 2 << 20);
@@ -413,7 +413,7 @@ fn a_copy_of_what_is_chosen_on_is_not_held_out() {
     // Two names, one content but for a remark: a choice was checked on what it was made on.
     let mut world = World::default();
     let whole = random(4, 1 << 20);
-    world.add("One", ".bin", &[whole.clone()]);
+    world.add("One", ".bin", std::slice::from_ref(&whole));
     world.add("Other", ".bin", &[[whole.clone(), b"changed".to_vec()].concat()]);
     let sample = &world.take(32 << 20)[0];
     assert_eq!((sample.exports, sample.chosen_on.len(), sample.held_out.len()), (2, 1, 0));
