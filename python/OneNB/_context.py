@@ -26,6 +26,7 @@ class _Process:
         self.run = _native.new_run_id()
         self.inputs = []
         self.workspaces = {}
+        self.notes = set()
 
 
 _process = _Process()
@@ -107,6 +108,19 @@ def workspace():
         if beside.is_initialised():
             return beside
     return _workspace_of(Path.cwd())
+
+
+def workspace_to_write():
+    """Returns the workspace; warns once in a process if its settings for new data cannot be used."""
+    found, process = workspace(), _process
+    note = found.settings_note()
+    with process.lock:
+        is_new = note is not None and note not in process.notes
+        if is_new:
+            process.notes.add(note)
+    if is_new:
+        warn(note, UserWarning)
+    return found
 
 
 def _workspace_of(directory):

@@ -60,7 +60,7 @@ class Exported:
         `with` discards what was written.
         """
         self._warn_if_changed()
-        workspace, making, batch = _context.workspace(), self._making(suffix), _batch.current()
+        workspace, making, batch = _context.workspace_to_write(), self._making(suffix), _batch.current()
         if batch is None:
             start, done = (lambda: workspace.export(making)), _display.show
         else:
@@ -152,7 +152,7 @@ class Exported:
         if not path.is_dir():
             raise NotADirectoryError(f"{path} is no directory")
         making = self._making((path.suffix if suffix is None else suffix) or _DIRECTORY_SUFFIX)
-        _display.show(json.loads(_context.workspace().export_directory(making, path)), None)
+        _display.show(json.loads(_context.workspace_to_write().export_directory(making, path)), None)
 
     def save_value(self, data):
         """Exports a small value, at most 100 bytes of canonical JSON, which is kept inline everywhere."""
@@ -164,7 +164,7 @@ class Exported:
         length = len(text.encode())
         if length > _MAX_VALUE:
             raise ValueError(f"the value has {length} bytes of JSON, more than {_MAX_VALUE}; use write_as_json()")
-        workspace, making, batch = _context.workspace(), self._making(".json"), _batch.current()
+        workspace, making, batch = _context.workspace_to_write(), self._making(".json"), _batch.current()
         if batch is not None:
             batch.save_value(workspace, making, text)
         else:

@@ -64,6 +64,11 @@ impl NativeWorkspace {
         py.detach(|| self.0.repo().is_ok())
     }
 
+    /// That new data is written with the defaults because the store's settings cannot be used.
+    fn settings_note(&self, py: Python<'_>) -> Option<String> {
+        py.detach(|| self.0.repo().ok()?.settings_note())
+    }
+
     /// Starts an export. `making` has the attributes of the struct above.
     fn export(&self, py: Python<'_>, making: Making<'_>) -> PyResult<NativeWriter> {
         let options = check(py, making.into_options())?;

@@ -6,14 +6,17 @@ import json
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
+import warnings
 import zipfile
 
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
+from conftest import program
 
 import OneNB
 
@@ -190,6 +193,32 @@ def test_changed_parameters_warn_and_the_imported_ones_are_used(repository):
     lines = {warning.lineno for warning in caught}
     assert {warning.filename for warning in caught} == {__file__} and len(lines) == 4
     assert OneNB.working_export("Report", {"year": 1}).params == {"year": 1}
+
+
+def test_settings_that_cannot_be_used_are_told_once_in_a_process(repository):
+    settings = repository.path / ".git/onenb/encoding.toml"
+    OneNB.export("First").write_csv([["a"]])
+    for text, advice in [("version = 2\n", "pip install --upgrade onenb"), ("level = 3", "onenb tune --undo")]:
+        settings.write_text(text)
+        with pytest.warns(UserWarning, match="new data is written with the default settings") as caught:
+            for number in range(3):
+                OneNB.export("Sales").write_csv([[number]])
+            OneNB.export("Best").save_value(1)
+            with OneNB.batch():
+                OneNB.export("Batched").write_csv([["a"]])
+            with OneNB.export("Folder").directory() as path:
+                (path / "a.csv").write_text("a")
+            assert bytes(OneNB.working_export("Sales")) == b"2\r\n"
+        (warning,) = caught
+        assert advice in str(warning.message) and warning.filename == __file__
+        # The program says the same.
+        command = [program(), "export", "Sales", __file__]
+        said = subprocess.run(command, cwd=repository.path, capture_output=True, text=True).stderr
+        assert f"warning: {warning.message}\n" in said
+    settings.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        OneNB.export("Sales").write_csv([["b"]])
 
 
 def test_values_are_kept_inline(repository):

@@ -152,9 +152,8 @@ impl Context {
 
     /// Says that new data is written with the defaults because the settings cannot be used.
     pub(super) fn tell_settings(&self, repo: &Repo) {
-        if let Err(error) = repo.encodings() {
-            let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
-            self.talk.warn(&format!("new data is written with the default settings: {error}{hint}"));
+        if let Some(note) = repo.settings_note() {
+            self.talk.warn(&note);
         }
     }
 

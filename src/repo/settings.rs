@@ -93,6 +93,14 @@ impl Repo {
         Ok(self.store_if_present()?.map_or_else(|| Ok(Encodings::default()), crate::store::Store::encodings)?)
     }
 
+    /// Says that new data is written with the defaults because the settings cannot be used.
+    #[must_use]
+    pub fn settings_note(&self) -> Option<String> {
+        let error = self.encodings().err()?;
+        let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+        Some(format!("new data is written with the default settings: {error}{hint}"))
+    }
+
     /// Sets how new data is encoded, in this store and for every process.
     ///
     /// # Errors
