@@ -62,7 +62,7 @@ struct SettingRow {
     #[serde(flatten)]
     measured: MeasuredRow,
     score: f64,
-    spread: f64,
+    spread: Option<f64>,
     runs: usize,
 }
 
@@ -73,7 +73,7 @@ struct HeldOutRow {
     score: f64,
     runs: usize,
     wins: usize,
-    noise: f64,
+    noise: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,7 +104,7 @@ impl KindRow {
             encoding: row.encoding,
             measured: MeasuredRow::from(&row.measured),
             score: rounded(row.score),
-            spread: rounded(row.spread),
+            spread: row.spread.map(rounded),
             runs: row.runs,
         };
         Self {
@@ -125,7 +125,7 @@ impl KindRow {
                 score: rounded(held.score),
                 runs: held.runs,
                 wins: held.wins,
-                noise: rounded(held.noise),
+                noise: held.noise.map(rounded),
             }),
         }
     }

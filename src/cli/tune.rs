@@ -216,7 +216,8 @@ fn cells(row: &Row) -> Vec<String> {
         rate(measured.raw_bytes, measured.write_seconds),
         rate(measured.raw_bytes, measured.read_seconds),
         format!("{:.2} ms", measured.random_seconds * 1e3),
-        format!("{score:.3} ±{spread:.3}"),
+        // The dash of a single run stands where others have their spread.
+        format!("{score:.3} {}", spread.map_or_else(|| "     -".to_owned(), |spread| format!("±{spread:.3}"))),
         runs.to_string(),
     ]
 }
@@ -275,7 +276,7 @@ pub(super) fn explain(kind: &KindReport, objective: Objective) -> String {
                     ": better in {} of {} runs, and the present setting differs from itself by {:.0} %",
                     held.wins,
                     held.runs,
-                    held.noise * 100.0
+                    held.noise.unwrap_or(0.0) * 100.0
                 )
             });
             format!(
@@ -347,7 +348,9 @@ pub(super) mod tests {
         };
         let other = Measured { stored_bytes: 800_000, write_seconds: 0.4, ..present };
         let small = Encoding { level: 12, frame_len: 65_536, shuffle: true, delta: false };
-        let row = |encoding, measured, score, spread| Row { encoding, measured, score, spread, runs: 9 };
+        let row = |encoding, measured, score, spread: Option<f64>| {
+            Row { encoding, measured, score, spread, runs: spread.map_or(1, |_| 9) }
+        };
         KindReport {
             kind: ContentKind::Csv,
             exports: 2,
@@ -355,9 +358,9 @@ pub(super) mod tests {
             held_out_len: 7_000_000,
             held_out_new_len: 12_000,
             present: Encoding::default(),
-            rows: vec![row(Encoding::default(), present, 1.0, 0.031), row(small, other, 0.8, 0.0)],
+            rows: vec![row(Encoding::default(), present, 1.0, Some(0.031)), row(small, other, 0.8, None)],
             chosen: 1,
-            held_out: Some(HeldOut { present, chosen: other, score: 0.81, runs: 9, wins: 7, noise: 0.124 }),
+            held_out: Some(HeldOut { present, chosen: other, score: 0.81, runs: 9, wins: 7, noise: Some(0.124) }),
             verdict,
             is_complete: true,
         }
@@ -376,9 +379,12 @@ pub(super) mod tests {
         csv: 2 exports, 8.0 MB to choose on, 7.0 MB held out
           level   frame  shuffle  delta    stored     write      read  anywhere         score  runs
               3   1 MiB       on     on    1.0 MB  100 MB/s  400 MB/s   1.00 ms  1.000 ±0.031     9  now
-             12  64 KiB       on    off  800.0 kB   20 MB/s  400 MB/s   1.00 ms  0.800 ±0.000     9  best
+             12  64 KiB       on    off  800.0 kB   20 MB/s  400 MB/s   1.00 ms  0.800      -     1  best
           Level 12 in frames of 64 KiB, without deltas is best for size. On the data held out, against the present setting: -20 % bytes, +400 % time to write, +0 % to read all, +0 % to read anywhere; score 0.810, better in 7 of 9 runs.
         ");
+        let json = serde_json::to_value(Tuned::new(&report, false)).unwrap();
+        let spreads = [0, 1].map(|row| json["kinds"][0]["settings"][row]["spread"].clone());
+        assert_eq!(spreads, [serde_json::json!(0.031), serde_json::Value::Null]);
     }
 
     #[test]

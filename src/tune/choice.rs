@@ -35,8 +35,8 @@ pub struct Row {
     pub measured: Measured,
     /// Its score, where the present setting has 1; smaller is better. The middle one of all runs.
     pub score: f64,
-    /// How far the score was off in a run, but for the worst one.
-    pub spread: f64,
+    /// How far the score was off in a run, but for the worst one; `None` of a single run.
+    pub spread: Option<f64>,
     /// How often it was measured, each time beside the present setting.
     pub runs: usize,
 }
@@ -53,10 +53,10 @@ pub(super) struct Pair {
 pub(super) struct Scores {
     /// The middle score.
     pub(super) middle: f64,
-    /// How far scores were off the middle one, but for the worst.
-    pub(super) spread: f64,
-    /// How far scores were off 1, but for the worst.
-    pub(super) spread_about_one: f64,
+    /// How far scores were off the middle one, but for the worst; `None` of a single one.
+    pub(super) spread: Option<f64>,
+    /// How far scores were off 1, but for the worst; `None` without any.
+    pub(super) spread_about_one: Option<f64>,
     pub(super) runs: usize,
     /// Runs in which the other setting was the better one.
     pub(super) wins: usize,
@@ -68,17 +68,18 @@ impl Scores {
         scores.sort_by(f64::total_cmp);
         let middle = scores.get(scores.len() / 2).copied().unwrap_or(1.0);
         let wins = scores.iter().filter(|score| **score < 1.0).count();
-        let (spread, spread_about_one) = (spread(&scores, middle), spread(&scores, 1.0));
+        let spread_about_one = spread(&scores, 1.0);
+        let spread = spread(&scores, middle).filter(|_| scores.len() > 1);
         Self { middle, spread, spread_about_one, runs: scores.len(), wins }
     }
 }
 
 /// Returns how far values are off a centre. Of many the worst one does not count: something else ran just then.
-fn spread(values: &[f64], centre: f64) -> f64 {
+fn spread(values: &[f64], centre: f64) -> Option<f64> {
     let mut off: Vec<f64> = values.iter().map(|value| (value - centre).abs()).collect();
     off.sort_by(f64::total_cmp);
     let spared = if off.len() < 4 { 1 } else { 2 };
-    off.len().checked_sub(spared).and_then(|at| off.get(at)).copied().unwrap_or(0.0)
+    off.len().checked_sub(spared).and_then(|at| off.get(at)).copied()
 }
 
 /// Returns what a setting did in the middle of some runs. Bytes are the same in all of them.
@@ -109,7 +110,8 @@ pub(super) enum Checked {
 /// agree, and the gain must be more than what the clock makes of no change at all.
 pub(super) fn decide(objective: Objective, pairs: &[Pair], present_twice: &[Pair]) -> Checked {
     let scores = Scores::of(objective, pairs);
-    let noise = Scores::of(objective, present_twice).spread_about_one;
+    // Settings that make the same frames are not run beside themselves, and gain nothing.
+    let noise = Scores::of(objective, present_twice).spread_about_one.unwrap_or(0.0);
     if !objective.is_better(scores.middle) || pairs.iter().any(|pair| !objective.allows(&pair.other, &pair.present)) {
         Checked::NotBetter
     } else if scores.wins * 9 < scores.runs * 8 || 1.0 - scores.middle <= noise {

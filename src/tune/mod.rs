@@ -106,8 +106,8 @@ pub struct HeldOut {
     pub runs: usize,
     /// In how many runs the chosen one was better.
     pub wins: usize,
-    /// How far from 1 the present setting scores beside itself.
-    pub noise: f64,
+    /// How far from 1 the present setting scores beside itself; `None` where both make the same frames, which needs no runs.
+    pub noise: Option<f64>,
 }
 
 /// What was measured for one kind of content.

@@ -109,7 +109,7 @@ fn of_what_is_as_good_the_fastest_to_write_is_chosen() {
     let row = |level: i32, stored_bytes: u64, write_seconds: f64| {
         let measured = Measured { stored_bytes, write_seconds, ..PRESENT };
         let score = Objective::Size.score(&measured, &PRESENT);
-        Row { encoding: Encoding { level, ..Encoding::default() }, measured, score, spread: 0.0, runs: 1 }
+        Row { encoding: Encoding { level, ..Encoding::default() }, measured, score, spread: None, runs: 1 }
     };
     let rows = [row(3, 1_000_000, 0.1), row(12, 803_000, 0.5), row(15, 801_000, 1.0), row(19, 800_000, 9.0)];
     assert_eq!(choose(Objective::Size, &rows), 1);
@@ -156,7 +156,7 @@ fn nearly_all_runs_must_agree_and_gain_more_than_the_clock_is_off() {
     assert_eq!(decide(&[1.0; 9], &busy), Checked::NotBetter);
     let scores = Scores::of(Objective::Speed, &quiet);
     assert_eq!((scores.runs, scores.wins), (9, 2));
-    assert!((scores.middle - 1.0).abs() < 1e-9 && (scores.spread - 0.02).abs() < 1e-9, "{scores:?}");
+    assert!((scores.middle - 1.0).abs() < 1e-9 && (scores.spread.unwrap() - 0.02).abs() < 1e-9, "{scores:?}");
 }
 
 #[test]
@@ -218,6 +218,8 @@ fn the_present_setting_is_what_others_are_compared_with() {
     let found = search(Objective::Speed, present, ALL_AXES, &mut planted(usual)).unwrap();
     assert_eq!(found.rows[0].encoding, present);
     assert!((found.rows[0].score - 1.0).abs() < 1e-9);
+    // A single run differs from nothing.
+    assert_eq!((found.rows[0].runs, found.rows[0].spread), (1, None));
     assert_eq!(found.rows[1].encoding, Encoding::default());
     assert_eq!(found.rows[found.chosen].encoding.level, 1);
 }
