@@ -17,6 +17,8 @@ use crate::store::{Scratch, Store, WriteOptions};
 const RUNS: u32 = 9;
 /// The same where bytes do, which are the same in every run: the time decides only between settings that are as small.
 const FEW_RUNS: u32 = 2;
+/// How often it is measured at least where times count: one pair says nothing of how far it is off.
+const LEAST_RUNS: u32 = 2;
 /// Settings among which a limit is shared: about as many as there are.
 const SLICES: u32 = 13;
 /// Reads anywhere in the sample.
@@ -32,9 +34,12 @@ pub(super) struct StoreBench<'a> {
     sample: &'a [Series],
     present: Encoding,
     remote_latency: Duration,
+    least_runs: u32,
     runs: u32,
     slice: Duration,
     deadline: Option<Instant>,
+    /// How long one run of the present setting took.
+    present_took: Duration,
     /// The level of the last setting and how long one run of it took.
     last: Option<(i32, Duration)>,
     /// What does not depend on a clock, for each setting that was run.
@@ -79,12 +84,25 @@ impl<'a> StoreBench<'a> {
         progress: &'a mut dyn FnMut(u64) -> bool,
     ) -> Self {
         let remote_latency = options.remote_latency.unwrap_or_default();
-        let runs = match options.objective {
-            Objective::Size | Objective::Cost => FEW_RUNS,
-            Objective::Speed | Objective::Balanced => RUNS,
+        let (least_runs, runs) = match options.objective {
+            Objective::Size | Objective::Cost => (1, FEW_RUNS),
+            Objective::Speed | Objective::Balanced => (LEAST_RUNS, RUNS),
         };
-        let (slice, deadline, last, known) = (Duration::MAX, None, None, HashMap::new());
-        Self { scratch, sample, present, remote_latency, runs, slice, deadline, last, known, written, progress }
+        Self {
+            scratch,
+            sample,
+            present,
+            remote_latency,
+            least_runs,
+            runs,
+            slice: Duration::MAX,
+            deadline: None,
+            present_took: Duration::ZERO,
+            last: None,
+            known: HashMap::new(),
+            written,
+            progress,
+        }
     }
 
     /// Measures nothing more once this much time has passed, and nothing that is likely to take longer.
@@ -96,8 +114,8 @@ impl<'a> StoreBench<'a> {
     fn has_time_for(&self, level: i32) -> bool {
         let (Some(deadline), Some((last_level, took))) = (self.deadline, self.last) else { return true };
         // From one level that is tried to the next the time about doubles.
-        let expected = if level > last_level { took * 2 } else { Duration::ZERO };
-        Instant::now() + expected < deadline
+        let run = if level > last_level { took * 2 } else { took };
+        Instant::now() + (run + self.present_took) * self.least_runs < deadline
     }
 
     /// Writes the sample into a store, timing all but what was there before.
@@ -202,13 +220,16 @@ impl Bench for StoreBench<'_> {
         let seen: Vec<blake3::Hash> = self.known.values().map(|known| known.frames).collect();
         let (other, frames) = self.run(*encoding)?;
         self.last = Some((encoding.level, started.elapsed()));
+        if *encoding == self.present {
+            self.present_took = started.elapsed();
+        }
         if seen.contains(&frames) {
             return Ok(Trial::Same);
         }
         let mut pairs = vec![Pair { present: self.run(self.present)?.0, other }];
         let took = started.elapsed();
         for turn in 1..self.runs {
-            if started.elapsed() + took > self.slice {
+            if turn >= self.least_runs && started.elapsed() + took > self.slice {
                 break;
             }
             pairs.push(self.pair(*encoding, turn + 1)?);

@@ -175,6 +175,23 @@ fn a_setting_that_makes_the_same_frames_is_no_candidate() {
 }
 
 #[test]
+fn where_times_count_no_setting_has_a_single_run_however_short_the_time_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = Store::open(dir.path(), &StoreOptions::default()).unwrap().scratch().unwrap().unwrap();
+    let sample = [Series { before: None, versions: vec![table(1, 0, 3000)] }];
+    for (objective, runs) in Objective::ALL.into_iter().zip([1, 2, 2, 1]) {
+        let options = TuneOptions { objective, ..TuneOptions::default() };
+        let (mut written, mut progress, present) = (0, |_| true, Encoding::default());
+        let mut bench = StoreBench::new(&scratch, (&sample, present), &options, &mut written, &mut progress);
+        bench.limit(Duration::ZERO);
+        let Trial::Pairs(pairs) = bench.measure(&present).unwrap() else { panic!("{objective:?}") };
+        let scores = Scores::of(objective, &pairs);
+        assert_eq!((scores.runs, scores.spread.is_some()), (runs, runs > 1), "{objective:?}");
+        assert_eq!(bench.measure(&Encoding { level: 9, ..present }).unwrap(), Trial::NoTime);
+    }
+}
+
+#[test]
 fn scores_are_what_the_help_says() {
     let quarter = Measured { stored_bytes: 250_000, ..PRESENT };
     let slow = Measured { stored_bytes: 250_000, write_seconds: 0.8, ..PRESENT };
