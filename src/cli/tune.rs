@@ -160,6 +160,7 @@ fn tell(report: &TuneReport, args: &Args, applied: bool, ctx: &Context) {
         ctx.talk.note(&format!("drew `{}`", path.display()));
     }
     let is_better = report.kinds.iter().any(|kind| kind.verdict == Verdict::Better);
+    let is_measured = report.kinds.iter().any(|kind| kind.best().is_some());
     let goal = report.objective.name();
     ctx.talk.note(&match (applied, is_better) {
         (true, _) => {
@@ -168,6 +169,7 @@ fn tell(report: &TuneReport, args: &Args, applied: bool, ctx: &Context) {
         (false, true) => {
             format!("nothing was changed; `onenb tune --for {goal} --apply` measures again and applies what wins")
         }
+        (false, false) if !is_measured => "there is too little data to measure, so there is nothing to apply".to_owned(),
         (false, false) => format!("nothing beats the present settings for {goal}, so there is nothing to apply"),
     });
 }

@@ -39,6 +39,11 @@ impl Picture {
         let refused = |kind, reason: &str, hint: &str| {
             Err(Error::new(kind, format!("cannot draw into `{}`: {reason}", path.display())).with_hint(hint))
         };
+        let is_named_as_folder =
+            path.as_os_str().as_encoded_bytes().last().is_some_and(|last| std::path::is_separator(char::from(*last)));
+        if is_named_as_folder || path.is_dir() {
+            return refused(ErrorKind::Failed, "it is a folder", "name a file with `--svg FILE`");
+        }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -49,11 +54,12 @@ impl Picture {
         // A link is as good as where it leads.
         let target = folder.join(name);
         let target = target.canonicalize().unwrap_or(target);
-        if target.is_dir() {
-            return refused(ErrorKind::Failed, "it is a folder", "name a file with `--svg FILE`");
-        }
         if is_within_git(&target) || target.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
             return refused(ErrorKind::Failed, "Git keeps its data there", "name a file with `--svg FILE`");
+        }
+        if target.metadata().is_ok_and(|known| !known.is_file()) {
+            // A device would be replaced for everybody, and a pipe be waited for.
+            return refused(ErrorKind::Failed, "it is no regular file", "name a file with `--svg FILE`");
         }
         if !force && target.symlink_metadata().is_ok() && !is_ours(&target) {
             let reason = "it is there and not a picture of `onenb tune`";
@@ -231,6 +237,11 @@ mod tests {
             (dir.path().join("x/.Git/HEAD"), "Git keeps"),
             (git.clone(), "a folder"),
             (dir.path().join("none/a.svg"), "no such folder"),
+            (dir.path().join("none/"), "a folder"),
+            (".".into(), "a folder"),
+            // Replacing one would take it from the whole machine; opening a pipe would wait for ever.
+            #[cfg(unix)]
+            ("/dev/null".into(), "no regular file"),
         ] {
             for force in [false, true] {
                 let refusal = at(&refused, force).unwrap_err();

@@ -114,9 +114,10 @@ impl Layout {
             Ok(bytes) => Encodings::from_text(&String::from_utf8_lossy(&bytes))
                 .map_err(|source| StoreError::Settings { path, source }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Encodings::default()),
-            Err(_) if path.is_dir() => {
-                let source = FormatError::malformed(ENCODING_FILE, "it is a folder");
-                Err(StoreError::Settings { path, source })
+            // Neither of these ever becomes settings by reading it again.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+                let reason = if path.is_dir() { "it is a folder".to_owned() } else { format!("it {error}") };
+                Err(StoreError::Settings { path, source: FormatError::malformed(ENCODING_FILE, reason) })
             }
             Err(error) => Err(StoreError::io("read", &path, error)),
         }

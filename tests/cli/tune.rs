@@ -160,12 +160,19 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_measured_or_applied() {
 }
 
 #[test]
-fn a_folder_in_place_of_the_settings_is_named_and_undone() {
+fn a_folder_or_a_huge_file_in_place_of_the_settings_is_named_and_undone() {
     let sandbox = with_versions();
-    onenb::fs::create_dir_all(&sandbox.in_repo(".git/onenb/encoding.toml")).expect("a folder");
-    sandbox.onenb(&["tune", "--show"]).fails(1, &["it is a folder", "`onenb tune --undo`"]);
-    sandbox.onenb(&["tune", "--undo"]).ok();
-    assert!(sandbox.onenb(&["tune", "--show"]).ok().text().starts_with("all data: level 3"));
+    let path = sandbox.in_repo(".git/onenb/encoding.toml");
+    for reason in ["it is a folder", "is longer than 65536 bytes"] {
+        if reason.contains("folder") {
+            onenb::fs::create_dir_all(&path).expect("a folder");
+        } else {
+            onenb::fs::write_atomic(&path, &[b'#'; 70_000]).expect("a file");
+        }
+        sandbox.onenb(&["tune", "--show"]).fails(1, &[reason, "`onenb tune --undo`"]);
+        sandbox.onenb(&["tune", "--undo"]).ok();
+        assert!(sandbox.onenb(&["tune", "--show"]).ok().text().starts_with("all data: level 3"));
+    }
 }
 
 #[test]
@@ -215,7 +222,7 @@ fn an_empty_store_says_what_to_do() {
     sandbox.export("Sales", b"a,b\n1,2\n", &[]);
     let said = tune(&sandbox, &[]);
     assert!(said.text().contains("Too little data to measure"), "{said}");
-    assert!(said.stderr.contains("nothing to apply"), "{said}");
+    assert!(said.stderr.contains("too little data to measure, so there is nothing to apply"), "{said}");
 }
 
 #[test]
