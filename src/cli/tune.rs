@@ -169,7 +169,9 @@ fn tell(report: &TuneReport, args: &Args, applied: bool, ctx: &Context) {
         (false, true) => {
             format!("nothing was changed; `onenb tune --for {goal} --apply` measures again and applies what wins")
         }
-        (false, false) if !is_measured => "there is too little data to measure, so there is nothing to apply".to_owned(),
+        (false, false) if !is_measured => {
+            "there is too little data to measure, so there is nothing to apply".to_owned()
+        }
         (false, false) => format!("nothing beats the present settings for {goal}, so there is nothing to apply"),
     });
 }
@@ -266,7 +268,11 @@ pub(super) fn explain(kind: &KindReport, objective: Objective) -> String {
             size(kind.held_out_new_len)
         ),
         (Verdict::NotOnHeldOut, _, Some(best)) => {
-            let held = kind.held_out.map_or_else(String::new, |held| format!(": {}", compare(&held)));
+            let held = match &kind.held_out {
+                Some(HeldOut { noise: None, .. }) => ", of which it stores the very same frames".to_owned(),
+                Some(held) => format!(": {}", compare(held)),
+                None => String::new(),
+            };
             format!(
                 "{} looked better for {goal}, but not on the data held out{held}. The present one stays.",
                 named(&best.encoding)
@@ -350,8 +356,12 @@ pub(super) mod tests {
         };
         let other = Measured { stored_bytes: 800_000, write_seconds: 0.4, ..present };
         let small = Encoding { level: 12, frame_len: 65_536, shuffle: true, delta: false };
-        let row = |encoding, measured, score, spread: Option<f64>| {
-            Row { encoding, measured, score, spread, runs: spread.map_or(1, |_| 9) }
+        let row = |encoding, measured, score, spread: Option<f64>| Row {
+            encoding,
+            measured,
+            score,
+            spread,
+            runs: spread.map_or(1, |_| 9),
         };
         KindReport {
             kind: ContentKind::Csv,
@@ -395,6 +405,17 @@ pub(super) mod tests {
         held.present.stored_bytes = 0;
         held.chosen.stored_bytes = 0;
         assert!(compare(&held).starts_with("no new bytes, +400 % time to write"), "{}", compare(&held));
+    }
+
+    #[test]
+    fn settings_that_store_the_same_are_not_said_to_have_been_run() {
+        let mut report = planted(Verdict::NotOnHeldOut);
+        report.held_out = report.held_out.map(|held| HeldOut { noise: None, runs: 1, wins: 0, ..held });
+        let said = explain(&report, Objective::Speed);
+        assert!(
+            said.contains("of which it stores the very same frames. The present one") && !said.contains("runs"),
+            "{said}"
+        );
     }
 
     #[test]
