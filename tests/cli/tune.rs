@@ -167,7 +167,7 @@ fn a_folder_or_a_huge_file_in_place_of_the_settings_is_named_and_undone() {
         if reason.contains("folder") {
             onenb::fs::create_dir_all(&path).expect("a folder");
         } else {
-            onenb::fs::write_atomic(&path, &[b'#'; 70_000]).expect("a file");
+            onenb::fs::write_atomic(&path, &vec![b'#'; 70_000]).expect("a file");
         }
         sandbox.onenb(&["tune", "--show"]).fails(1, &[reason, "`onenb tune --undo`"]);
         sandbox.onenb(&["tune", "--undo"]).ok();
