@@ -8,7 +8,7 @@ use std::fs::File;
 
 use super::appender::lock_existing;
 use super::layout::Stage;
-use super::shelf::{Shelf, open_pack};
+use super::shelf::{Shelf, open_pack, read_pack_header};
 use super::verify::list_frames;
 use super::{Live, StoreError};
 use crate::error::{Classify as _, ErrorKind};
@@ -43,6 +43,8 @@ pub(super) enum Stays {
     New,
     /// It was to go, and holds something that is needed now.
     Needed,
+    /// All that is in it was compressed anew before.
+    Repacked,
 }
 
 /// A pack.
@@ -224,6 +226,29 @@ impl Inventory {
         };
         let places = self.places_of(&key, u8::MAX);
         places.into_iter().any(|place| place != number && self.frames.get(place).is_some_and(same))
+    }
+
+    /// Takes frames in packs marked as repacked to be what they say.
+    pub(super) fn trust_marked(&mut self, live: &Live, frames: &[usize]) -> Result<(), StoreError> {
+        let mut marked: HashMap<usize, bool> = HashMap::new();
+        for number in frames {
+            let Some(pack) = self.frames.get(*number).map(|frame| frame.pack) else { continue };
+            let Some(id) = self.packs.get(pack).map(|pack| pack.id) else { continue };
+            let is_marked = match marked.get(&pack) {
+                Some(known) => *known,
+                None => {
+                    let opened = open_pack(&live.layout, self.class, id)?;
+                    let header = opened.and_then(|(file, _)| read_pack_header(&file, id).ok());
+                    let is_marked = header.is_some_and(|header| header.repacked_at().is_some());
+                    marked.insert(pack, is_marked);
+                    is_marked
+                }
+            };
+            if let Some(frame) = self.frames.get_mut(*number).filter(|_| is_marked) {
+                frame.sound = Some(true);
+            }
+        }
+        Ok(())
     }
 
     /// Condemns the packs that hold something nobody needs.

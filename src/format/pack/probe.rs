@@ -2,12 +2,34 @@
 
 use std::ops::Range;
 
-use super::FrameKey;
+use super::{FrameKey, filter};
 
 /// How much of a chunk is tried, in bytes.
 const SAMPLE_LEN: usize = 4 * 1024;
 /// Chunks shorter than this join the run before them.
 const MIN_LEN: usize = 1024;
+
+/// What bytes are to a compressor, so that like lies with like in a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Grain {
+    /// They do not compress.
+    Noise,
+    /// They compress as they are.
+    Plain,
+    /// Elements of that many bytes, which compress better shuffled.
+    Elements(u8),
+}
+
+/// Says what bytes are, by samples of them.
+#[must_use]
+pub fn grain_of(raw: &[u8]) -> Grain {
+    let mut compressor = zstd::bulk::Compressor::new(1).ok();
+    match filter::choose(raw) {
+        Some(size) => Grain::Elements(size),
+        None if compressor.as_mut().is_none_or(|compressor| pays(compressor, raw)) => Grain::Plain,
+        None => Grain::Noise,
+    }
+}
 
 /// Cuts consecutive chunks into runs that compress and runs that do not. Each run is a range of keys.
 ///
@@ -16,13 +38,6 @@ const MIN_LEN: usize = 1024;
 #[must_use]
 pub fn split_by_worth(keys: &[FrameKey], raw: &[u8]) -> Vec<Range<usize>> {
     let mut compressor = zstd::bulk::Compressor::new(1).ok();
-    let mut pays = |bytes: &[u8]| {
-        let start = (bytes.len().saturating_sub(SAMPLE_LEN)) / 2;
-        let sample = bytes.get(start..).unwrap_or_default();
-        let sample = sample.get(..SAMPLE_LEN).unwrap_or(sample);
-        let packed = compressor.as_mut().and_then(|compressor| compressor.compress(sample).ok());
-        packed.is_none_or(|packed| packed.len() + sample.len() / 32 < sample.len())
-    };
     let mut runs: Vec<(bool, Range<usize>)> = vec![];
     let mut rest = raw;
     for (at, key) in keys.iter().enumerate() {
@@ -31,7 +46,7 @@ pub fn split_by_worth(keys: &[FrameKey], raw: &[u8]) -> Vec<Range<usize>> {
         // The last bytes of a content are too few to tell.
         let answer = match runs.last() {
             Some((last, _)) if bytes.len() < MIN_LEN => *last,
-            _ => pays(bytes),
+            _ => compressor.as_mut().is_none_or(|compressor| pays(compressor, bytes)),
         };
         match runs.last_mut() {
             Some((last, run)) if *last == answer => run.end = at + 1,
@@ -39,6 +54,15 @@ pub fn split_by_worth(keys: &[FrameKey], raw: &[u8]) -> Vec<Range<usize>> {
         }
     }
     runs.into_iter().map(|(_, run)| run).collect()
+}
+
+/// Returns whether a sample of the middle compresses.
+fn pays(compressor: &mut zstd::bulk::Compressor<'_>, bytes: &[u8]) -> bool {
+    let start = (bytes.len().saturating_sub(SAMPLE_LEN)) / 2;
+    let sample = bytes.get(start..).unwrap_or_default();
+    let sample = sample.get(..SAMPLE_LEN).unwrap_or(sample);
+    let packed = compressor.compress(sample).ok();
+    packed.is_none_or(|packed| packed.len() + sample.len() / 32 < sample.len())
 }
 
 #[cfg(test)]
@@ -54,5 +78,16 @@ mod tests {
             parts.iter().map(|part| FrameKey { id: [0; 32], len: u32::try_from(part.len()).unwrap() }).collect();
         assert_eq!(split_by_worth(&keys, &parts.concat()), [0..2, 2..5, 5..6]);
         assert!(split_by_worth(&[], &[]).is_empty());
+    }
+
+    #[test]
+    fn the_grain_of_bytes_is_told() {
+        let doubles: Vec<u8> = random(4, 40_000)
+            .chunks_exact(2)
+            .flat_map(|pair| (20.0 + f64::from(u16::from_le_bytes([pair[0], pair[1]])) / 64.0).to_le_bytes())
+            .collect();
+        assert_eq!(grain_of(&random(5, 60_000)), Grain::Noise);
+        assert_eq!(grain_of(&b"2023-01-01,some,row,of,a,table\n".repeat(2000)), Grain::Plain);
+        assert_eq!(grain_of(&doubles), Grain::Elements(8));
     }
 }
