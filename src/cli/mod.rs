@@ -42,6 +42,7 @@ mod push;
 mod reindex;
 mod remote;
 mod render;
+mod repack;
 mod resolve;
 mod restore;
 mod rm;

@@ -36,6 +36,7 @@ mod receipts;
 mod registry;
 mod reindex;
 mod remote;
+mod repack;
 mod repair;
 mod resolve;
 mod restore;
@@ -61,6 +62,7 @@ pub use export::ExportWriter;
 pub use gc::{LocalGcOptions, LocalGcReport};
 pub use inspect::{hash_reader, inspect_pack};
 pub use read::ExportReader;
+pub use repack::{RepackOptions, RepackReport};
 pub use types::*;
 pub use workspace::Workspace;
 

@@ -338,7 +338,8 @@ impl<'a> Recoder<'a> {
 
 impl Drop for Recoder<'_> {
     fn drop(&mut self) {
-        // What is whole is kept for the next run.
+        // What is whole is kept for the next run, after an error too.
+        while self.workers.appended < self.workers.sent && self.append_next().is_ok() {}
         let _ = self.commit();
         if let Some(appender) = self.appender.take() {
             self.live.data.retire(appender);

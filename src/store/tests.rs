@@ -3,6 +3,7 @@
 mod batch;
 mod damage;
 mod gc;
+mod repack;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

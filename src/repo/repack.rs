@@ -1,0 +1,33 @@
+//! `repack`: compresses everything local anew, harder and with every version at hand.
+
+use super::Repo;
+use super::types::{Progress, ProgressFn};
+use crate::error::Result;
+use crate::store::GcStep;
+pub use crate::store::{RepackOptions, RepackReport};
+
+impl Repo {
+    /// Compresses all contents of the store anew. Nothing goes that a recipe names. Safe beside exports, reads and pushes.
+    ///
+    /// # Errors
+    /// Damaged metadata, Conflict if a collection runs or an export does not end, Interrupted, a full disk. All contents are
+    /// there in any case, and the next run goes on.
+    pub fn repack(&self, options: &RepackOptions, progress: ProgressFn<'_>) -> Result<RepackReport> {
+        let Some(store) = self.store_if_present()? else { return Ok(RepackReport::default()) };
+        self.check_writable()?;
+        store.repack(options, &mut |step| progress(to_progress(step)))
+    }
+
+    /// Says what [`Repo::repack`] would compress anew.
+    ///
+    /// # Errors
+    /// Damaged metadata or Interrupted.
+    pub fn plan_repack(&self, options: &RepackOptions, progress: ProgressFn<'_>) -> Result<RepackReport> {
+        let Some(store) = self.store_if_present()? else { return Ok(RepackReport::default()) };
+        Ok(store.plan_repack(options, &mut |step| progress(to_progress(step)))?.report())
+    }
+}
+
+fn to_progress(step: GcStep) -> Progress {
+    Progress { doing: step.doing, done: step.done, total: Some(step.total) }
+}

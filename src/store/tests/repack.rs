@@ -1,0 +1,295 @@
+//! Repacking: every content stays as it is, in less room, whoever writes or reads beside it.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::format::pack::{FrameKind, MAX_DELTA_DEPTH};
+use crate::store::inventory::{FirstSight, Inventory};
+
+fn repack(store: &Store) -> RepackReport {
+    store.repack(&RepackOptions::default(), &mut |_| true).unwrap()
+}
+
+fn put_after(store: &Store, bytes: &[u8], parent: Option<ContentDigest>) -> StoredContent {
+    store.put_content(bytes, &WriteOptions { parents: parent.into_iter().collect(), ..WriteOptions::default() }).unwrap()
+}
+
+/// A later version of some rows: some changed, some more.
+fn version(number: u64) -> Vec<u8> {
+    let row = |row: u64| {
+        let changed = if (row + number) % 7 == 0 { number } else { 0 };
+        format!("{row};{};{}\n", blake3::hash(&row.to_le_bytes()).to_hex(), row * 7 + changed)
+    };
+    (0..1_500 + 40 * number).map(row).collect::<String>().into_bytes()
+}
+
+/// Exports versions one over the other and some noise.
+fn fill(store: &Store, versions: u64) -> Vec<(ContentDigest, Vec<u8>)> {
+    let mut stored: Vec<(ContentDigest, Vec<u8>)> = vec![];
+    for number in 0..versions {
+        let parent = stored.last().map(|(digest, _)| *digest);
+        let bytes = version(number);
+        stored.push((put_after(store, &bytes, parent).digest, bytes));
+    }
+    for seed in 0..2 {
+        let bytes = random(seed, 70_000);
+        stored.insert(0, (put(store, &bytes).digest, bytes));
+    }
+    stored.insert(0, (put(store, b"inline").digest, b"inline".to_vec()));
+    stored
+}
+
+fn assert_all_read(store: &Store, stored: &[(ContentDigest, Vec<u8>)]) {
+    for (digest, bytes) in stored {
+        assert!(get(store, digest).unwrap() == *bytes, "{digest}");
+    }
+    assert_sound(store);
+}
+
+fn stored_bytes(store: &Store) -> u64 {
+    store.stats().unwrap().0.stored_bytes
+}
+
+/// Checks that every frame that can be found leans on frames of less depth, within the bound.
+fn assert_depths(store: &Store) {
+    let live = store.live();
+    live.data.refresh().unwrap();
+    let mut data = Inventory::new(PackClass::Data);
+    data.look(live, FirstSight::Later).unwrap();
+    for frame in data.frames.iter().filter(|frame| frame.kind == FrameKind::Chunks) {
+        let mut bases = HashMap::new();
+        for base in &frame.bases {
+            let places = data.places_of(base.as_bytes(), frame.depth);
+            let place = *places.first().expect("every base is in a shallower frame");
+            bases.insert(place, 1 + data.frames[place].depth);
+        }
+        assert!(frame.depth <= MAX_DELTA_DEPTH);
+        assert!(bases.into_values().sum::<u8>() <= frame.depth);
+    }
+}
+
+#[test]
+fn versions_take_less_room_and_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let stored = fill(&store, 20);
+    let before = stored_bytes(&store);
+    let planned = store.plan_repack(&RepackOptions::default(), &mut |_| true).unwrap().report();
+    assert_eq!((planned.before_bytes, stored_bytes(&store)), (before, before));
+    let report = repack(&store);
+    assert_eq!((report.packs, report.contents, report.before_bytes), (planned.packs, 23, before));
+    assert_eq!(report.after_bytes, stored_bytes(&store));
+    let noise = 140_000;
+    assert!((report.after_bytes - noise) * 4 < (before - noise) * 3, "{before} before, {} after", report.after_bytes);
+    for store in [&store, &open(dir.path())] {
+        assert_all_read(store, &stored);
+        assert_depths(store);
+    }
+    let again = repack(&store);
+    assert_eq!((again.packs, again.chunks, again.kept_packs), (0, 0, 1));
+    assert_eq!(again.after_bytes, report.after_bytes);
+}
+
+#[test]
+fn what_was_repacked_is_left_alone_unless_asked_or_at_a_higher_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let stored = fill(&store, 8);
+    repack(&store);
+    let packs = || files(&dir.path().join("packs/data"), "");
+    let first = packs();
+    repack(&store);
+    assert_eq!(packs(), first);
+    let harder = RepackOptions { level: 15, all: false };
+    assert_eq!(store.repack(&harder, &mut |_| true).unwrap().kept_packs, 0);
+    let second = packs();
+    assert_ne!(second, first);
+    assert_eq!(repack(&store).packs, 0);
+    let all = RepackOptions { all: true, ..harder };
+    assert!(store.repack(&all, &mut |_| true).unwrap().packs > 0);
+    assert_ne!(packs(), second);
+    assert_all_read(&open(dir.path()), &stored);
+}
+
+#[test]
+fn a_later_export_leans_on_what_was_repacked_and_is_repacked_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut stored = fill(&store, 6);
+    repack(&store);
+    for number in 6..12 {
+        let parent = stored.last().map(|(digest, _)| *digest);
+        let bytes = version(number);
+        let new = put_after(&store, &bytes, parent);
+        assert!(new.stored_bytes * 2 < bytes.len() as u64 / 2, "{} of {}", new.stored_bytes, bytes.len());
+        stored.push((new.digest, bytes));
+    }
+    let before = stored_bytes(&store);
+    let report = repack(&store);
+    assert!(report.kept_packs == 1 && report.after_bytes < before, "{report:?}, {before} before");
+    assert_all_read(&open(dir.path()), &stored);
+    assert_depths(&store);
+}
+
+#[test]
+fn what_a_busy_process_leans_on_stays_where_it_can_reach_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stored = {
+        let store = open_small(dir.path());
+        fill(&store, 5)
+    };
+    let busy = open_small(dir.path());
+    let bytes = version(5);
+    let parent = stored.last().map(|(digest, _)| *digest);
+    stored.push((put_after(&busy, &bytes, parent).digest, bytes));
+    let store = open_small(dir.path());
+    let report = repack(&store);
+    assert!(report.packs > 0 && report.busy_packs > 0, "{report:?}");
+    for store in [&store, &busy, &open_small(dir.path())] {
+        assert_all_read(store, &stored);
+        assert_depths(store);
+    }
+    let bytes = version(6);
+    let parent = stored.last().map(|(digest, _)| *digest);
+    stored.push((put_after(&busy, &bytes, parent).digest, bytes));
+    drop(busy);
+    assert_eq!(repack(&store).busy_packs, 0);
+    assert_all_read(&open_small(dir.path()), &stored);
+    assert_depths(&store);
+}
+
+#[test]
+fn what_is_stored_while_it_runs_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, other) = (open_small(dir.path()), open_small(dir.path()));
+    let mut stored = fill(&store, 5);
+    let parent = stored.last().map(|(digest, _)| *digest);
+    let mut written = None;
+    store
+        .repack(&RepackOptions::default(), &mut |step| {
+            if step.doing == "repacking" && step.done * 2 > step.total && written.is_none() {
+                // It leans on what is about to go.
+                written = Some((put_after(&other, &version(9), parent).digest, version(9)));
+            }
+            true
+        })
+        .unwrap();
+    stored.push(written.expect("there was a step in the middle"));
+    for store in [&store, &other, &open_small(dir.path())] {
+        assert_all_read(store, &stored);
+        assert_depths(store);
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = fill(&open_small(dir.path()), 30);
+    let store = open_small(dir.path());
+    let error = store.repack(&RepackOptions::default(), &mut |step| {
+        step.doing != "repacking" || step.done * 3 < step.total * 2
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Interrupted);
+    assert_all_read(&store, &stored);
+    let whole = store.plan_repack(&RepackOptions { all: true, ..RepackOptions::default() }, &mut |_| true).unwrap();
+    let rest = store.plan_repack(&RepackOptions::default(), &mut |_| true).unwrap().report();
+    assert!(rest.chunks > 0 && rest.chunks < whole.report().chunks, "{rest:?}");
+    repack(&store);
+    assert_all_read(&open_small(dir.path()), &stored);
+    assert_depths(&store);
+    assert_eq!(repack(&store).packs, 0);
+}
+
+#[test]
+fn many_small_metadata_packs_become_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores: Vec<Store> = (0..5).map(|_| open(dir.path())).collect();
+    let stored: Vec<_> = (0_u64..).zip(&stores).map(|(seed, store)| {
+        let bytes = random(seed, 5_000);
+        (put(store, &bytes).digest, bytes)
+    }).collect();
+    drop(stores);
+    assert_eq!(files(&dir.path().join("packs/meta"), "").len(), 5);
+    let store = open(dir.path());
+    repack(&store);
+    assert_eq!(files(&dir.path().join("packs/meta"), "").len(), 1);
+    assert_eq!(files(&dir.path().join("packs/data"), "").len(), 1);
+    assert_all_read(&open(dir.path()), &stored);
+}
+
+#[test]
+fn damage_stays_where_it_is_and_takes_nothing_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = fill(&open_small(dir.path()), 3);
+    let victim = files(&dir.path().join("packs/data"), ".pack").remove(0);
+    let mut bytes = std::fs::read(&victim).unwrap();
+    bytes[3_000] ^= 1;
+    crate::fs::write_atomic(&victim, &bytes).unwrap();
+    let store = open_small(dir.path());
+    let readable: Vec<_> =
+        stored.into_iter().filter(|(digest, bytes)| get(&store, digest).is_ok_and(|read| read == *bytes)).collect();
+    let report = repack(&store);
+    assert_eq!(report.damaged_packs, 0, "it shows only when it is read");
+    assert!(victim.exists());
+    let store = open_small(dir.path());
+    for (digest, bytes) in &readable {
+        assert!(get(&store, digest).unwrap() == *bytes);
+    }
+    assert!(!store.verify(&mut |_, _| {}).unwrap().damaged.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn any_store_reads_back_after_any_order_of_repacking_and_collection(
+        steps in prop::collection::vec((0_u8..8, prop::option::of(0_usize..8), 0_usize..4), 1..14),
+        kept in prop::collection::vec(any::<bool>(), 14),
+        (reopen, collect_first, twice, level) in (any::<bool>(), any::<bool>(), any::<bool>(), 1..12),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open_small(dir.path());
+        let mut stored: Vec<(ContentDigest, Vec<u8>)> = vec![];
+        for (seed, parent, shape) in steps {
+            let bytes = match shape {
+                0 | 1 => version(seed.into()),
+                2 => random(seed.into(), 30_000 * (usize::from(seed) + 1)),
+                _ => [version(seed.into()), random(seed.into(), 5_000)].concat(),
+            };
+            let parent = parent.and_then(|at| stored.get(at)).map(|(digest, _)| *digest);
+            stored.push((put_after(&store, &bytes, parent).digest, bytes));
+            if reopen {
+                store = open_small(dir.path());
+            }
+        }
+        let named: Vec<_> =
+            stored.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(stored, _)| stored.clone()).collect();
+        let roots: HashSet<ContentDigest> = named.iter().map(|(digest, _)| *digest).collect();
+        let collect = |store: &Store| store.gc(&mut || Ok(roots.clone()), &mut |_| true).unwrap();
+        let options = RepackOptions { level, all: false };
+        let identities = |store: &Store| -> Vec<_> {
+            named.iter().map(|(digest, _)| (store.recipe_id(digest).unwrap(), store.chunks_of(digest).unwrap())).collect()
+        };
+        let before = identities(&store);
+        if collect_first {
+            collect(&store);
+        }
+        store.repack(&options, &mut |_| true).unwrap();
+        assert_all_read(&open_small(dir.path()), if collect_first { &named } else { &stored });
+        assert_depths(&store);
+        if twice {
+            let parent = named.last().map(|(digest, _)| *digest);
+            let late = put_after(&store, &version(11), parent);
+            prop_assert_eq!(get(&store, &late.digest).unwrap(), version(11));
+            store.repack(&options, &mut |_| true).unwrap();
+        }
+        collect(&store);
+        for store in [&store, &open_small(dir.path())] {
+            assert_all_read(store, &named);
+            assert_depths(store);
+            prop_assert_eq!(identities(store), before.clone());
+            prop_assert_eq!(store.stats().unwrap().0.contents, roots.len() as u64);
+        }
+        store.repack(&options, &mut |_| true).unwrap();
+        assert_all_read(&open_small(dir.path()), &named);
+    }
+}
