@@ -2,7 +2,7 @@
 
 use super::Repo;
 use super::types::{Progress, ProgressFn};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::GcStep;
 pub use crate::store::{RepackOptions, RepackReport};
 
@@ -15,7 +15,7 @@ impl Repo {
     pub fn repack(&self, options: &RepackOptions, progress: ProgressFn<'_>) -> Result<RepackReport> {
         let Some(store) = self.store_if_present()? else { return Ok(RepackReport::default()) };
         self.check_writable()?;
-        store.repack(options, &mut |step| progress(to_progress(step)))
+        store.repack(options, &mut |step| progress(to_progress(step))).map_err(with_next_step)
     }
 
     /// Says what [`Repo::repack`] would compress anew.
@@ -25,6 +25,16 @@ impl Repo {
     pub fn plan_repack(&self, options: &RepackOptions, progress: ProgressFn<'_>) -> Result<RepackReport> {
         let Some(store) = self.store_if_present()? else { return Ok(RepackReport::default()) };
         Ok(store.plan_repack(options, &mut |step| progress(to_progress(step)))?.report())
+    }
+}
+
+/// Says what is left where the disk is full or fails.
+fn with_next_step(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::DiskFull | ErrorKind::Failed => error
+            .context("repacking did not come to its end; all data is there as before")
+            .with_hint("it needs room for a second copy while it runs: make room, then run `onenb repack` again, which goes on"),
+        _ => error,
     }
 }
 

@@ -165,7 +165,11 @@ impl<'a> Recoder<'a> {
         let slot = match (best, self.last) {
             (Some((frame, votes)), _) if is_like(votes) => Slot::Behind(frame),
             (_, Some(last)) if sampled.is_empty() && self.bins.contains_key(&last) => Slot::Behind(last),
-            _ => Slot::Fresh(grain_of(bytes)),
+            _ => match (grain_of(bytes), best) {
+                // Of what does not compress, the little that is known is all there is to save.
+                (Grain::Noise, Some((frame, votes))) if votes > 1 => Slot::Behind(frame),
+                (grain, _) => Slot::Fresh(grain),
+            },
         };
         let number = self.bin_for(slot, bytes.len())?;
         let Some(bin) = self.bins.get_mut(&number) else { return Ok(()) };
