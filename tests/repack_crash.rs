@@ -51,7 +51,9 @@ fn fill(root: &Path) -> Vec<Vec<u8>> {
         let bytes = version(u64::from(number));
         put_after(&store, &bytes, contents.last());
         contents.push(bytes);
-        store.put_objects(&[NewObject { kind: ObjectKind::PENDING, bytes: vec![number; 300], aliases: vec![] }]).unwrap();
+        store
+            .put_objects(&[NewObject { kind: ObjectKind::PENDING, bytes: vec![number; 300], aliases: vec![] }])
+            .unwrap();
     }
     let mut noise = vec![0; 200_000];
     blake3::Hasher::new().finalize_xof().fill(&mut noise);
@@ -78,6 +80,7 @@ fn at_every_step(plan: fn(u32)) -> (u32, u32) {
     loop {
         let dir = tempfile::tempdir().unwrap();
         let mut contents = fill(dir.path());
+        let before = open(dir.path()).stats().unwrap().0.stored_bytes;
         let store = open(dir.path());
         plan(step);
         let finished = repack(&store).is_ok();
@@ -97,6 +100,8 @@ fn at_every_step(plan: fn(u32)) -> (u32, u32) {
         repack(&open(dir.path())).unwrap();
         check(dir.path(), &contents, step);
         assert_eq!(repack(&open(dir.path())).unwrap(), 0, "stopped at step {step}");
+        let after = open(dir.path()).stats().unwrap().0.stored_bytes;
+        assert!(after < before, "stopped at step {step}: {before} bytes before, {after} after");
         noticed += u32::from(!finished);
         // What fails may be something derived, which the next writer makes up for: only several in a row are the end.
         quiet = if finished && !stopped { quiet + 1 } else { 0 };

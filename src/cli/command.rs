@@ -12,8 +12,8 @@ use super::errors::{Exit, Failure};
 use super::output::{ColorWhen, Context, Talk};
 use super::{
     addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, gc, get, hash_object, hook, hooks,
-    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pin, pull, push, reindex, remote, repack, resolve, restore, rm,
-    show, show_pack, stats, status, take, unbind, unpin, verify, verify_pack, write_object,
+    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pin, pull, push, reindex, remote, repack, resolve, restore,
+    rm, show, show_pack, stats, status, take, unbind, unpin, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 

@@ -96,6 +96,11 @@ impl Shelf {
                 appender.pack = Some(self.create_pack(appender.compat)?);
             }
             let Some(open) = &mut appender.pack else { continue };
+            if appender.compat != 0
+                && let Some(pack) = self.state().pack_mut(open.ordinal)
+            {
+                pack.aside = true;
+            }
             let offset = open.file.len();
             if let Err(error) = open.file.append(&frame.to_bytes()) {
                 // Half a frame may be there. If even the cut fails, the next owner's scan stops in front of it.

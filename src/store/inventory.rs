@@ -4,6 +4,7 @@
 //! that stays keeps all its frames, so everything that those name stays as well.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 
 use super::appender::lock_existing;
@@ -175,10 +176,10 @@ impl Inventory {
         entry.frames.push(number);
         for key in header.keys() {
             match self.places.entry(key.id) {
-                std::collections::hash_map::Entry::Vacant(vacant) => drop(vacant.insert(number)),
+                Entry::Vacant(vacant) => drop(vacant.insert(number)),
                 // A frame may hold one chunk twice.
-                std::collections::hash_map::Entry::Occupied(known) if *known.get() == number => {}
-                std::collections::hash_map::Entry::Occupied(_) => self.twins.entry(key.id).or_default().push(number),
+                Entry::Occupied(known) if *known.get() == number => {}
+                Entry::Occupied(_) => self.twins.entry(key.id).or_default().push(number),
             }
         }
         self.frames.push(FrameEntry {
@@ -234,17 +235,12 @@ impl Inventory {
         for number in frames {
             let Some(pack) = self.frames.get(*number).map(|frame| frame.pack) else { continue };
             let Some(id) = self.packs.get(pack).map(|pack| pack.id) else { continue };
-            let is_marked = match marked.get(&pack) {
-                Some(known) => *known,
-                None => {
-                    let opened = open_pack(&live.layout, self.class, id)?;
-                    let header = opened.and_then(|(file, _)| read_pack_header(&file, id).ok());
-                    let is_marked = header.is_some_and(|header| header.repacked_at().is_some());
-                    marked.insert(pack, is_marked);
-                    is_marked
-                }
-            };
-            if let Some(frame) = self.frames.get_mut(*number).filter(|_| is_marked) {
+            if let Entry::Vacant(unknown) = marked.entry(pack) {
+                let opened = open_pack(&live.layout, self.class, id)?;
+                let header = opened.and_then(|(file, _)| read_pack_header(&file, id).ok());
+                unknown.insert(header.is_some_and(|header| header.repacked_at().is_some()));
+            }
+            if let Some(frame) = self.frames.get_mut(*number).filter(|_| marked.get(&pack) == Some(&true)) {
                 frame.sound = Some(true);
             }
         }

@@ -20,7 +20,7 @@ use super::reader::FrameCache;
 use super::{Live, StoreError};
 use crate::format::FormatError;
 use crate::format::pack::{
-    BaseSpan, Check, DeltaBase, FRAME_TARGET_LEN, Frame, FrameKey, Grain, MAX_BASE_LEN, MAX_DELTA_DEPTH,
+    BaseSpan, Check, Codec, DeltaBase, FRAME_TARGET_LEN, Frame, FrameKey, Grain, MAX_BASE_LEN, MAX_DELTA_DEPTH,
     MAX_FRAME_BASES, PackHeader, grain_of,
 };
 use crate::fs;
@@ -60,6 +60,8 @@ struct Bin {
     raw: Vec<u8>,
     /// Anchors in common with each other frame, and the numbers of its chunks that have them.
     votes: HashMap<u32, (u32, HashSet<u16>)>,
+    /// Some of its chunks have anchors in common.
+    repeats: bool,
 }
 
 /// What a thread compresses.
@@ -67,6 +69,7 @@ struct Job {
     keys: Vec<FrameKey>,
     raw: Vec<u8>,
     base: DeltaBase,
+    repeats: bool,
     level: i32,
 }
 
@@ -81,14 +84,6 @@ struct Workers {
     appended: u64,
     /// Frames whose predecessors are not done yet.
     waiting: BTreeMap<u64, Frame>,
-}
-
-/// What was written.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Recoded {
-    pub(super) frames: u64,
-    pub(super) chunks: u64,
-    pub(super) raw_bytes: u64,
 }
 
 /// Writes chunks anew. What it appended stays readable whatever happens to the rest.
@@ -106,7 +101,8 @@ pub(super) struct Recoder<'a> {
     /// Where the chunk before went.
     last: Option<u32>,
     cache: FrameCache,
-    pub(super) done: Recoded,
+    /// Every frame so far was appended.
+    is_whole: bool,
 }
 
 impl<'a> Recoder<'a> {
@@ -125,7 +121,7 @@ impl<'a> Recoder<'a> {
             open_len: 0,
             last: None,
             cache: FrameCache::default(),
-            done: Recoded::default(),
+            is_whole: true,
         })
     }
 
@@ -177,14 +173,16 @@ impl<'a> Recoder<'a> {
         let at = u16::try_from(bin.keys.len()).expect("a frame has at most as many chunks as bases");
         bin.keys.push(FrameKey { id: *id.as_bytes(), len });
         bin.raw.extend_from_slice(bytes);
-        for (frame, key) in places.into_iter().filter(|(frame, _)| *frame != number) {
+        for (frame, key) in places {
+            if frame == number {
+                bin.repeats = true;
+                continue;
+            }
             let votes = bin.votes.entry(frame).or_default();
             votes.0 += 1;
             votes.1.insert(key);
         }
         self.open_len += bytes.len();
-        self.done.chunks += 1;
-        self.done.raw_bytes += u64::from(len);
         self.remember(&sampled, number, at);
         self.last = Some(number);
         if self.open_len > MAX_OPEN_LEN
@@ -196,15 +194,14 @@ impl<'a> Recoder<'a> {
     }
 
     /// Writes what is left and makes all of it durable.
-    pub(super) fn finish(mut self) -> Result<Recoded, StoreError> {
+    pub(super) fn finish(mut self) -> Result<(), StoreError> {
         while let Some(number) = self.bins.keys().next().copied() {
             self.close(number)?;
         }
         while self.workers.appended < self.workers.sent {
             self.append_next()?;
         }
-        self.commit()?;
-        Ok(self.done)
+        self.commit()
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
@@ -241,13 +238,12 @@ impl<'a> Recoder<'a> {
             };
             let Some(number) = number else {
                 let number = self.add_known(Known { depth: 0, keys: vec![] });
-                let bin = Bin { slot, keys: vec![], raw: vec![], votes: HashMap::new() };
+                let bin = Bin { slot, keys: vec![], raw: vec![], votes: HashMap::new(), repeats: false };
                 self.bins.insert(number, bin);
                 self.slots.insert(slot, number);
                 return Ok(number);
             };
-            let has_room =
-                |bin: &Bin| bin.raw.len() + len <= FRAME_TARGET_LEN && bin.keys.len() < MAX_FRAME_BASES;
+            let has_room = |bin: &Bin| bin.raw.len() + len <= FRAME_TARGET_LEN && bin.keys.len() < MAX_FRAME_BASES;
             if self.bins.get(&number).is_some_and(has_room) {
                 return Ok(number);
             }
@@ -271,16 +267,21 @@ impl<'a> Recoder<'a> {
         while self.workers.sent - self.workers.appended >= limit {
             self.append_next()?;
         }
-        self.workers.send(Job { keys: bin.keys, raw: bin.raw, base, level: self.level })
+        self.workers.send(Job { keys: bin.keys, raw: bin.raw, base, repeats: bin.repeats, level: self.level })
     }
 
-    /// Appends the next frame in order.
+    /// Appends the next frame in order. Where that fails, nothing more is appended: what comes after may lean on it.
     fn append_next(&mut self) -> Result<(), StoreError> {
+        let done = if self.is_whole { self.append_one() } else { Err(StoreError::Unsynced) };
+        self.is_whole &= done.is_ok();
+        done
+    }
+
+    fn append_one(&mut self) -> Result<(), StoreError> {
         let frame = self.workers.next()?;
         let Some(appender) = &mut self.appender else { return Ok(()) };
         self.live.data.append_by(appender, &[frame])?;
-        self.done.frames += 1;
-        if self.done.frames.is_multiple_of(FRAMES_PER_COMMIT) { self.commit() } else { Ok(()) }
+        if self.workers.appended.is_multiple_of(FRAMES_PER_COMMIT) { self.commit() } else { Ok(()) }
     }
 
     /// Reads what a frame leans on; empty where nothing.
@@ -412,11 +413,15 @@ fn work(incoming: &Mutex<Receiver<(u64, Job)>>, outgoing: &Sender<Encoded>) {
 impl Job {
     /// Compresses, and makes sure that the result unpacks to the same bytes.
     fn encode(self) -> Result<Frame, StoreError> {
-        let against = match self.base.spans.is_empty() {
-            true => None,
-            false => Frame::chunks_against(&self.keys, &self.raw, &self.base, self.level),
+        let leans = !self.base.spans.is_empty();
+        let against = leans.then(|| Frame::chunks_against(&self.keys, &self.raw, &self.base, self.level)).flatten();
+        let alone = || {
+            let frame = Frame::chunks_joined(self.keys.clone(), self.raw.clone(), self.level);
+            // Noise or numbers that come twice: a sample of them does not show it.
+            let is_judged = self.repeats && (frame.header().codec() == Codec::Raw || frame.header().is_filtered());
+            let plain = is_judged.then(|| Frame::chunks_repeating(&self.keys, &self.raw, self.level)).flatten();
+            plain.filter(|plain| plain.header().frame_len() < frame.header().frame_len()).unwrap_or(frame)
         };
-        let alone = || Frame::chunks_joined(self.keys.clone(), self.raw.clone(), self.level);
         let frame = match against {
             Some(delta) if delta.header().stored_len() * 2 <= delta.header().raw_len() => delta,
             Some(delta) => {

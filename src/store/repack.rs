@@ -16,13 +16,14 @@ use super::gc::{GcPlan, GcStep, interrupted};
 use super::inventory::Stays;
 use super::objects::ObjectKind;
 use super::reader::FrameCache;
-use super::recode::{Recoded, Recoder};
+use super::recode::Recoder;
 use super::shelf::{open_pack, read_pack_header};
 use super::sweep::{after_drop, conflict};
 use super::{ActiveWrite, Live, Store, StoreError, gate};
 use crate::error::{Classify as _, Error, ErrorKind};
 use crate::format::pack::{Check, FrameKind, MAX_DELTA_DEPTH, PackClass};
 use crate::format::recipe::{ChunkRef, Recipe, RecipeBody, RecipeNode};
+use crate::fs::AppendFile;
 use crate::id::{ChunkId, ContentDigest};
 
 /// Stretches of this length of all versions are compressed together, so that what is alike is close in time.
@@ -90,7 +91,7 @@ impl Store {
         let live = self.live();
         live.data.refresh()?;
         live.meta.refresh()?;
-        RepackPlan::make(live, options, progress)
+        RepackPlan::make(live, *options, progress)
     }
 
     /// Compresses all contents anew and lets the packs go that they were in. Safe beside writers, readers and collection.
@@ -112,7 +113,7 @@ impl Store {
         // Everything anew includes what an earlier run left open.
         let mut appender = if options.all { appender.adopting_nothing() } else { appender };
         live.data.prepare(&mut appender)?;
-        let mut plan = match RepackPlan::make(&live, options, progress) {
+        let mut plan = match RepackPlan::make(&live, *options, progress) {
             Ok(plan) => plan,
             Err(error) => {
                 live.data.retire(appender);
@@ -124,7 +125,7 @@ impl Store {
             live.data.retire(appender);
             return Ok(report);
         }
-        let (locks, _) = plan.rewrite(options.level, appender, progress)?;
+        let locks = plan.rewrite(options.level, appender, progress)?;
         let named = plan.contents.clone();
         let dropped = plan.gc.drop_packs(&mut || Ok(named.clone()))?;
         drop(locks);
@@ -136,11 +137,7 @@ impl Store {
 }
 
 impl RepackPlan {
-    fn make(
-        live: &Arc<Live>,
-        options: &RepackOptions,
-        progress: &mut dyn FnMut(GcStep) -> bool,
-    ) -> Result<Self, Error> {
+    fn make(live: &Arc<Live>, options: RepackOptions, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<Self, Error> {
         let mut gc = GcPlan::start(live)?;
         gc.trusts_marked = true;
         let kept_packs = keep_marked(&mut gc, options)?;
@@ -171,7 +168,15 @@ impl RepackPlan {
         gc.settle()?;
         chunks.retain(|chunk| !covered.contains(&chunk.id));
         gc.gather_small_meta();
-        for pack in gc.data.packs.iter_mut().filter(|_| !chunks.is_empty()) {
+        // One that is leaned on as a whole stays as it is.
+        for pack in 0..gc.data.packs.len() {
+            let live = gc.data.live_frames(pack).len();
+            if gc.data.packs.get(pack).is_some_and(|pack| pack.frames.len() == live) {
+                gc.close_pack(PackClass::Data, pack);
+            }
+        }
+        gc.settle()?;
+        for pack in &mut gc.data.packs {
             pack.condemned = pack.stays.is_none();
         }
         let contents = contents.into_iter().collect();
@@ -204,7 +209,7 @@ impl RepackPlan {
         level: i32,
         appender: Appender,
         progress: &mut dyn FnMut(GcStep) -> bool,
-    ) -> Result<(Vec<crate::fs::AppendFile>, Recoded), Error> {
+    ) -> Result<Vec<AppendFile>, Error> {
         let live = Arc::clone(&self.gc.live);
         let _active = ActiveWrite::begin(&live)?;
         let mut recoder = Recoder::new(&live, level, appender)?;
@@ -233,13 +238,13 @@ impl RepackPlan {
             }
             done += u64::from(chunk.len);
         }
-        let recoded = recoder.finish()?;
+        recoder.finish()?;
         let failures = live.meta.failures();
         for pack in self.gc.meta.going() {
             self.gc.copy_pack(PackClass::Meta, pack, (done, total), progress)?;
         }
         live.meta.commit(failures)?;
-        Ok((locks, recoded))
+        Ok(locks)
     }
 
     /// Lets the packs stay that have a chunk which cannot be read.
@@ -288,7 +293,7 @@ fn step_at(done: u64, total: u64) -> GcStep {
 }
 
 /// Lets the packs stay that were repacked at this level or a higher one. Returns how many.
-fn keep_marked(gc: &mut GcPlan, options: &RepackOptions) -> Result<u64, StoreError> {
+fn keep_marked(gc: &mut GcPlan, options: RepackOptions) -> Result<u64, StoreError> {
     let live = Arc::clone(&gc.live);
     let mut kept = 0;
     for pack in gc.data.packs.iter_mut().filter(|_| !options.all) {
@@ -366,9 +371,10 @@ impl GcPlan {
         let most_frames = self.live.meta.limits.meta_frames / 2;
         let small: Vec<usize> = (0..self.meta.packs.len())
             .filter(|number| {
-                self.meta.packs.get(*number).is_some_and(|pack| {
-                    pack.stays.is_none() && pack.len < most && pack.frames.len() < most_frames
-                })
+                self.meta
+                    .packs
+                    .get(*number)
+                    .is_some_and(|pack| pack.stays.is_none() && pack.len < most && pack.frames.len() < most_frames)
             })
             .collect();
         if small.len() < 2 {
