@@ -1,16 +1,18 @@
-"""Exports as files for everything that opens URLs through fsspec: pandas, polars, dask, xarray, duckdb.
+"""Exports as files for everything that opens URLs through fsspec: pandas, dask, xarray, duckdb.
 
     onenb://repo@tag/Name?k=v                    a registered repository
     onenb+s3://bucket/prefix@tag/Name?k=v        a remote; also onenb+gs, onenb+az, onenb+file
 
 Directories are repositories, then their tags, then exports; a parameter set is `Name?k=v`. An export that is a folder
-is a directory with its members. The last `@` separates, so `/` and `@` in a tag, and `/` in a parameter, are written
-`%2F` and `%40`. Nothing can be written: exports are made by `OneNB.exports`.
+is a directory with its members. The last `@` separates. Everything else that would mean something in a path is written
+as in a URL, and listed like that: `/` and `@` in a tag, these and `[ * ?` in a parameter, `% @ : [ * ?` in a member.
+Nothing can be written: exports are made by `OneNB.exports`.
 """
 
 import errno
 import json
 import re
+from datetime import datetime, timedelta, timezone
 from urllib.parse import quote, unquote
 
 from fsspec.spec import AbstractFileSystem
@@ -76,21 +78,21 @@ class OneNBFileSystem(AbstractFileSystem):
         own = self.info(path)
         if own["type"] != "directory":
             return [own]
-        repo, tag, name, _ = _split(path)
-        base = self._canonical(repo, tag, name)
-        return [entry for entry in _members(base, repo, tag, name) if entry["name"].rpartition("/")[0] == own["name"]]
+        found, export = _found(*_split(path)[:3])
+        members = _members(found, export["name"])
+        return [entry for entry in members if entry["name"].rpartition("/")[0] == own["name"]]
 
     def info(self, path, **kwargs):
         """Returns name, size and type, and for an export its digest, suffix and media type."""
         path = self._strip_protocol(path)
         repo, tag, name, inner = _split(path)
         if name is not None:
-            own = self._export(repo, tag, name)
+            found, own = _found(repo, tag, name)
             if inner is None:
                 return own
-            members = _members(own["name"], repo, tag, name) if own["type"] == "directory" else []
-            for entry in members:
-                if entry["name"] == f"{own['name']}/{inner}":
+            wanted = f"{own['name']}/{_quoted(inner)}"
+            for entry in _members(found, own["name"]) if found.is_directory else []:
+                if entry["name"] == wanted:
                     return entry
             raise FileNotFoundError(errno.ENOENT, "no such member", path)
         if tag is not None:
@@ -98,20 +100,6 @@ class OneNBFileSystem(AbstractFileSystem):
         elif repo:
             _asked(_context.workspace().tags, repo)
         return _directory(path)
-
-    def _export(self, repo, tag, name):
-        """Returns the entry of one export."""
-        canonical = self._canonical(repo, tag, name)
-        for entry in _exports(repo, tag):
-            if entry["name"] == canonical:
-                return entry
-        raise FileNotFoundError(errno.ENOENT, "no such export", canonical)
-
-    def _canonical(self, repo, tag, name):
-        """Returns the one spelling of an export's path, with parameters sorted and typed."""
-        name, _, query = name.partition("?")
-        query = _native.NativeParams.from_query(query).to_query()
-        return f"{repo}@{quote(tag, safe='')}/{name}" + (f"?{query}" if query else "")
 
     def glob(self, path, **kwargs):
         """As fsspec, except that `?k=v` belongs to a name and is no wildcard."""
@@ -125,7 +113,7 @@ class OneNBFileSystem(AbstractFileSystem):
         repo, tag, name, inner = _split(self._strip_protocol(path))
         if name is None:
             raise IsADirectoryError(errno.EISDIR, "is a directory", path)
-        found = _imported(repo, tag, name)
+        found, _ = _found(repo, tag, name)
         if inner is not None:
             return _asked(found.member, inner)
         if found.is_directory:
@@ -144,11 +132,20 @@ class OneNBFileSystem(AbstractFileSystem):
         """Exports keep no time."""
         raise NotImplementedError("exports keep no time: the same result is the same export")
 
-    modified = created
+    def modified(self, path):
+        """Returns a time between 1970 and 2004 that stands for the content.
+
+        Exports keep no time, but DuckDB opens nothing without one, and compares it to tell whether the file that it
+        remembers is still the same. Equal contents have equal times, and others hardly ever.
+        """
+        return datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=int(self.checksum(path)[:8], 16) >> 2)
 
     def checksum(self, path):
-        """Returns the BLAKE3 digest."""
-        return self.info(path)["digest"]
+        """Returns the BLAKE3 digest, that of the whole folder for a member of one."""
+        repo, tag, name, inner = _split(self._strip_protocol(path))
+        if name is None:
+            raise IsADirectoryError(errno.EISDIR, "is a directory", path)
+        return _found(repo, tag, name)[1]["digest"]
 
     ukey = checksum
 
@@ -169,20 +166,27 @@ def _split(path):
         return path, None, None, None
     tag, _, rest = rest.partition("/")
     name, _, inner = rest.partition("/")
-    return head, unquote(tag), name or None, inner or None
+    return head, unquote(tag), name or None, unquote(inner) if inner else None
 
 
-def _imported(repo, tag, name):
+def _quoted(text):
+    """Writes what would mean something in a path, to this file system or to fsspec's patterns, as in a URL."""
+    return re.sub(r"[%@?*:\[]", lambda match: quote(match.group(), safe=""), text)
+
+
+def _found(repo, tag, name):
+    """Returns an export and its entry."""
     name, _, query = name.partition("?")
     params = _native.NativeParams.from_query(query)
-    return Imported(_asked(_context.workspace().resolve, repo, tag, name, params))
+    export = Imported(_asked(_context.workspace().resolve, repo, tag, name, params))
+    return export, _entry(repo, tag, export._record, params.to_query())
 
 
-def _members(base, repo, tag, name):
+def _members(export, base):
     """Returns the members of a directory, at every depth, with the folders that only their members tell of."""
-    native = _imported(repo, tag, name)._native
     found = {}
-    for path, kind, size in _asked(native.members):
+    for path, kind, size in _asked(export._native.members):
+        path = _quoted(path)
         found[path] = {"name": f"{base}/{path}", "size": size, "type": kind}
         while path := path.rpartition("/")[0]:
             found.setdefault(path, _directory(f"{base}/{path}"))
@@ -194,20 +198,22 @@ def _directory(name):
 
 
 def _exports(repo, tag):
-    found = []
-    for row in json.loads(_asked(_context.workspace().exports_json, repo, tag)):
-        query = f"?{row['query']}" if row["query"] else ""
-        found.append(
-            {
-                "name": f"{repo}@{quote(tag, safe='')}/{row['name']}{query}",
-                "size": row["size"],
-                "type": "directory" if row["suffix"].endswith(".dir") else "file",
-                "digest": row["digest"],
-                "suffix": row["suffix"],
-                "media_type": row["media_type"],
-            }
-        )
-    return found
+    rows = json.loads(_asked(_context.workspace().exports_json, repo, tag))
+    return [_entry(repo, tag, row, row["query"]) for row in rows]
+
+
+def _entry(repo, tag, record, query):
+    """Describes an export; its name is the one spelling of its path, with parameters sorted and typed."""
+    # The query is escaped already, but not for paths.
+    query = re.sub(r"[@/?*\[]", lambda match: quote(match.group(), safe=""), query)
+    return {
+        "name": f"{repo}@{quote(tag, safe='')}/{record['name']}" + (f"?{query}" if query else ""),
+        "size": record["size"],
+        "type": "directory" if record["suffix"].endswith(".dir") else "file",
+        "digest": record["digest"],
+        "suffix": record["suffix"],
+        "media_type": record["media_type"],
+    }
 
 
 def _asked(question, *arguments):

@@ -8,14 +8,20 @@ fsspec = pytest.importorskip("fsspec")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
-@pytest.fixture
-def pushed(pushing):
-    """A repository with a tag on its remote; the file system is registered as the wheel's entry points do."""
+def _registered():
+    """Registers the file system as the wheel's entry points do, and returns it."""
     from OneNB._fsspec import OneNBFileSystem
 
     for protocol in OneNBFileSystem.protocol:
         fsspec.register_implementation(protocol, OneNBFileSystem, clobber=True)
     OneNBFileSystem.clear_instance_cache()
+    return fsspec.filesystem("onenb")
+
+
+@pytest.fixture
+def pushed(pushing):
+    """A repository with a tag on its remote."""
+    _registered()
     with OneNB.export("Sales").open(suffix=".csv") as file:
         file.write("a,b\n1,2\n")
     for year in (2023, 2024):
@@ -68,3 +74,65 @@ def test_nothing_is_written_and_what_is_missing_is_not_found(pushed):
 def test_pandas_reads_a_url(pushed):
     pandas = pytest.importorskip("pandas")
     assert pandas.read_csv("onenb://my-repo@v1/Report?year=2023&foo=a%20b")["year"].tolist() == [2023]
+
+
+def test_whatever_is_listed_opens(pushing, tmp_path):
+    system = _registered()
+    odd = {"mail": "a@b.com", "path": "a/b", "list": [1, "a@b/c"], "star": "*?[x]", "per": "50%", "plain": "x"}
+    for key, value in odd.items():
+        with OneNB.export("S", {key: value}).open(suffix=".txt") as file:
+            file.write(key)
+    members = ["logo@2x.png", "img@2x/a b?x=1.txt", "x[1].txt", "50%25.txt", "star*.txt", "a::b.txt", "plain/é.txt"]
+    with OneNB.export("D").directory() as folder:
+        for member in members:
+            path = folder / member
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(member)
+    pushing.commit(tag="v1@x/y")
+    pushing.onenb("push")
+    (tag,) = [name for name in system.ls("my-repo", detail=False) if "v1" in name]
+    found = system.find(tag)
+    assert sorted(system.cat(found).values()) == sorted(text.encode() for text in [*odd, *members])
+    for path in found:
+        assert system.cat_file(path) and system.info(path)["name"] == path and system.isfile(path)
+        assert system.glob(path) == [path]
+        with fsspec.open(f"onenb://{path}") as file:
+            assert file.read()
+    system.get(f"{tag}/D", str(tmp_path / "copy"), recursive=True)
+    copied = [path.read_text() for path in (tmp_path / "copy").rglob("*") if path.is_file()]
+    assert sorted(copied) == sorted(members)
+
+
+def test_other_libraries_read_by_url_or_file_system(pushed):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import csv, parquet
+
+    duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
+    table = pyarrow.table({"a": list(range(1000)), "b": ["x"] * 1000})
+    with OneNB.export("Table").open(suffix=".parquet") as file:
+        parquet.write_table(table, file, row_group_size=100)
+    pushed.commit(tag="v2")
+    pushed.onenb("push")
+    url, system = "onenb://my-repo@v2/Table", fsspec.filesystem("onenb")
+    connection = duckdb.connect()
+    connection.register_filesystem(system)
+    assert connection.execute(f"select sum(a), count(b) from read_parquet('{url}')").fetchall() == [(499500, 1000)]
+    assert connection.execute("select * from read_csv('onenb://my-repo@v2/Sales')").fetchall() == [(1, 2)]
+    read = parquet.read_table("my-repo@v2/Table", filesystem=system, columns=["a"])
+    assert read["a"].to_pylist() == list(range(1000))
+    assert csv.read_csv(system.open("my-repo@v2/Sales")).num_rows == 1
+    # Polars opens URLs by its own means; what fsspec opened it reads.
+    with fsspec.open(url) as file:
+        assert polars.read_parquet(file)["a"].sum() == 499500
+
+
+def test_a_time_stands_for_the_content(pushed):
+    system = fsspec.filesystem("onenb")
+    with OneNB.export("Sales").open(suffix=".csv") as file:
+        file.write("a,b\n3,4\n")
+    pushed.commit(tag="v2")
+    pushed.onenb("push")
+    times = [system.modified(f"my-repo@{path}") for path in ("v1/Sales", "v1/Sales", "v2/Sales")]
+    assert times[0] == times[1] != times[2]
+    with pytest.raises(NotImplementedError):
+        system.created("my-repo@v1/Sales")

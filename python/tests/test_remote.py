@@ -1,12 +1,18 @@
 """Reading on another machine: from a remote alone, and from a clone."""
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
+import time
 import warnings
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
-from conftest import Repository
+from conftest import Repository, new_repository
 
 import OneNB
 
@@ -73,6 +79,63 @@ def test_a_registered_remote_imports_by_name(pushed, remote, another_machine, tm
     assert "sales_data" in dir(OneNB.i)
     assert dir(OneNB.i.sales_data) == ["v1_0"]
     assert dir(OneNB.i.sales_data.v1_0) == ["Report", "Sales"]
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A bucket `data` on a server that runs until it is ended."""
+    pytest.importorskip("moto")
+    script = Path(__file__).parents[2] / "tests" / "s3_server.py"
+    server = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    address = server.stdout.readline().split()[-1]
+    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "ENDPOINT_URL": address}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    urlopen(Request(f"{address}/data", method="PUT")).close()
+    yield server
+    # Its standard input ends, and so does the server.
+    server.communicate()
+
+
+def test_what_was_read_of_a_bucket_reads_without_it_and_says_so(s3, tmp_path, monkeypatch):
+    place = Repository(tmp_path / "made")
+    new_repository(place.path, "cloud", "--bucket", "data", "s3")
+    monkeypatch.chdir(place.path)
+    export("Sales", CONTENT)
+    export("Other", CONTENT[::-1])
+    place.commit(tag="v1")
+    place.onenb("push", "--create")
+    place.onenb("remote", "add", "alone", "s3://data")
+    from OneNB.i.alone.v1 import Sales
+
+    assert bytes(Sales) == CONTENT
+    s3.communicate()
+    for name in [name for name in sys.modules if name.startswith("OneNB.i.")]:
+        del sys.modules[name]
+    with pytest.warns(OneNB.OfflineWarning, match="cannot be reached"):
+        from OneNB.i.alone.v1 import Sales as again
+    assert bytes(again) == CONTENT
+    with pytest.warns(OneNB.OfflineWarning), pytest.raises(OneNB.Error):
+        bytes(OneNB.load("alone", "v1", "Other"))
+    with pytest.raises(OneNB.Error, match="reach"):
+        OneNB.load("alone", "v2", "Sales")
+
+
+def test_files_that_nobody_asked_for_in_a_month_go(pushed, remote):
+    sales, report = OneNB.load(str(remote), "v1.0", "Sales"), OneNB.load(str(remote), "v1.0", "Report", {"year": 2023})
+    old = sales.path()
+    for age, stays in ((20, True), (40, False)):
+        shutil.rmtree(report.path().parent)
+        then = time.time() - age * 24 * 3600
+        os.utime(old.parent / ".used", (then, then))
+        report.path()
+        assert old.exists() == stays
+    assert sales.path().read_bytes() == CONTENT
+    # Asking for it is use.
+    os.utime(old.parent / ".used", (then, then))
+    sales.path()
+    shutil.rmtree(report.path().parent)
+    report.path()
+    assert old.exists()
 
 
 def test_a_clone_reads_only_after_approval(clone, remote):

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import signal
 import threading
 import time
 import zipfile
@@ -406,3 +407,30 @@ def test_a_pyarrow_that_cannot_cut_by_content_is_named(repository, monkeypatch):
     with pytest.raises(OneNB.Error, match="cannot cut pages by content"):
         OneNB.export("Table").to_parquet(pyarrow.table({"a": [1]}))
     assert "Table" not in repository.onenb("ls", "working")
+
+
+def test_a_read_that_a_signal_ended_leaves_the_position(repository):
+    class Alarm(Exception):
+        pass
+
+    def ring(number, frame):
+        raise Alarm
+
+    with OneNB.export("Long").open(suffix=".bin") as file:
+        for number in range(400):
+            file.write(number.to_bytes(4, "big") * (1 << 18))
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with OneNB.working_export("Long").reader() as file:
+            start = file.read(100)
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            with pytest.raises(Alarm):
+                file.raw.readinto(bytearray(400 << 20))
+            file.seek(0)
+            assert file.read(100) == start
+            for number in (0, 7, 399):
+                file.seek(number << 20)
+                assert file.read(4) == number.to_bytes(4, "big")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,6 +1,6 @@
 //! A backend in a bucket: S3 and its look-alikes, Google Cloud Storage, Azure.
 //!
-//! - One call is one request, blocking; retries with backoff and a deadline happen below. Their async runtime lives in
+//! - One call is one request, blocking; retries with backoff and a deadline happen below, and no request hangs for long. Their async runtime lives in
 //!   this module alone, one for the process, made anew in a forked child.
 //! - Whether a create took effect may be unknown after a lost answer or a conflict: the object is looked for, and only
 //!   if it is not there the create is repeated.
@@ -8,7 +8,9 @@
 //!   held in memory and never part of an error, a log or a URL.
 //! - This module is the only one that names `object_store`, `tokio` and `rustls`.
 
+mod container;
 mod errors;
+mod http;
 mod profile;
 mod stores;
 
@@ -26,6 +28,7 @@ use tokio::runtime::Runtime;
 
 use super::{Backend, BackendError, Created, Entry, Key};
 use errors::Failed;
+pub use stores::check_endpoint;
 
 /// Most keys of one page of a listing; all providers agree on it.
 const PAGE_LEN: usize = 1000;
@@ -46,6 +49,17 @@ pub struct CloudContext {
     pub vars: BTreeMap<String, String>,
     /// The home directory.
     pub home: Option<PathBuf>,
+}
+
+impl CloudContext {
+    /// Returns what the environment says of the place that a URL means: endpoints, accounts, profiles. No secrets.
+    #[must_use]
+    pub fn whereabouts(&self) -> String {
+        let says_where = |name: &str| ["ENDPOINT", "ACCOUNT", "PROFILE"].iter().any(|word| name.contains(word));
+        let is_secret = |name: &str| ["KEY", "TOKEN", "SECRET"].iter().any(|word| name.contains(word));
+        let vars = self.vars.iter().filter(|(name, _)| says_where(name) && !is_secret(name));
+        vars.map(|(name, value)| format!("{name}={value}\n")).collect()
+    }
 }
 
 impl std::fmt::Debug for CloudContext {
@@ -206,8 +220,12 @@ impl CloudBackend {
                 let found = store.get_opts(&path, options).await?;
                 let range = found.range.clone();
                 let fits = range.end.saturating_sub(range.start) <= max_len;
-                let bytes = if fits { Some(Vec::from(found.bytes().await?)) } else { None };
-                Ok((range, bytes))
+                if !fits {
+                    return Ok((range, None));
+                }
+                let bytes = http::in_time(range.end - range.start, found.bytes()).await;
+                let stalled = |stalled| object_store::Error::Generic { store: "remote", source: Box::new(stalled) };
+                Ok((range, Some(Vec::from(bytes.map_err(stalled)??))))
             }
         })?;
         answer.map_err(self.failed("read", key))

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Backend, BackendError, Created, Entry, Key};
+use super::{Backend, BackendError, Created, Entry, Key, Leftovers};
 
 /// How the chosen request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +137,10 @@ impl<B: Backend> FaultBackend<B> {
 }
 
 impl<B: Backend> Backend for FaultBackend<B> {
+    fn sweep_leftovers(&self, begun_before_ms: u64, delete: bool) -> Result<Leftovers, BackendError> {
+        self.inner.sweep_leftovers(begun_before_ms, delete)
+    }
+
     fn get(&self, key: &Key, max_len: u64) -> Result<Vec<u8>, BackendError> {
         let half = |mut bytes: Vec<u8>| {
             bytes.truncate(bytes.len() / 2);

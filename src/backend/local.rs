@@ -7,8 +7,9 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Backend, BackendError, Created, Entry, Key};
+use super::{Backend, BackendError, Created, Entry, Key, Leftovers};
 use crate::fs;
+use crate::id::SessionId;
 
 /// A directory as a backend. It is created by the first write and may be read-only for readers.
 #[derive(Debug, Clone)]
@@ -81,7 +82,51 @@ fn walk(directory: &Path, prefix: &str, keys: &mut Vec<Key>) -> io::Result<()> {
     Ok(())
 }
 
+/// Returns when a temporary file was begun, in milliseconds since 1970: `fs` ends its name with a ULID and `.tmp`.
+fn begun_ms(name: &str) -> Option<u64> {
+    let (_, ulid) = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+    ulid.parse().ok().map(SessionId::time_ms)
+}
+
+/// Collects the temporary files directly in a directory and, below names that are keys, in those inside.
+fn temporary_files(directory: &Path, files: &mut Vec<(PathBuf, u64)>) -> io::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        let Some(name) = name.to_str() else { continue };
+        if kind.is_dir() && Key::parse(name).is_ok() {
+            temporary_files(&entry.path(), files)?;
+        } else if let Some(begun_ms) = begun_ms(name).filter(|_| kind.is_file()) {
+            files.push((entry.path(), begun_ms));
+        }
+    }
+    Ok(())
+}
+
 impl Backend for LocalBackend {
+    fn sweep_leftovers(&self, begun_before_ms: u64, delete: bool) -> Result<Leftovers, BackendError> {
+        let (mut files, mut found) = (vec![], Leftovers::default());
+        // What else lies in this directory is no concern of ours.
+        for folder in ["packs", "index", "snapshots", "log", "checkpoints", "tags"] {
+            let key = Key::parse(folder)?;
+            temporary_files(&self.path_of(&key, "list")?, &mut files).map_err(failed("list", &key))?;
+        }
+        for (path, _) in files.into_iter().filter(|(_, begun_ms)| *begun_ms < begun_before_ms) {
+            // One that its writer finishes just now is gone, and none of ours.
+            let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
+            if delete && fs::remove_file(&path).is_err() {
+                continue;
+            }
+            found.files += 1;
+            found.bytes += metadata.len();
+        }
+        Ok(found)
+    }
+
     fn get(&self, key: &Key, max_len: u64) -> Result<Vec<u8>, BackendError> {
         let (file, len) = self.open(key)?;
         if len > max_len {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use cloud::{CloudContext, CloudOptions};
+pub use cloud::{CloudContext, CloudOptions, check_endpoint};
 pub use faults::{Fault, FaultBackend};
 pub use key::Key;
 pub use local::LocalBackend;
@@ -91,6 +91,24 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// What the place answers.
     fn head(&self, key: &Key) -> Result<Option<u64>, BackendError>;
+
+    /// Counts, and with `delete` removes, what writers that were killed left behind: temporary files begun before a time, in
+    /// milliseconds since 1970. A bucket has none.
+    ///
+    /// # Errors
+    /// What the place answers.
+    fn sweep_leftovers(&self, _begun_before_ms: u64, _delete: bool) -> Result<Leftovers, BackendError> {
+        Ok(Leftovers::default())
+    }
+}
+
+/// Temporary files that nobody will finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Leftovers {
+    /// How many there are.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -120,6 +138,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn head(&self, key: &Key) -> Result<Option<u64>, BackendError> {
         (**self).head(key)
+    }
+
+    fn sweep_leftovers(&self, begun_before_ms: u64, delete: bool) -> Result<Leftovers, BackendError> {
+        (**self).sweep_leftovers(begun_before_ms, delete)
     }
 }
 

@@ -29,6 +29,7 @@ impl RemoteUrl {
     /// # Errors
     /// [`BackendError::BadUrl`].
     pub fn parse(text: &str) -> Result<Self, BackendError> {
+        check_public(text)?;
         let refuse = |reason| {
             let text = text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
             Err(BackendError::BadUrl { text, reason })
@@ -52,13 +53,6 @@ impl RemoteUrl {
             _ => return refuse("known schemes are `file`, `s3`, `gs` and `az`"),
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.contains('@') {
-            // The text is not repeated, because it holds a secret.
-            return Err(BackendError::BadUrl {
-                text: format!("{scheme}://…"),
-                reason: "credentials do not belong in a URL",
-            });
-        }
         if bucket.is_empty() || !bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
             return refuse("the name of the bucket is missing or has odd characters");
         }
@@ -130,6 +124,30 @@ impl RemoteUrl {
         let parts = text.split_once("://").map_or_else(|| text.strip_prefix('/').unwrap_or(text), |(_, rest)| rest);
         let odd = |part: &str| part.is_empty() || part == "." || part == "..";
         (parts.is_empty() || !parts.split(['/', std::path::MAIN_SEPARATOR]).any(odd)).then(|| text.to_owned())
+    }
+}
+
+/// Refuses a URL that holds a secret, or looks like it, whatever its scheme: it would be stored, shown and sent on. What
+/// looks like one is not repeated.
+fn check_public(text: &str) -> Result<(), BackendError> {
+    let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| *scheme != "file") else { return Ok(()) };
+    let refuse = |text: &str, reason| {
+        let text = text.chars().take(200).filter(|c| !c.is_control()).collect();
+        Err(BackendError::BadUrl { text, reason })
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains(['@', ':']) {
+        let scheme = scheme.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        return refuse(
+            &format!("{scheme}://…"),
+            "a remote has neither credentials nor a port; `--endpoint-url` names a host",
+        );
+    }
+    match text.split_once(['?', '#']) {
+        Some((before, _)) => {
+            refuse(&format!("{before}?…"), "a remote has no query, and signatures do not belong in it")
+        }
+        None => Ok(()),
     }
 }
 
@@ -212,8 +230,19 @@ mod tests {
         assert_eq!(url.to_string(), "s3://acme-data/team/x");
         assert!(url.open(&CloudOptions::default()).is_ok());
         assert!(RemoteUrl::parse("s3://acme/../x")?.open(&CloudOptions::default()).is_err());
-        let secret = RemoteUrl::parse("s3://key:secret@bucket/x").expect_err("refused");
-        assert!(!secret.to_string().contains("secret@"), "{secret}");
+        for secret in [
+            "s3://key:hunter2@bucket/x",
+            "s3://key:hunter2",
+            "https://user:hunter2@host/x",
+            "hunter2://user:hunter2@host",
+            "s3://bucket/x?sig=hunter2",
+            "s3://bucket#hunter2",
+            "\u{1}s3://key:hunter2@bucket/x",
+        ] {
+            let refused = RemoteUrl::parse(secret).expect_err("refused");
+            let shown = refused.to_string().replacen("hunter2://", "", 1);
+            assert!(refused.kind() == ErrorKind::Usage && !shown.contains("hunter2"), "{refused}");
+        }
         Ok(())
     }
 }

@@ -75,7 +75,7 @@ pub(super) struct StorageArgs {
     /// Region of the bucket
     #[arg(long)]
     region: Option<String>,
-    /// Credential profile, kept in your own configuration
+    /// Credential profile, kept in your own configuration; an empty one goes back to the usual one
     #[arg(long)]
     profile: Option<String>,
 }

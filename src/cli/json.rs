@@ -461,6 +461,7 @@ pub(super) struct Pulled {
     pub(super) exports: usize,
     pub(super) fetched: usize,
     pub(super) bytes_received: u64,
+    pub(super) missing: Vec<String>,
 }
 
 /// `gc --remote`.

@@ -5,7 +5,7 @@ use super::errors::{Exit, Failure};
 use super::json::{Pulled, document};
 use super::output::Context;
 use super::render;
-use crate::PullTarget;
+use crate::{PullSummary, PullTarget};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,7 +44,14 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     drop(progress);
     warn_of_move(summary.moved.as_ref(), ctx);
     let what = if args.all { "every tag".to_owned() } else { format!("`{}`", args.target) };
-    let body = Pulled { exports: summary.exports, fetched: summary.fetched, bytes_received: summary.bytes_received };
+    for tag in &summary.missing {
+        ctx.talk.warn(&format!(
+            "some data of `{tag}` is neither here nor on the remote; push it from the clone that has it: `onenb push {tag}`"
+        ));
+    }
+    let exit = if summary.missing.is_empty() { Exit::Success } else { Exit::Missing };
+    let PullSummary { exports, fetched, bytes_received, missing, .. } = summary.clone();
+    let body = Pulled { exports, fetched, bytes_received, missing };
     ctx.conclude(&document(body), || {
         let exports = render::count(summary.exports as u64, "export");
         match summary.fetched {
@@ -55,5 +62,5 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
             }
         }
     })?;
-    Ok(Exit::Success)
+    Ok(exit)
 }

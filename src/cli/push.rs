@@ -80,6 +80,12 @@ fn note(summary: &PushSummary, args: &Args) -> String {
         let verb = if args.dry_run { "would forget" } else { "forgot" };
         return format!("{verb} what `{tag}` named before on {}; `onenb gc --remote` frees the room", summary.remote);
     }
+    if summary.revs.is_empty() && summary.is_created {
+        return format!("{} is a remote now; no tag here has exports to push", summary.remote);
+    }
+    if summary.revs.is_empty() && summary.is_absent {
+        return format!("nothing to push: no tag here has exports, and {} is no remote yet", summary.remote);
+    }
     if summary.revs.is_empty() {
         let all = if summary.warnings.is_empty() { "every tag" } else { "every other tag" };
         return format!("{all} is on {} already", summary.remote);

@@ -322,15 +322,19 @@ impl UserConfig {
     }
 }
 
-/// Reads sizes as Git's configuration writes them: a number with `k`, `m` or `g`.
+/// Reads sizes as Git's configuration writes them, a number with `k`, `m` or `g`, and as people do (`2 GB`, `500MiB`): all
+/// of these are powers of 1024.
 #[must_use]
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
-    let (digits, factor) = match text.strip_suffix(['k', 'm', 'g']) {
-        Some(digits) if text.ends_with('k') => (digits, 1 << 10),
-        Some(digits) if text.ends_with('m') => (digits, 1 << 20),
-        Some(digits) => (digits, 1 << 30),
-        None => (text.as_str(), 1),
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let factor = match unit.trim_start() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(factor)
 }
@@ -445,7 +449,10 @@ mod tests {
         assert_eq!(parse_size("64m"), Some(64 << 20));
         assert_eq!(parse_size("1K"), Some(1024));
         assert_eq!(parse_size("12"), Some(12));
-        assert_eq!(parse_size("x"), None);
+        assert_eq!((parse_size("2 GB"), parse_size("3MiB")), (Some(2 << 30), Some(3 << 20)));
+        for bad in ["x", "", "g", "1.5g", "-1", "2 g b", "99999999999g"] {
+            assert_eq!(parse_size(bad), None, "{bad}");
+        }
     }
 
     #[test]

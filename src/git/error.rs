@@ -79,6 +79,12 @@ pub enum GitError {
         /// The object.
         id: CommitId,
     },
+    /// A clone was made without the trees of old commits.
+    #[error("tree {tree} was left out of this partial clone")]
+    Treeless {
+        /// The first one that was missed.
+        tree: CommitId,
+    },
     /// Objects, references or the index cannot be read.
     #[error("could not read {what} of this repository")]
     Damaged {
@@ -153,6 +159,7 @@ impl Classify for GitError {
             Self::Spawn { source, .. } | Self::File { source, .. } => kind_of_io(source),
             Self::Unsafe { .. }
             | Self::Open { .. }
+            | Self::Treeless { .. }
             | Self::NoWorkTree { .. }
             | Self::TooLarge { .. }
             | Self::Program { .. }
@@ -172,6 +179,7 @@ impl Classify for GitError {
             Self::UnknownRevision { nearest, .. } if nearest.is_empty() => Some("list tags with `git tag`".to_owned()),
             Self::UnknownRevision { nearest, .. } => Some(format!("nearest names: `{}`", nearest.join("`, `"))),
             Self::Unborn { .. } => Some("make the first commit with `git commit`".to_owned()),
+            Self::Treeless { .. } => Some("fetch all trees with `git fetch --refetch --filter=blob:none`".to_owned()),
             Self::MissingObject { .. } | Self::Damaged { .. } => {
                 Some("see what is damaged with `git fsck`; fetch what is missing with `git fetch`".to_owned())
             }

@@ -143,16 +143,9 @@ impl GitRepo {
     /// [`GitError::TooLarge`], [`GitError::MissingObject`] or [`GitError::Damaged`].
     pub fn read_blob(&self, blob: CommitId, limit: u64) -> Result<Vec<u8>, GitError> {
         match read_object(&self.local(), &blob, gix::object::Kind::Blob, limit) {
-            Err(GitError::MissingObject { id }) if self.is_partial() => self.fetch_blob(id, limit),
+            Err(GitError::MissingObject { id }) if is_partial(&self.local()) => self.fetch_blob(id, limit),
             other => other,
         }
-    }
-
-    /// Returns whether this is a partial clone, which lacks objects until somebody asks Git for them.
-    fn is_partial(&self) -> bool {
-        let promises = |name: &gix::bstr::BStr| self.config_bool(&format!("remote.{name}.promisor")) == Some(true);
-        self.config_string("extensions.partialClone").is_some()
-            || self.local().remote_names().iter().any(|name| promises(name.as_ref()))
     }
 
     /// Lets Git fetch a blob that was left out of a partial clone.
@@ -298,7 +291,12 @@ struct TreeBytes {
 
 impl TreeBytes {
     fn read(repo: &gix::Repository, tree: CommitId) -> Result<Self, GitError> {
-        Ok(Self { tree, data: read_object(repo, &tree, gix::object::Kind::Tree, MAX_TREE_LEN)? })
+        match read_object(repo, &tree, gix::object::Kind::Tree, MAX_TREE_LEN) {
+            Ok(data) => Ok(Self { tree, data }),
+            // Git would fetch them, one process and one round trip for each tree of history.
+            Err(GitError::MissingObject { id }) if is_partial(repo) => Err(GitError::Treeless { tree: id }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the regular files and directories whose names are UTF-8 and could be names.
@@ -320,6 +318,13 @@ impl TreeBytes {
             Some(Ok((name, Entry { id: from_gix(entry.oid), is_tree })))
         })
     }
+}
+
+/// Returns whether this is a partial clone, which lacks objects until somebody asks Git for them.
+fn is_partial(repo: &gix::Repository) -> bool {
+    let config = repo.config_snapshot();
+    let promises = |name: &gix::bstr::BStr| config.boolean(&format!("remote.{name}.promisor")) == Some(true);
+    config.string("extensions.partialClone").is_some() || repo.remote_names().iter().any(|name| promises(name.as_ref()))
 }
 
 /// Reads one directory: regular files and directories whose names are UTF-8 and could be names.

@@ -125,7 +125,14 @@ impl GitRepo {
     /// # Errors
     /// [`GitError::MissingObject`] or [`GitError::Damaged`].
     pub fn root_commit(&self) -> Result<Option<CommitId>, GitError> {
-        let Some(mut commit) = self.head()? else { return Ok(None) };
+        self.head()?.map_or(Ok(None), |head| self.root_of(head))
+    }
+
+    /// As [`GitRepo::root_commit`], of any commit's first-parent history.
+    ///
+    /// # Errors
+    /// [`GitError::MissingObject`] or [`GitError::Damaged`].
+    pub fn root_of(&self, mut commit: CommitId) -> Result<Option<CommitId>, GitError> {
         let ancestry = Ancestry::new(self.local(), &self.grafts)?;
         for _ in 0..MAX_FIRST_PARENTS {
             if ancestry.boundary.contains(&commit) {

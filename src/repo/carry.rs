@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::format::binding::{CommitBranch, LateBinding, Unbinding};
 use crate::format::record::ExportKey;
 use crate::fs;
-use crate::git::{GitRepo, Operation};
+use crate::git::{Change, GitRepo, Operation};
 use crate::id::CommitId;
 use crate::store::ObjectKind;
 
@@ -48,7 +48,12 @@ impl Repo {
         let mut origins = Origins { reverted: git.pseudo_ref("REVERT_HEAD")?, ..Origins::default() };
         match git.pseudo_ref("CHERRY_PICK_HEAD")? {
             Some(picked) => origins.picked.push(picked),
-            None => origins.picked = squashed(&git.state_file("SQUASH_MSG")?.unwrap_or_default()),
+            None => {
+                let listed = squashed(&git.state_file("SQUASH_MSG")?.unwrap_or_default());
+                if !listed.is_empty() {
+                    origins.picked = self.if_squashed(listed, &git.staged_changes(&|_| true)?)?;
+                }
+            }
         }
         if origins.is_empty() {
             if note.exists() {
@@ -71,7 +76,7 @@ impl Repo {
         // Git names a commit that is reverted without a conflict in the message alone.
         let is_rebase = git.operation_in_progress() == Some(Operation::Rebase);
         if origins.is_empty() && !is_rebase && self.has_late_bindings_at_all()? {
-            origins = self.named_origins(&git.commit_message(head)?);
+            origins = self.named_origins(head)?;
             if origins.is_empty() {
                 origins.picked = self.made_again(head)?;
             }
@@ -103,17 +108,44 @@ impl Repo {
     }
 
     /// Returns what the message of the commit that was just made names, as far as Git did such a thing.
-    fn named_origins(&self, message: &str) -> Origins {
+    fn named_origins(&self, head: CommitId) -> Result<Origins> {
         let git = self.git();
+        let message = git.commit_message(head)?;
         // Anybody may write or quote the words that Git proposes.
         let is_replayed = git.last_action().is_none_or(|did| did.starts_with("revert") || did.contains("cherry-pick"));
-        let mut origins = Origins { picked: squashed(message), reverted: None };
-        if is_replayed && origins.is_empty() {
-            origins.picked = picked(message);
+        let mut origins = Origins::default();
+        let listed = squashed(&message);
+        if !listed.is_empty() {
+            let parent = git.commit_info(head)?.parents.first().copied();
+            origins.picked = self.if_squashed(listed, &git.changes(parent, head, &|_| true)?)?;
+        } else if is_replayed {
+            origins.picked = picked(&message);
             // Git may be set to shorten the id.
-            origins.reverted = reverted(message).and_then(|id| git.resolve(id).ok()).map(|found| found.commit);
+            origins.reverted = reverted(&message).and_then(|id| git.resolve(id).ok()).map(|found| found.commit);
         }
-        origins
+        Ok(origins)
+    }
+
+    /// Returns the commits of a squash if these changes make a file what one of them made it, else none: Git goes on listing
+    /// them after a person put all files back. Where they changed no file there is nothing to tell by.
+    fn if_squashed(&self, listed: Vec<CommitId>, changes: &[Change]) -> Result<Vec<CommitId>> {
+        let git = self.git();
+        let made_now = |path: &str| {
+            let at = changes.binary_search_by(|change| change.path.as_str().cmp(path)).ok()?;
+            changes.get(at).map(|change| change.new)
+        };
+        let mut have_changes = false;
+        for commit in &listed {
+            // They may be gone since, and then nothing of theirs is known.
+            let Ok(info) = git.commit_info(*commit) else { continue };
+            for made in git.changes(info.parents.first().copied(), *commit, &|_| true)? {
+                have_changes = true;
+                if made_now(&made.path) == Some(made.new) {
+                    return Ok(listed);
+                }
+            }
+        }
+        Ok(if have_changes { vec![] } else { listed })
     }
 
     /// Reads the note if it is about this commit, and removes it in any case.

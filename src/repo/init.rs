@@ -34,9 +34,7 @@ impl Repo {
             registry.register(&config.name, &clone, &root_of)?;
             if let Some(storage) = &options.storage {
                 registry.approve(storage)?;
-                if options.profile.is_some() {
-                    registry.set_profile(storage, options.profile.as_deref())?;
-                }
+                registry.choose_profile(storage, options.profile.as_deref())?;
             }
         }
         Store::open(&store_dir(&git), &StoreOptions::default())?;

@@ -45,7 +45,8 @@ impl Workspace {
             }
             self.list(repo.as_deref(), &rev)?
         };
-        clone.pull_exports(&exports, &rev, progress)
+        let (summary, absent) = clone.pull_exports(&exports, &rev, progress)?;
+        absent.map_or(Ok(summary), Err)
     }
 
     /// Fetches what every tag of Git names. What was fetched for one tag is not fetched again for the next.
@@ -54,8 +55,12 @@ impl Workspace {
         let mut all = PullSummary::default();
         for (tag, commit) in repo.git().tags()? {
             repo.learned_about(commit);
-            let one = repo.pull_exports(&self.list(None, &tag)?, &tag, progress)?;
-            all.exports += one.exports;
+            let (one, absent) = repo.pull_exports(&self.list(None, &tag)?, &tag, progress)?;
+            // Tags that were never pushed must not keep the others from coming.
+            match absent {
+                Some(_) => all.missing.push(tag),
+                None => all.exports += one.exports,
+            }
             all.fetched += one.fetched;
             all.bytes_received += one.bytes_received;
             all.moved = all.moved.or(one.moved);
@@ -65,35 +70,45 @@ impl Workspace {
 }
 
 impl Repo {
-    fn pull_exports(&self, exports: &[BoundExport], rev: &str, progress: ProgressFn<'_>) -> Result<PullSummary> {
+    /// Fetches what can be fetched. The inner error names the first export whose data is neither here nor on the remote.
+    fn pull_exports(
+        &self,
+        exports: &[BoundExport],
+        rev: &str,
+        progress: ProgressFn<'_>,
+    ) -> Result<(PullSummary, Option<Error>)> {
         let store = self.store()?;
         let mut summary = PullSummary { exports: exports.len(), ..PullSummary::default() };
         let _hold = if store.is_read_only() { None } else { Some(self.hold()?) };
         if !store.is_read_only() {
             store.settle()?;
         }
-        self.pull_contents(exports, rev, &mut summary, progress)?;
+        let mut absent = self.pull_contents(exports, rev, &mut summary, progress)?;
         // The members of directories are known only once their manifests are here.
         for export in exports {
+            if export.record.suffix.is_directory() && !store.is_complete(&export.record.digest)? {
+                continue;
+            }
             let manifest = self.local_members(&export.record)?;
             let of_member = |digest| {
                 let record = ExportRecord { digest, ..export.record.clone() };
                 BoundExport { record, ..export.clone() }
             };
             let members: Vec<BoundExport> = manifest.contents().map(|(_, digest)| of_member(digest)).collect();
-            self.pull_contents(&members, rev, &mut summary, progress)?;
+            let missed = self.pull_contents(&members, rev, &mut summary, progress)?;
+            absent = absent.or(missed);
         }
-        Ok(summary)
+        Ok((summary, absent))
     }
 
-    /// Fetches the contents that are not all here, as far as is known.
+    /// Fetches the contents that are not all here, as far as is known; returns the first that is not on the remote either.
     fn pull_contents(
         &self,
         exports: &[BoundExport],
         rev: &str,
         summary: &mut PullSummary,
         progress: ProgressFn<'_>,
-    ) -> Result<()> {
+    ) -> Result<Option<Error>> {
         let store = self.store()?;
         let mut missing: Vec<&BoundExport> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -103,30 +118,36 @@ impl Repo {
             }
         }
         if missing.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let Some((remote, storage)) = self.remote()? else {
             return Err(Error::new(ErrorKind::NotFound, "some data is not here and storage is local")
                 .with_hint("name the remote that has it: `onenb remote set URL`"));
         };
         let mut left: BTreeSet<ContentDigest> = missing.iter().map(|export| export.record.digest).collect();
+        let mut absent = None;
         for export in missing {
             if !left.contains(&export.record.digest) {
                 continue;
             }
             let answer = remote_data_with(&remote, &export.record.digest, export.commit, rev)?;
             summary.moved = self.notice_move(rev, answer.tag_commit, &storage.place())?.or(summary.moved.take());
-            let data = answer.data.ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("`{}` is not at `{}`", export.record.label(), storage.place()))
-                    .with_hint(format!("push it from the clone that has it: `onenb push {rev}`"))
-            })?;
+            let Some(data) = answer.data else {
+                left.remove(&export.record.digest);
+                absent.get_or_insert_with(|| {
+                    let message = format!("`{}` is not at `{}`", export.record.label(), storage.place());
+                    let hint = format!("push it from the clone that has it: `onenb push {rev}`");
+                    Error::new(ErrorKind::NotFound, message).with_hint(hint)
+                });
+                continue;
+            };
             let here: Vec<ContentDigest> =
-                left.iter().copied().filter(|digest| data.content_len(digest).is_some()).collect();
-            summary.bytes_received += fetch(&remote, &data, &here, store, progress)?;
+                left.iter().copied().filter(|digest| data.tables().content_len(digest).is_some()).collect();
+            summary.bytes_received += fetch(&remote, data.tables(), &here, store, progress)?;
             summary.fetched += here.len();
             left.retain(|digest| !here.contains(digest));
         }
-        Ok(())
+        Ok(absent)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::format::recipe::{RecipeBody, RecipeNode};
 use crate::format::record::{ExportKey, ExportRecord, MAX_RECORD_LEN};
 use crate::format::remote_log::RepoIdentity;
 use crate::format::run::{RUNS_DIR, RunExport, RunRecord};
+use crate::git::{GitError, GitRepo};
 use crate::id::{ChunkId, CommitId, ContentDigest};
 use crate::store::{ObjectKind, Store};
 use crate::sync::{self, ChunkSource, LocalContent, PushReport, PushRequest, Remote, SyncError, TagOutcome, TagToPush};
@@ -78,33 +79,40 @@ impl Repo {
             return self.forget_remote_history(tag, options.dry_run);
         }
         self.check_writable()?;
-        let (items, warnings) = self.items_to_push(options)?;
-        let mut summary = self.push_items(items, options, progress)?;
-        summary.warnings.splice(0..0, warnings);
-        Ok(summary)
-    }
-
-    /// Returns what is to be pushed, and what people should know about the rest.
-    fn items_to_push(&self, options: &PushOptions) -> Result<(Vec<PushItem>, Vec<String>)> {
         if !options.revs.is_empty() {
             let items: Result<_> = options.revs.iter().map(|rev| self.item_of(rev)).collect();
-            return Ok((items?, vec![]));
+            return self.push_items(items?, options, progress);
         }
         if options.force && !options.all {
             return Err(Error::new(ErrorKind::Usage, "`--force` wants to know what to send again").with_hint(
                 "name it, as in `onenb push --force TAG`, or mean every tag by `onenb push --all --force`",
             ));
         }
-        let tags = self.git().tags()?;
-        let Some((remote, storage)) = self.remote()? else { return Ok((vec![], vec![])) };
+        let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
         let there = match remote.tag_words() {
             Err(SyncError::NotCreated) => {
                 self.check_may_create(&storage, options)?;
-                BTreeMap::new()
+                None
             }
-            other => other?,
+            other => Some(other?),
         };
-        self.correct_push_log(&tags, &there, &storage.place())?;
+        let is_absent = there.is_none();
+        let (items, warnings) = self.tags_to_push(&there.unwrap_or_default(), &storage, options)?;
+        let mut summary = self.push_to((&remote, &storage), items, options, progress)?;
+        summary.is_absent = is_absent && !summary.is_created;
+        summary.warnings.splice(0..0, warnings);
+        Ok(summary)
+    }
+
+    /// Returns the tags that are to be pushed, given what the remote has, and what people should know about the rest.
+    fn tags_to_push(
+        &self,
+        there: &BTreeMap<String, Option<CommitId>>,
+        storage: &StorageConfig,
+        options: &PushOptions,
+    ) -> Result<(Vec<PushItem>, Vec<String>)> {
+        let tags = self.git().tags()?;
+        self.correct_push_log(&tags, there, &storage.place())?;
         let (mut wanted, mut warnings) = (vec![], vec![]);
         for (tag, commit) in tags {
             let word = there.get(&tag);
@@ -181,11 +189,21 @@ impl Repo {
     /// Pushes revisions that are resolved already. Named tags become readable by name, other revisions by commit.
     pub(super) fn push_items(
         &self,
-        mut items: Vec<PushItem>,
+        items: Vec<PushItem>,
         options: &PushOptions,
         progress: ProgressFn<'_>,
     ) -> Result<PushSummary> {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
+        self.push_to((&remote, &storage), items, options, progress)
+    }
+
+    fn push_to(
+        &self,
+        (remote, storage): (&Remote, &StorageConfig),
+        mut items: Vec<PushItem>,
+        options: &PushOptions,
+        progress: ProgressFn<'_>,
+    ) -> Result<PushSummary> {
         let mut summary = PushSummary { remote: storage.place(), ..PushSummary::default() };
         let named = !options.revs.is_empty();
         // Without late bindings Git alone says what a commit has here, and a remote that has the commit has no less.
@@ -193,34 +211,30 @@ impl Repo {
         let mut seen = BTreeSet::new();
         items.retain(|item| seen.insert((item.tag.clone(), item.commit)));
         items.sort();
-        let open = self.unsettled(&remote, items, options, &mut summary)?;
-        self.take_in_late_bindings(&remote, &open, named, &mut summary.warnings)?;
+        let open = self.unsettled(remote, items, options, &mut summary)?;
+        self.take_in_late_bindings(remote, &open, named, &mut summary.warnings)?;
         let mut refused = vec![];
         let tags = self.prepare(open, options, &mut summary, &mut refused)?;
+        summary.is_created = self.make_place((remote, storage), options, !tags.is_empty())?;
         if tags.is_empty() {
             summary.requests = remote.requests();
             return settle(summary, refused, named);
         }
         let request = PushRequest {
-            repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
+            repo: self.identity(tags.first().map(|(_, tag)| tag.commit))?,
             tags: tags.iter().map(|(_, tag)| tag.clone()).collect(),
             dry_run: options.dry_run,
         };
-        // A directory costs nothing and is plain to see; a bucket is made only when the user says so.
-        let is_directory = RemoteUrl::parse(&storage.url)?.is_directory();
-        if (options.create || is_directory) && !remote.exists()? {
-            self.check_may_create(&storage, options)?;
-            if !options.dry_run {
-                remote.create()?;
-            }
-        }
-        let report = self.send(&remote, &request, progress)?;
+        let before = remote.requests();
+        let report = self.send(remote, &request, progress)?;
+        // A dry run reports more than it made.
+        let spared = report.requests.saturating_sub(remote.requests() - before);
         summary.packs = report.packs;
         summary.bytes_sent = report.bytes_sent;
         for ((rev, tag), outcome) in tags.iter().zip(report.outcomes) {
             if outcome == TagOutcome::AlreadyThere
                 && compares
-                && let Err(error) = self.check_same(&remote, rev, tag)
+                && let Err(error) = self.check_same(remote, rev, tag)
             {
                 refused.push((rev.clone(), error));
                 continue;
@@ -234,10 +248,28 @@ impl Repo {
                 Err(error) => refused.push((rev.clone(), error)),
             }
         }
-        // A dry run reports more than it made.
-        summary.requests = report.requests.max(remote.requests());
+        summary.requests = remote.requests() + spared;
         // The others are on the remote by now, and written down.
         settle(summary, refused, named)
+    }
+
+    /// Makes a place a remote: a directory costs nothing and is plain to see, a bucket only when the user says so. Returns whether
+    /// it did.
+    fn make_place(
+        &self,
+        (remote, storage): (&Remote, &StorageConfig),
+        options: &PushOptions,
+        is_needed: bool,
+    ) -> Result<bool> {
+        let is_asked = options.create || is_needed && RemoteUrl::parse(&storage.url)?.is_directory();
+        if !is_asked || remote.exists()? {
+            return Ok(false);
+        }
+        self.check_may_create(storage, options)?;
+        if !options.dry_run {
+            remote.create()?;
+        }
+        Ok(!options.dry_run)
     }
 
     /// Returns the revisions that this machine does not know to be on the remote as they are here.
@@ -364,8 +396,18 @@ impl Repo {
         Ok(!since.into_iter().any(|bound| self.git().is_ancestor(bound, commit).unwrap_or(false)))
     }
 
+    /// Says what this repository is to a remote that is new: the beginning of what is pushed tells, whatever is checked out.
+    pub(super) fn identity(&self, pushed: Option<CommitId>) -> Result<RepoIdentity> {
+        let root = match pushed.map(|commit| self.git().root_of(commit)) {
+            // Of a commit that only the remote has.
+            None | Some(Err(GitError::MissingObject { .. })) => self.git().root_commit()?,
+            Some(root) => root?,
+        };
+        Ok(RepoIdentity { name: self.name().to_owned(), root })
+    }
+
     pub(super) fn send(&self, remote: &Remote, request: &PushRequest, progress: ProgressFn<'_>) -> Result<PushReport> {
-        let source = StoreSource { store: self.store()?, interrupted: Cell::new(false) };
+        let source = StoreSource { store: self.store()?, git: self.git(), interrupted: Cell::new(false) };
         let mut report_progress = |at: sync::Progress| {
             let at = Progress { doing: "pushing", done: at.done_bytes, total: Some(at.total_bytes) };
             source.interrupted.set(source.interrupted.get() || !progress(at));
@@ -396,6 +438,7 @@ impl Repo {
             }
         };
         let outcome = if done { PushOutcome::Deleted } else { PushOutcome::AlreadyDeleted };
+        summary.requests = remote.requests();
         summary.revs.push((rev.to_owned(), outcome));
         Ok(summary)
     }
@@ -404,8 +447,10 @@ impl Repo {
         let Some((remote, storage)) = self.remote()? else { return Ok(PushSummary::default()) };
         if !dry_run {
             remote.forget_history(tag)?;
+        } else if !remote.tag_words()?.contains_key(tag) {
+            return Err(SyncError::NoTag { tag: tag.to_owned() }.into());
         }
-        Ok(PushSummary { remote: storage.place(), ..PushSummary::default() })
+        Ok(PushSummary { remote: storage.place(), requests: remote.requests(), ..PushSummary::default() })
     }
 
     /// Returns the runs that made what a commit has: the run records of its tree whose exports it has as they say.
@@ -582,6 +627,7 @@ fn conflict(rev: &str, local: CommitId, remote: CommitId) -> Error {
 /// The local store as `sync` reads it.
 struct StoreSource<'a> {
     store: &'a Store,
+    git: &'a GitRepo,
     interrupted: Cell<bool>,
 }
 
@@ -606,5 +652,13 @@ impl ChunkSource for StoreSource<'_> {
             return Err(Error::new(ErrorKind::Interrupted, "interrupted").with_hint("run the push again"));
         }
         Ok(self.store.frame_with(chunk)?)
+    }
+
+    fn has_commit(&self, commit: &CommitId) -> Result<bool> {
+        match self.git.commit_info(*commit) {
+            Ok(_) => Ok(true),
+            Err(GitError::MissingObject { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -18,6 +18,10 @@ use crate::id::{CommitId, ContentDigest};
 use crate::store::ContentReader;
 use crate::sync::{Remote, RemoteContent, SyncError};
 
+/// Least digits of a commit's id that name it on a remote.
+const MIN_SHORT_LEN: usize = 7;
+/// Digits of the shorter kind of full ids.
+const MAX_SHORT_LEN: usize = 40;
 /// Deepest chain of inputs that `deps` follows.
 const MAX_DEPENDENCY_DEPTH: usize = 64;
 
@@ -27,7 +31,23 @@ pub(super) enum Place {
     /// In a clone's store, or on that clone's remote, which may turn out to have another commit for the tag.
     Clone { repo: Repo, noticed: Arc<OnceLock<MovedTag>> },
     /// On a remote alone.
-    Remote { remote: Arc<Remote>, data: Arc<DataTables> },
+    Remote { remote: Arc<Remote>, data: Located },
+}
+
+/// Tables that say where contents are. A snapshot with many exports is shared by whatever was read from it.
+#[derive(Debug, Clone)]
+pub(super) enum Located {
+    BySnapshot(Arc<Snapshot>),
+    ByIndex(Arc<DataTables>),
+}
+
+impl Located {
+    pub(super) fn tables(&self) -> &DataTables {
+        match self {
+            Self::BySnapshot(snapshot) => &snapshot.data,
+            Self::ByIndex(tables) => tables,
+        }
+    }
 }
 
 /// Reads one content: seekable, verified, without loading it.
@@ -181,7 +201,7 @@ impl Workspace {
                 opened
             }
             Place::Remote { remote, data } => {
-                let opened = remote.open_content(data, &record.digest).map_err(Error::from);
+                let opened = remote.open_content(data.tables(), &record.digest).map_err(Error::from);
                 opened.map(|reader| ExportReader::remote(reader, record.digest))
             }
         };
@@ -248,7 +268,7 @@ impl Repo {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // A revision that Git does not know here is looked up as a tag on the approved remote.
                 if let Some((remote, _)) = self.remote_if_approved()?
-                    && unless_never_pushed(remote.snapshot_of_tag(&spec.rev))?.is_some()
+                    && unless_never_pushed(remote.read_tag(&spec.rev))?.is_some()
                 {
                     return resolve_remote(remote, self.name(), spec);
                 }
@@ -318,7 +338,7 @@ impl Repo {
         let moved = self.notice_move(rev, answer.tag_commit, &storage.place())?;
         match answer.data {
             Some(data) => {
-                let reader = remote.open_content(&data, &record.digest)?;
+                let reader = remote.open_content(data.tables(), &record.digest)?;
                 Ok(ExportReader { moved, ..ExportReader::remote(reader, record.digest) })
             }
             None if self.was_exported_here(&record.digest) => {
@@ -427,7 +447,7 @@ impl Repo {
 /// What a remote says about a content and the tag by which it was looked for.
 pub(super) struct RemoteAnswer {
     /// Where the content is, if it is there.
-    pub(super) data: Option<DataTables>,
+    pub(super) data: Option<Located>,
     /// The commit that the tag names there, if it is a tag there.
     pub(super) tag_commit: Option<CommitId>,
 }
@@ -440,18 +460,19 @@ pub(super) fn remote_data_with(
     rev: &str,
 ) -> Result<RemoteAnswer> {
     let holds = |data: &DataTables| data.content_len(digest).is_some();
-    let tag = unless_never_pushed(remote.snapshot_of_tag(rev))?;
+    let tag = unless_never_pushed(remote.read_tag(rev))?;
     let tag_commit = tag.as_ref().map(|(tag, _)| tag.commit);
     if let Some((_, snapshot)) = tag.filter(|(_, snapshot)| holds(&snapshot.data)) {
-        return Ok(RemoteAnswer { data: Some(snapshot.data), tag_commit });
+        return Ok(RemoteAnswer { data: Some(Located::BySnapshot(snapshot)), tag_commit });
     }
     if let Some(commit) = commit
         && let Some(snapshot) = unless_never_pushed(remote.snapshot_of_commit(&commit))?
         && holds(&snapshot.data)
     {
-        return Ok(RemoteAnswer { data: Some(snapshot.data), tag_commit });
+        return Ok(RemoteAnswer { data: Some(Located::BySnapshot(Arc::new(snapshot))), tag_commit });
     }
-    Ok(RemoteAnswer { data: unless_never_pushed(remote.data_with(digest))?, tag_commit })
+    let found = unless_never_pushed(remote.data_with(digest))?;
+    Ok(RemoteAnswer { data: found.map(|tables| Located::ByIndex(Arc::new(tables))), tag_commit })
 }
 
 fn moved_to(tag: &str, local: CommitId, there: Option<CommitId>) -> Option<MovedTag> {
@@ -469,13 +490,13 @@ pub(super) fn unless_never_pushed<T>(found: std::result::Result<Option<T>, SyncE
 
 fn resolve_remote(remote: Remote, name: &str, spec: &Spec) -> Result<ResolvedExport> {
     let snapshot = remote_rev(&remote, &spec.rev)?;
-    let key = ExportKey { name: spec.name.clone(), params_hash: spec.params.hash() };
-    let Some(record) = snapshot.exports.iter().find(|record| record.key() == key) else {
+    let is_asked = |record: &&ExportRecord| record.name == spec.name && record.params == spec.params;
+    let Some(record) = snapshot.exports.iter().find(is_asked) else {
         let all = snapshot.exports.iter();
         return Err(not_found(&spec.rev, &spec.name, &spec.params, all.map(|record| (&record.name, &record.params))));
     };
     let export = BoundExport { record: record.clone(), commit: Some(snapshot.commit) };
-    let place = Place::Remote { remote: Arc::new(remote), data: Arc::new(snapshot.data) };
+    let place = Place::Remote { remote: Arc::new(remote), data: Located::BySnapshot(snapshot) };
     Ok(ResolvedExport { repo: name.to_owned(), rev: spec.rev.clone(), export, moved: None, place })
 }
 
@@ -483,18 +504,28 @@ fn resolve_remote(remote: Remote, name: &str, spec: &Spec) -> Result<ResolvedExp
 pub(super) fn list_remote(remote: &Remote, rev: &str) -> Result<Vec<BoundExport>> {
     let snapshot = remote_rev(remote, rev)?;
     let commit = Some(snapshot.commit);
-    Ok(snapshot.exports.into_iter().map(|record| BoundExport { record, commit }).collect())
+    Ok(snapshot.exports.iter().map(|record| BoundExport { record: record.clone(), commit }).collect())
 }
 
-pub(super) fn remote_rev(remote: &Remote, rev: &str) -> Result<Snapshot> {
+pub(super) fn remote_rev(remote: &Remote, rev: &str) -> Result<Arc<Snapshot>> {
     let tag = rev.strip_prefix("refs/tags/").unwrap_or(rev);
-    if let Some((_, snapshot)) = remote.snapshot_of_tag(tag)? {
+    if let Some((_, snapshot)) = remote.read_tag(tag)? {
         return Ok(snapshot);
     }
     if let Ok(commit) = rev.parse::<CommitId>()
         && let Some(snapshot) = remote.snapshot_of_commit(&commit)?
     {
-        return Ok(snapshot);
+        return Ok(Arc::new(snapshot));
+    }
+    if (MIN_SHORT_LEN..MAX_SHORT_LEN).contains(&rev.len()) && rev.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let wanted = rev.to_ascii_lowercase();
+        let pushed = remote.pushed_commits()?;
+        let mut found = pushed.iter().filter(|commit| commit.to_string().starts_with(&wanted));
+        if let (Some(commit), None) = (found.next(), found.next())
+            && let Some(snapshot) = remote.snapshot_of_commit(commit)?
+        {
+            return Ok(Arc::new(snapshot));
+        }
     }
     let tags: Vec<String> = remote.tags()?.into_iter().map(|tag| tag.tag).collect();
     let near = crate::git::nearest(rev, tags.iter().map(String::as_str));

@@ -120,12 +120,13 @@ impl Registry {
         })
     }
 
-    /// Chooses the credential profile for a place; `None` goes back to the usual one.
-    pub(crate) fn set_profile(&self, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
+    /// Chooses the credential profile for a place; an empty one goes back to the usual one, and `None` leaves it as it is.
+    pub(crate) fn choose_profile(&self, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
+        let Some(profile) = profile else { return Ok(()) };
         self.change(|config| {
             match profile {
-                Some(profile) => drop(config.profiles.insert(storage.place(), profile.to_owned())),
-                None => drop(config.profiles.remove(&storage.place())),
+                "" => drop(config.profiles.remove(&storage.place())),
+                profile => drop(config.profiles.insert(storage.place(), profile.to_owned())),
             }
             Ok(())
         })
@@ -145,9 +146,17 @@ impl Registry {
     }
 
     /// Returns how many bytes of remotes' data are kept for readers.
-    pub(crate) fn cache_limit(&self) -> u64 {
-        let text = self.load().ok().and_then(|config| config.cache_max_size);
-        text.and_then(|text| parse_size(&text)).unwrap_or(DEFAULT_CACHE_LIMIT)
+    ///
+    /// # Errors
+    /// Usage for a setting that is no size.
+    pub(crate) fn cache_limit(&self) -> Result<u64> {
+        let Some(text) = self.load().ok().and_then(|config| config.cache_max_size) else {
+            return Ok(DEFAULT_CACHE_LIMIT);
+        };
+        parse_size(&text).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("`cache_max_size` is no size: {text}"))
+                .with_hint("write it like \"2g\" or \"500m\" in the user's configuration (`onenb config --help`)")
+        })
     }
 
     /// Approves one remote for good.

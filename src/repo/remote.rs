@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::registry::Registry;
 use super::types::{Check, Environment};
 use super::{Repo, Workspace};
-use crate::backend::RemoteUrl;
+use crate::backend::{RemoteUrl, check_endpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{CONFIG_PATH, MAX_CONFIG_LEN, RepoConfig, StorageConfig, check_region};
 use crate::fs;
@@ -23,25 +23,30 @@ pub(super) fn describe(storage: Option<&StorageConfig>) -> String {
     storage.map_or_else(|| "local only".to_owned(), StorageConfig::place)
 }
 
-/// Opens a remote that the user approved.
+/// Refuses a remote that the user did not approve.
 ///
 /// # Errors
-/// Auth for one that is not approved: no request is sent.
-pub(super) fn open_approved(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
-    if !registry.is_approved(storage)? {
-        return Err(not_approved(storage));
-    }
-    open(registry, storage, environment)
+/// Auth for such a one.
+pub(super) fn check_approved(registry: &Registry, storage: &StorageConfig) -> Result<()> {
+    if registry.is_approved(storage)? { Ok(()) } else { Err(not_approved(storage)) }
 }
 
 /// Opens a remote without asking whether it is approved: the caller knows, or the user typed its URL.
 pub(super) fn open(registry: &Registry, storage: &StorageConfig, environment: &Environment) -> Result<Remote> {
     storage.region.as_deref().map_or(Ok(()), check_region)?;
     let options = registry.cloud_options(storage, &environment.cloud)?;
-    let backend = RemoteUrl::parse(&storage.url)?.open(&options)?;
-    let name = ContentDigest::of(storage.place().as_bytes()).short();
+    let url = RemoteUrl::parse(&storage.url)?;
+    let backend = url.open(&options)?;
+    let mut place = storage.place();
+    if !url.is_directory() {
+        // The same bucket at another endpoint or account is another one.
+        let _ =
+            write!(place, "\n{}\n{}", options.profile.as_deref().unwrap_or_default(), options.context.whereabouts());
+    }
+    let name = ContentDigest::of(place.as_bytes()).short();
     let of_user = environment.cache_dir.as_ref();
-    let reads = of_user.map(|dir| ReadCache::new(dir.join("reads"), registry.cache_limit(), &name)).map(Arc::new);
+    let limit = registry.cache_limit()?;
+    let reads = of_user.map(|dir| ReadCache::new(dir.join("reads"), limit, &name)).map(Arc::new);
     let cache_dir = of_user.map(|dir| dir.join("remotes").join(name));
     let offline = environment.offline.clone();
     Ok(Remote::open(backend, RemoteOptions { cache_dir, reads, offline, ..RemoteOptions::default() }))
@@ -114,6 +119,8 @@ impl Repo {
             Some(url) => {
                 let option = |key| self.git().config_string(key).filter(|value| !value.is_empty());
                 let (endpoint_url, region) = (option(LOCAL_ENDPOINT_KEY), option(LOCAL_REGION_KEY));
+                // It is shown, so it holds no secret; whether it may be asked is known when it is.
+                endpoint_url.as_deref().map_or(Ok(()), |endpoint| check_endpoint(endpoint, true))?;
                 Ok(Some(StorageConfig { endpoint_url, region, ..storage_of_url(&url)? }))
             }
             None => Ok(self.0.config.storage.clone()),
@@ -137,9 +144,7 @@ impl Repo {
     /// Usage for a malformed URL.
     pub fn remote_set(&self, storage: &StorageConfig, profile: Option<&str>, local: bool) -> Result<()> {
         check_usable(storage, self.registry(), &self.0.environment)?;
-        if profile.is_some() {
-            self.registry().set_profile(storage, profile)?;
-        }
+        self.registry().choose_profile(storage, profile)?;
         if local {
             let or_empty = |value: &Option<String>| value.clone().unwrap_or_default();
             self.git().set_config(LOCAL_ENDPOINT_KEY, &or_empty(&storage.endpoint_url))?;
@@ -212,10 +217,7 @@ impl Workspace {
     pub fn remote_add(&self, name: &str, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
         check_usable(storage, self.registry(), self.environment())?;
         self.registry().add_remote(name, storage)?;
-        if profile.is_some() {
-            self.registry().set_profile(storage, profile)?;
-        }
-        Ok(())
+        self.registry().choose_profile(storage, profile)
     }
 
     /// Approves a remote, or without one the tracked remote of the repository we stand in. Returns what was approved.
@@ -228,8 +230,7 @@ impl Workspace {
             Error::new(ErrorKind::Failed, "there is no tracked remote here to approve")
                 .with_hint("name it: `onenb remote approve URL`")
         })?;
-        RemoteUrl::parse(&storage.url)?;
-        storage.region.as_deref().map_or(Ok(()), check_region)?;
+        check_usable(&storage, self.registry(), self.environment())?;
         self.registry().approve(&storage)?;
         Ok(storage)
     }

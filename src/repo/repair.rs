@@ -11,7 +11,6 @@ use super::pull::fetch;
 use super::types::{Damaged, ProgressFn, VerifySummary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ExportRecord;
-use crate::format::remote_log::RepoIdentity;
 use crate::id::{CommitId, ContentDigest};
 use crate::sync::{PushRequest, Remote, SyncError, TagOutcome, TagToPush};
 
@@ -61,7 +60,8 @@ impl Repo {
         Ok(found)
     }
 
-    /// Verifies the remote and sends again what of its tags is damaged or missing there and sound here.
+    /// Verifies the remote, writes records of tags and index segments again that were lost, and sends again what is damaged
+    /// or missing there and sound here.
     ///
     /// # Errors
     /// As [`Repo::verify_remote_data`], and what a push can meet besides data that this clone does not have.
@@ -77,6 +77,10 @@ impl Repo {
         let before = checked.summary.damaged.clone();
         if before.is_empty() {
             return Ok(checked.summary);
+        }
+        if remote.exists()? {
+            remote.complete_tag_records()?;
+            remote.repair_segments()?;
         }
         for rev in &checked.ailing {
             if let Some(tag) = self.tag_to_send(&remote, rev)? {
@@ -121,11 +125,7 @@ impl Repo {
     }
 
     fn send_again(&self, remote: &Remote, tag: TagToPush, progress: ProgressFn<'_>) -> Result<()> {
-        let request = PushRequest {
-            repo: RepoIdentity { name: self.name().to_owned(), root: self.git().root_commit()? },
-            tags: vec![tag],
-            dry_run: false,
-        };
+        let request = PushRequest { repo: self.identity(Some(tag.commit))?, tags: vec![tag], dry_run: false };
         match self.send(remote, &request, progress).map(|report| report.outcomes) {
             Ok(outcomes) => {
                 let lacking = outcomes.iter().any(|outcome| matches!(outcome, TagOutcome::MissingLocally(_)));

@@ -217,8 +217,12 @@ pub struct PushSummary {
     pub bytes_sent: u64,
     /// Packs sent.
     pub packs: u64,
-    /// Requests made.
+    /// Requests made; in a dry run, those that a push would make.
     pub requests: u64,
+    /// Whether this made the place a remote.
+    pub is_created: bool,
+    /// Whether the place is no remote yet, and there was nothing to make it one for.
+    pub is_absent: bool,
     /// One line each.
     pub warnings: Vec<String>,
 }
@@ -234,6 +238,8 @@ pub struct PullSummary {
     pub bytes_received: u64,
     /// Set if the remote has the tag for another commit: what the local one names was fetched.
     pub moved: Option<MovedTag>,
+    /// Tags some of whose data is neither here nor on the remote; only a pull of all tags goes on without.
+    pub missing: Vec<String>,
 }
 
 /// One row of `log`.

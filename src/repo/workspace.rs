@@ -1,11 +1,12 @@
 //! A place on the machine from which specifications are resolved, in a repository or not.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Repo;
 use super::registry::Registry;
-use super::remote::{open, open_approved, storage_of_url};
+use super::remote::{check_approved, open, storage_of_url};
 use super::types::{BoundExport, Check, Environment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::config::{StorageConfig, mangle};
@@ -15,12 +16,24 @@ use crate::format::spec::{Spec, WORKING, is_url, split, split_rev};
 use crate::git::nearest;
 use crate::sync::Remote;
 
+/// How long an opened remote is used: credentials are renewed, and settings change.
+const MAX_OPEN: Duration = Duration::from_mins(1);
+
 /// A directory and the user's registered repositories. Safe to keep for the life of a process, also across a fork.
 pub struct Workspace {
     dir: PathBuf,
     environment: Environment,
     registry: Registry,
     here: OnceLock<Repo>,
+    /// Remotes that were opened, with their connections and what was read of them last.
+    remotes: Mutex<Vec<Opened>>,
+}
+
+/// A remote that programs go on asking.
+struct Opened {
+    storage: StorageConfig,
+    remote: Remote,
+    since: Instant,
 }
 
 /// Where a repository's data can be found: a clone on this machine, or its remote alone.
@@ -34,7 +47,7 @@ impl Workspace {
     #[must_use]
     pub fn open(dir: &Path, environment: Environment) -> Self {
         let registry = Registry::new(&environment);
-        Self { dir: dir.to_path_buf(), environment, registry, here: OnceLock::new() }
+        Self { dir: dir.to_path_buf(), environment, registry, here: OnceLock::new(), remotes: Mutex::default() }
     }
 
     /// Returns the repository we stand in.
@@ -151,10 +164,17 @@ impl Workspace {
 
     /// Opens a remote that was named by URL (which approves it) or registered.
     pub(super) fn open_remote(&self, name: &str, storage: &StorageConfig) -> Result<Remote> {
-        if is_url(name) {
-            return open(&self.registry, storage, &self.environment);
+        if !is_url(name) {
+            check_approved(&self.registry, storage)?;
         }
-        open_approved(&self.registry, storage, &self.environment)
+        let mut opened = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.retain(|remote| remote.since.elapsed() < MAX_OPEN);
+        if let Some(known) = opened.iter().find(|known| known.storage == *storage) {
+            return Ok(known.remote.clone());
+        }
+        let remote = open(&self.registry, storage, &self.environment)?;
+        opened.push(Opened { storage: storage.clone(), remote: remote.clone(), since: Instant::now() });
+        Ok(remote)
     }
 
     /// Lists the exports of a revision, sorted by name, then parameters. `rev` may be `working`.
@@ -211,7 +231,11 @@ impl Workspace {
         if name == WORKING {
             return Ok(name.to_owned());
         }
-        let tags = self.tags(repo)?;
+        let tags = match self.tags(repo) {
+            // A remote that cannot be reached lists nothing, but a tag that was read before still reads.
+            Err(_) if self.reads_as_tag(repo, name) => return Ok(name.to_owned()),
+            other => other?,
+        };
         match demangle("tag", name, &tags) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             other => return other,
@@ -232,6 +256,12 @@ impl Workspace {
             return demangle("tag", name, &tags);
         }
         demangle("tag", name, &tags)
+    }
+
+    /// Returns whether a repository that is known by its remote alone has, as far as is known, a tag of this very name.
+    fn reads_as_tag(&self, repo: Option<&str>, tag: &str) -> bool {
+        let Ok(Source::Remote { name, storage }) = self.source(repo) else { return false };
+        self.open_remote(&name, &storage).is_ok_and(|remote| remote.read_tag(tag).is_ok_and(|found| found.is_some()))
     }
 
     /// Finds the export that an import names.

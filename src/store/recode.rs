@@ -21,7 +21,7 @@ use super::{Live, StoreError};
 use crate::format::FormatError;
 use crate::format::pack::{
     BaseSpan, Check, Codec, DeltaBase, FRAME_TARGET_LEN, Frame, FrameKey, Grain, MAX_BASE_LEN, MAX_DELTA_DEPTH,
-    MAX_FRAME_BASES, PackHeader, grain_of,
+    MAX_FRAME_BASES, MAX_NOISE_LEN, PackHeader, grain_of,
 };
 use crate::fs;
 use crate::id::ChunkId;
@@ -243,7 +243,13 @@ impl<'a> Recoder<'a> {
                 self.slots.insert(slot, number);
                 return Ok(number);
             };
-            let has_room = |bin: &Bin| bin.raw.len() + len <= FRAME_TARGET_LEN && bin.keys.len() < MAX_FRAME_BASES;
+            let has_room = |bin: &Bin| {
+                let most = match bin.slot {
+                    Slot::Fresh(Grain::Noise) => usize::try_from(MAX_NOISE_LEN).unwrap_or(FRAME_TARGET_LEN),
+                    _ => FRAME_TARGET_LEN,
+                };
+                bin.raw.len() + len <= most && bin.keys.len() < MAX_FRAME_BASES
+            };
             if self.bins.get(&number).is_some_and(has_room) {
                 return Ok(number);
             }

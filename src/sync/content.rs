@@ -1,6 +1,6 @@
 //! Reading one content from a remote: ranged, coalesced, every chunk verified.
 //!
-//! - Only frames that hold asked bytes are fetched; a read that goes on where the last one ended fetches further ahead,
+//! - Only frames that hold asked bytes are fetched; a read that begins where the last one ended fetches further ahead,
 //!   doubling up to [`MAX_REQUEST_LEN`], as long as the next frames lie behind each other in one pack.
 //! - Frames that were read come from the cache next time, verified like all others; what fails there is fetched.
 //! - If a pack is gone, the content is looked for once more, wherever the remote has it by now: its tag may have been moved
@@ -41,10 +41,15 @@ pub struct RemoteContent {
     chunks: Vec<LocatedChunk>,
     /// Where each chunk starts in the content, in bytes.
     starts: Vec<u64>,
-    fetched: VecDeque<(FramePlace, Frame)>,
+    pub(super) fetched: VecDeque<(FramePlace, Frame)>,
     decoded: VecDeque<(FramePlace, FrameHeader, Vec<u8>)>,
     /// Chunk behind the last run that was fetched.
     next_chunk: usize,
+    /// Where the bytes end that the caller asked for last, and those it got.
+    asked_until: u64,
+    read_until: u64,
+    /// Whether the caller reads on where it stopped, so that what lies behind is likely wanted.
+    is_stream: bool,
     ahead: u64,
 }
 
@@ -91,6 +96,9 @@ impl RemoteContent {
             fetched: VecDeque::new(),
             decoded: VecDeque::new(),
             next_chunk: usize::MAX,
+            asked_until: 0,
+            read_until: 0,
+            is_stream: false,
             ahead: 0,
         };
         content.locate(data)?;
@@ -145,6 +153,18 @@ impl RemoteContent {
         if self.position >= self.len || buffer.is_empty() {
             return Ok(0);
         }
+        // A large buffer is filled by several calls, which all end at the same byte.
+        let until = self.position + buffer.len() as u64;
+        if until != self.asked_until {
+            self.is_stream = self.position == self.read_until;
+            self.asked_until = until;
+        }
+        let count = self.read_piece(buffer)?;
+        self.read_until = self.position;
+        Ok(count)
+    }
+
+    fn read_piece(&mut self, buffer: &mut [u8]) -> Result<usize, SyncError> {
         if self.chunks.is_empty() {
             let rest = usize::try_from(self.position).ok().and_then(|start| self.inline.get(start..));
             let count = copy(rest.unwrap_or_default(), buffer);
@@ -156,9 +176,9 @@ impl RemoteContent {
             return Ok(0);
         };
         let place = (Arc::clone(&chunk.pack), chunk.offset);
-        match self.load(number, &chunk, &place, buffer.len() as u64) {
+        match self.load(number, &chunk, &place) {
             Err(absent @ SyncError::Absent { .. }) => {
-                return if self.locate_again()? { self.read_some(buffer) } else { Err(absent) };
+                return if self.locate_again()? { self.read_piece(buffer) } else { Err(absent) };
             }
             other => other?,
         }
@@ -177,7 +197,7 @@ impl RemoteContent {
     }
 
     /// Makes sure that the frame of a chunk is decoded.
-    fn load(&mut self, number: usize, chunk: &LocatedChunk, place: &FramePlace, asked: u64) -> Result<(), SyncError> {
+    fn load(&mut self, number: usize, chunk: &LocatedChunk, place: &FramePlace) -> Result<(), SyncError> {
         if self.decoded.iter().any(|(key, ..)| key == place) {
             return Ok(());
         }
@@ -188,7 +208,7 @@ impl RemoteContent {
                 self.keep_decoded(place, header, raw);
                 return Ok(());
             }
-            self.fetch_run(number, asked)?;
+            self.fetch_run(number)?;
         }
         let Some(at) = self.fetched.iter().position(|(key, _)| key == place) else {
             return Err(SyncError::Absent { key: chunk.pack.to_string() });
@@ -229,15 +249,16 @@ impl RemoteContent {
     }
 
     /// Fetches the frame of a chunk, and the frames behind it as far as they are likely wanted.
-    fn fetch_run(&mut self, number: usize, asked: u64) -> Result<(), SyncError> {
-        self.ahead = if number == self.next_chunk { (self.ahead * 2).clamp(1024 * 1024, MAX_REQUEST_LEN) } else { 0 };
-        let window = self.ahead.max(asked).min(MAX_REQUEST_LEN);
+    fn fetch_run(&mut self, number: usize) -> Result<(), SyncError> {
+        let reads_on = self.is_stream && number == self.next_chunk;
+        self.ahead = if reads_on { (self.ahead * 2).clamp(1024 * 1024, MAX_REQUEST_LEN) } else { 0 };
         let mut run: Vec<(u64, u32)> = vec![];
         let (mut pack, mut end, mut total, mut next) = (None, 0, 0, number);
-        for chunk in self.chunks.get(number..).unwrap_or_default() {
+        for (chunk, start) in self.chunks.iter().zip(&self.starts).skip(number) {
+            let is_wanted = *start < self.asked_until || total < self.ahead;
             match run.last() {
                 Some((offset, _)) if pack.as_ref() == Some(&chunk.pack) && *offset == chunk.offset => {}
-                Some(_) if pack.as_ref() != Some(&chunk.pack) || chunk.offset != end || total >= window => break,
+                Some(_) if pack.as_ref() != Some(&chunk.pack) || chunk.offset != end || !is_wanted => break,
                 _ if total + u64::from(chunk.stored_len) > MAX_REQUEST_LEN && !run.is_empty() => break,
                 _ => {
                     pack = Some(Arc::clone(&chunk.pack));

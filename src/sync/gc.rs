@@ -9,12 +9,14 @@
 use std::collections::BTreeSet;
 
 use super::SyncError;
+use super::health::RootOwner;
 use super::index::{session_of_name, session_of_pack};
 use super::log::LogState;
 use super::remote::Remote;
 use super::tags::tag_key;
 use crate::backend::{Entry, Key};
-use crate::format::remote_log::{LogOp, SnapshotRef};
+use crate::error::{Classify as _, ErrorKind};
+use crate::format::remote_log::LogOp;
 use crate::id::SessionId;
 
 /// How often others may push while a plan is made.
@@ -25,7 +27,7 @@ const MAX_PLANS: u32 = 16;
 pub struct GcOptions {
     /// Only plan: nothing is written or deleted.
     pub dry_run: bool,
-    /// Unfinished pushes begun before this time are given up, in milliseconds since 1970. It is a courtesy to those who are
+    /// Unfinished pushes that began and sent their last pack before this time are given up, in milliseconds since 1970. It is a courtesy to those who are
     /// still sending and has no part in safety: a push that is given up fails and can be repeated.
     pub give_up_before_ms: u64,
 }
@@ -57,17 +59,21 @@ struct Plan {
 /// [`SyncError::Busy`] if others keep pushing, [`SyncError::Backend`], or [`SyncError::Damaged`] and its like: a remote whose
 /// snapshots cannot be read keeps everything.
 pub fn gc(remote: &Remote, options: &GcOptions) -> Result<GcReport, SyncError> {
+    if !options.dry_run {
+        remote.check_writable()?;
+    }
     for _ in 0..MAX_PLANS {
         let state = remote.refresh()?;
         let plan = plan(remote, &state, options)?;
         if options.dry_run {
             let mut after = state;
             after.void(plan.sessions.iter().copied(), plan.packs.iter().cloned());
-            return sweep(remote, &after, Sweep::Count).map(|report| with_pushes(report, &plan));
+            return sweep(remote, &after, Sweep::Count, options).map(|report| with_pushes(report, &plan));
         }
-        complete_tag_records(remote, &state)?;
+        // Readers would go on following older ones.
+        remote.complete_records_of(&state)?;
         let Some(after) = announce(remote, &state, &plan)? else { continue };
-        return sweep(remote, &after, Sweep::Delete).map(|report| with_pushes(report, &plan));
+        return sweep(remote, &after, Sweep::Delete, options).map(|report| with_pushes(report, &plan));
     }
     Err(SyncError::Busy { attempts: MAX_PLANS })
 }
@@ -79,9 +85,9 @@ fn with_pushes(report: GcReport, plan: &Plan) -> GcReport {
 /// Finds out what is void: pushes and packs that no root uses, as long as no listing of theirs is needed.
 fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, SyncError> {
     let (mut packs, mut sessions, mut digests) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for root in state.roots() {
+    for (owner, root) in state.roots() {
         sessions.extend(session_of_snapshot(&root.key));
-        let data = remote.snapshot(root)?.data;
+        let data = remote.snapshot(root).map_err(|error| of_root(owner, error))?.data;
         digests.extend(data.digests().copied());
         for pack in data.packs() {
             sessions.extend(session_of_pack(pack));
@@ -99,9 +105,17 @@ fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, 
         }
     }
     let unused = state.committed.keys().filter(|session| !sessions.contains(session));
+    let there = remote.list_all(&Key::parse("packs")?)?;
+    // A push that goes on with an earlier attempt keeps its session; how late it still was at work its packs tell.
+    let busy: BTreeSet<SessionId> = there
+        .iter()
+        .filter(|entry| time_of_pack(&entry.key).is_some_and(|time| time >= options.give_up_before_ms))
+        .filter_map(|entry| session_of_pack(entry.key.as_str()))
+        .collect();
     let given_up = state.open.iter().filter(|session| session.time_ms() < options.give_up_before_ms);
+    let given_up = given_up.filter(|session| !busy.contains(session));
     let mut plan = Plan { sessions: unused.chain(given_up).copied().collect(), packs: BTreeSet::new() };
-    for entry in remote.list_all(&Key::parse("packs")?)? {
+    for entry in there {
         let session = session_of_pack(entry.key.as_str()).filter(|session| state.committed.contains_key(session));
         let void = session.is_some_and(|session| !plan.sessions.contains(&session));
         if void && !packs.contains(entry.key.as_str()) && !state.dropped.contains(entry.key.as_str()) {
@@ -109,6 +123,19 @@ fn plan(remote: &Remote, state: &LogState, options: &GcOptions) -> Result<Plan, 
         }
     }
     Ok(plan)
+}
+
+/// Says what a damaged snapshot is needed for.
+fn of_root(owner: RootOwner, error: SyncError) -> SyncError {
+    match error.kind() {
+        ErrorKind::Damaged => SyncError::RootDamaged { owner, source: Box::new(error) },
+        _ => error,
+    }
+}
+
+/// Returns when a pack was made: its name is a ULID like a session's.
+fn time_of_pack(key: &Key) -> Option<u64> {
+    session_of_name(key.file_name()).map(SessionId::time_ms)
 }
 
 /// Puts the plan into the log, unless somebody else was there since; `None` then.
@@ -125,17 +152,6 @@ fn announce(remote: &Remote, planned: &LogState, plan: &Plan) -> Result<Option<L
     Ok(holds.then_some(after))
 }
 
-/// Writes tag records that interrupted pushes left out: readers would go on following the record before.
-fn complete_tag_records(remote: &Remote, state: &LogState) -> Result<(), SyncError> {
-    let there = remote.tag_record_keys()?;
-    for (tag, named) in &state.tags {
-        if !there.contains(&tag_key(tag, named.number)?) {
-            remote.write_tag_record(state, tag)?;
-        }
-    }
-    Ok(())
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sweep {
     Count,
@@ -143,7 +159,7 @@ enum Sweep {
 }
 
 /// Deletes what a state has no use for.
-fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, SyncError> {
+fn sweep(remote: &Remote, state: &LogState, what: Sweep, options: &GcOptions) -> Result<GcReport, SyncError> {
     let mut report = GcReport::default();
     let mut take = |entry: &Entry| -> Result<(), SyncError> {
         report.objects += 1;
@@ -163,7 +179,7 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
             take(&entry)?;
         }
     }
-    let roots: BTreeSet<&str> = state.roots().map(|root| root.key.as_str()).collect();
+    let roots: BTreeSet<&str> = state.roots().map(|(_, root)| root.key.as_str()).collect();
     for entry in remote.list_all(&Key::parse("snapshots")?)? {
         let done = |session: &SessionId| state.committed.contains_key(session) || state.revoked.contains(session);
         let void = session_of_snapshot(entry.key.as_str()).is_some_and(|session| done(&session));
@@ -173,7 +189,9 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
     }
     for entry in remote.list_all(&Key::parse("index")?)? {
         let session = session_of_name(entry.key.file_name());
-        if session.is_some_and(|session| state.revoked.contains(&session)) {
+        let attempt = session.and_then(|session| state.committed.get(&session)).map(|push| push.index.as_str());
+        let outdated = attempt.is_some_and(|counts| counts != entry.key.as_str());
+        if outdated || session.is_some_and(|session| state.revoked.contains(&session)) {
             take(&entry)?;
         }
     }
@@ -183,18 +201,13 @@ fn sweep(remote: &Remote, state: &LogState, what: Sweep) -> Result<GcReport, Syn
             take(&entry)?;
         }
     }
+    let leftovers = remote.backend().sweep_leftovers(options.give_up_before_ms, what == Sweep::Delete)?;
+    report.objects += leftovers.files;
+    report.bytes += leftovers.bytes;
     Ok(report)
 }
 
 /// Returns the push that wrote a snapshot.
 fn session_of_snapshot(key: &str) -> Option<SessionId> {
     session_of_name(key.strip_prefix("snapshots/")?.rsplit_once('/')?.1)
-}
-
-impl LogState {
-    /// Returns every snapshot that must stay readable.
-    fn roots(&self) -> impl Iterator<Item = &SnapshotRef> {
-        let tags = self.tags.values().flat_map(|named| named.snapshot.iter().chain(&named.history));
-        tags.chain(self.uploads.values())
-    }
 }

@@ -39,8 +39,8 @@ pub(super) enum RemoteBody {
 pub(super) struct Found {
     /// Chunks with their places.
     pub(super) chunks: HashMap<ChunkId, LocatedChunk>,
-    /// Which of the wanted contents are listed.
-    pub(super) listed: HashSet<ContentDigest>,
+    /// Which of the wanted contents are listed, each with the newest push that lists it.
+    pub(super) listed: HashMap<ContentDigest, SessionId>,
     /// Contents that the local store lacks, whole.
     pub(super) contents: HashMap<ContentDigest, RemoteBody>,
 }
@@ -77,10 +77,14 @@ pub(super) fn session_of_name(name: &str) -> Option<SessionId> {
 }
 
 impl Remote {
-    /// Looks wanted chunks and contents up in the segments of all complete pushes.
-    pub(super) fn look_up(&self, state: &LogState, wanted: &Wanted) -> Result<Found, SyncError> {
+    /// Looks wanted chunks and contents up in the segments of all complete pushes. Who doubts what is there is not answered
+    /// from the cache.
+    pub(super) fn look_up(&self, state: &LogState, wanted: &Wanted, doubts: bool) -> Result<Found, SyncError> {
         let mut found = Found::default();
         for (session, key) in state.newest_first() {
+            if doubts {
+                cache::remove(self.cache_dir.as_ref(), &cached_name(session));
+            }
             if let Some(segment) = self.sound_segment(session, key)? {
                 collect(&segment, state, wanted, &mut found);
             }
@@ -126,24 +130,27 @@ impl Remote {
 
     /// Reads a segment. One that is lost or damaged lists nothing: what it listed is sent again by who needs it.
     pub(super) fn sound_segment(&self, session: SessionId, key: &str) -> Result<Option<Segment>, SyncError> {
-        let name = format!("index/{session}.seg");
-        let cached = cache::read(self.cache_dir.as_ref(), &name, MAX_SNAPSHOT_LEN)
-            .and_then(|bytes| Segment::from_bytes(&bytes).ok())
-            .filter(|segment| segment.session == session);
-        if cached.is_some() {
-            return Ok(cached);
+        if let Some((segment, _)) = self.cached_segment(session) {
+            return Ok(Some(segment));
         }
         let is_damaged = |error: &SyncError| error.kind() == ErrorKind::Damaged;
         // An answer that broke off looks like damage; asked once more, only damage still does.
         let again = |error| if is_damaged(&error) { self.fetch_segment(session, key) } else { Err(error) };
         match self.fetch_segment(session, key).or_else(again) {
             Ok((segment, bytes)) => {
-                cache::write(self.cache_dir.as_ref(), &name, &bytes);
+                cache::write(self.cache_dir.as_ref(), &cached_name(session), &bytes);
                 Ok(Some(segment))
             }
             Err(error) if is_damaged(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns a segment out of the cache, with its bytes.
+    pub(super) fn cached_segment(&self, session: SessionId) -> Option<(Segment, Vec<u8>)> {
+        let bytes = cache::read(self.cache_dir.as_ref(), &cached_name(session), MAX_SNAPSHOT_LEN)?;
+        let segment = Segment::from_bytes(&bytes).ok().filter(|segment| segment.session == session)?;
+        Some((segment, bytes))
     }
 
     fn fetch_segment(&self, session: SessionId, key: &str) -> Result<(Segment, Vec<u8>), SyncError> {
@@ -157,6 +164,10 @@ impl Remote {
     }
 }
 
+fn cached_name(session: SessionId) -> String {
+    format!("index/{session}.seg")
+}
+
 fn collect(segment: &Segment, state: &LogState, wanted: &Wanted, found: &mut Found) {
     let data = &segment.data;
     // Packs are few and chunks are many, so the question is asked once for each pack.
@@ -168,7 +179,7 @@ fn collect(segment: &Segment, state: &LogState, wanted: &Wanted, found: &mut Fou
     }
     for digest in data.digests() {
         if wanted.local.contains(digest) {
-            found.listed.insert(*digest);
+            found.listed.entry(*digest).or_insert(segment.session);
         }
         if !wanted.absent.contains(digest) || found.contents.contains_key(digest) {
             continue;
@@ -182,7 +193,7 @@ fn collect(segment: &Segment, state: &LogState, wanted: &Wanted, found: &mut Fou
             }
             _ => continue,
         };
-        found.listed.insert(*digest);
+        found.listed.insert(*digest, segment.session);
         found.contents.insert(*digest, body);
     }
 }

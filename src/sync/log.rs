@@ -332,7 +332,7 @@ impl Remote {
         &self,
         mut decide: impl FnMut(&LogState) -> Result<Option<LogOp>, SyncError>,
     ) -> Result<LogState, SyncError> {
-        self.marker()?.check_writable().map_err(SyncError::Format)?;
+        self.check_writable()?;
         for _ in 0..MAX_ATTEMPTS {
             let mut state = self.refresh()?;
             let Some(op) = decide(&state)? else { return Ok(state) };

@@ -13,6 +13,7 @@ mod cache;
 mod content;
 mod fetch;
 mod gc;
+mod health;
 mod index;
 mod log;
 mod packer;
@@ -32,6 +33,7 @@ use thiserror::Error;
 pub use content::RemoteContent;
 pub use fetch::{ChunkSink, FetchReport, fetch};
 pub use gc::{GcOptions, GcReport, gc};
+pub use health::{Root, RootOwner};
 pub use plan::{ChunkSource, LocalContent};
 pub use push::{PushReport, PushRequest, TagOutcome, TagToPush, push};
 pub use read_cache::{OfflineNote, ReadCache};
@@ -79,6 +81,14 @@ pub enum SyncError {
     Absent {
         /// Its key.
         key: String,
+    },
+    /// A snapshot that must stay readable is not.
+    #[error("the snapshot of {owner} cannot be read")]
+    RootDamaged {
+        /// Why it must stay.
+        owner: RootOwner,
+        /// What is wrong with it.
+        source: Box<SyncError>,
     },
     /// An object is sound, but it is not the one that was named.
     #[error("object `{key}` of the remote is not the one that was named: {reason}")]
@@ -147,7 +157,9 @@ impl Classify for SyncError {
                 _ => ErrorKind::Damaged,
             },
             Self::Format(source) => source.kind(),
-            Self::Absent { .. } | Self::WrongObject { .. } | Self::NoFrame { .. } => ErrorKind::Damaged,
+            Self::Absent { .. } | Self::WrongObject { .. } | Self::NoFrame { .. } | Self::RootDamaged { .. } => {
+                ErrorKind::Damaged
+            }
             Self::NotCreated | Self::NoContent { .. } | Self::NoTag { .. } => ErrorKind::NotFound,
             Self::Busy { .. } | Self::Revoked { .. } => ErrorKind::Failed,
             Self::OtherRepo { .. } => ErrorKind::Conflict,
@@ -166,6 +178,7 @@ impl Classify for SyncError {
                 "list what is readable with `onenb verify --remote REV`, and send it again with `onenb push --force REV`"
                     .to_owned(),
             ),
+            Self::RootDamaged { owner, .. } => Some(owner.remedy()),
             Self::OtherRepo { .. } => Some(
                 "give each repository a directory or key prefix of its own: `onenb remote set URL/NAME`".to_owned(),
             ),

@@ -1,6 +1,6 @@
 //! The plan of a push: what must be sent, what the remote has already, and what nobody has.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::SyncError;
 use super::index::{Found, RemoteBody, Wanted};
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::format::pack::Frame;
 use crate::format::recipe::ChunkRef;
 use crate::format::tables::LocatedChunk;
-use crate::id::{ChunkId, ContentDigest};
+use crate::id::{ChunkId, CommitId, ContentDigest, SessionId};
 
 /// A content as the local store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,13 @@ pub trait ChunkSource {
     /// # Errors
     /// What the store says; the push stops.
     fn frame_with(&self, chunk: &ChunkId) -> Result<Frame>;
+
+    /// Returns whether the repository that pushes has a commit: one whose history began several times may have pushed here
+    /// from another beginning.
+    ///
+    /// # Errors
+    /// What the repository says; the push stops.
+    fn has_commit(&self, commit: &CommitId) -> Result<bool>;
 }
 
 /// A content that some tag of the push needs.
@@ -56,6 +63,8 @@ pub(super) struct Plan {
     pub(super) contents: BTreeMap<ContentDigest, Planned>,
     /// Contents that no segment lists yet.
     pub(super) unlisted: HashSet<ContentDigest>,
+    /// Pushes whose segments list the others; the plan holds as long as none of them is void.
+    pub(super) listed_by: BTreeSet<SessionId>,
     /// Chunks on the remote.
     pub(super) places: HashMap<ChunkId, LocatedChunk>,
     /// Chunks to send, in the order of the contents.
@@ -104,9 +113,10 @@ pub(super) fn plan(
         wanted.local.insert(digest);
         local.insert(digest, content);
     }
-    let mut found = remote.look_up(state, &wanted)?;
-    if tags.iter().any(|tag| tag.force) {
-        // Who insists may know that something is broken there.
+    // Who insists may know that something is broken there.
+    let doubts = tags.iter().any(|tag| tag.force);
+    let mut found = remote.look_up(state, &wanted, doubts)?;
+    if doubts {
         found.forget_lost(remote)?;
     }
     let has = |digest: &ContentDigest| local.contains_key(digest) || found.contents.contains_key(digest);
@@ -150,9 +160,11 @@ fn assemble<'a>(
         _ => false,
     };
     let is_unlisted =
-        |(digest, content): &(&ContentDigest, &Planned)| !found.listed.contains(*digest) || is_sent(content);
-    let unlisted = contents.iter().filter(is_unlisted).map(|(digest, _)| *digest).collect();
-    Plan { contents, unlisted, places: found.chunks, missing, reused_bytes }
+        |(digest, content): &(&ContentDigest, &Planned)| !found.listed.contains_key(*digest) || is_sent(content);
+    let unlisted: HashSet<_> = contents.iter().filter(is_unlisted).map(|(digest, _)| *digest).collect();
+    let listed = contents.keys().filter(|digest| !unlisted.contains(*digest));
+    let listed_by = listed.filter_map(|digest| found.listed.get(digest).copied()).collect();
+    Plan { contents, unlisted, listed_by, places: found.chunks, missing, reused_bytes }
 }
 
 /// Checks that a chunk of a plan has a place by now.

@@ -55,7 +55,7 @@ impl TagToPush {
 /// What to push.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PushRequest {
-    /// The repository.
+    /// The repository, as it is known to a remote that is new.
     pub repo: RepoIdentity,
     /// The tags, each at most once.
     pub tags: Vec<TagToPush>,
@@ -118,7 +118,7 @@ pub fn push(
         if push_once(remote, request, source, progress, &mut report)? {
             report.requests = remote.requests() - before;
             if request.dry_run {
-                report.requests += requests_to_write(&report);
+                report.requests += requests_to_write(remote, request, &report);
             }
             return Ok(report);
         }
@@ -126,11 +126,17 @@ pub fn push(
     Err(SyncError::Busy { attempts: MAX_RESTARTS }.into())
 }
 
-/// Returns how many requests a push makes after the plan: one a pack, the index, a snapshot and a record for each tag,
-/// and two log entries with a look at the newest before each.
-fn requests_to_write(planned: &PushReport) -> u64 {
-    let tags = planned.outcomes.iter().filter(|outcome| **outcome == TagOutcome::Pushed).count() as u64;
-    if tags == 0 { 0 } else { planned.packs + 1 + 2 * tags + 4 }
+/// Returns how many requests a push makes after the plan: one a pack, the index, a snapshot for each commit, a record for each
+/// tag, the marker unless it was read, and two log entries with a look at the newest before each.
+fn requests_to_write(remote: &Remote, request: &PushRequest, planned: &PushReport) -> u64 {
+    let pushed = request.tags.iter().zip(&planned.outcomes).filter(|(_, outcome)| **outcome == TagOutcome::Pushed);
+    let pushed: Vec<&TagToPush> = pushed.map(|(tag, _)| tag).collect();
+    if pushed.is_empty() {
+        return 0;
+    }
+    let commits: BTreeSet<CommitId> = pushed.iter().map(|tag| tag.commit).collect();
+    let named = pushed.iter().filter(|tag| tag.tag.is_some()).count();
+    planned.packs + 1 + (commits.len() + named) as u64 + u64::from(!remote.knows_marker()) + 4
 }
 
 /// One attempt; `false` means that it has to start over.
@@ -146,7 +152,8 @@ fn push_once(
         Err(SyncError::NotCreated) if request.dry_run => LogState::empty(String::new()),
         other => other?,
     };
-    check_repo(&state, &request.repo)?;
+    let repo = identity(&state, &request.repo, source)?;
+    check_repo(&state, &repo)?;
     let mut outcomes: Vec<_> = request.tags.iter().map(|tag| judge(&state, tag)).collect();
     if !request.dry_run {
         complete_records(remote, &state, request, &outcomes)?;
@@ -170,7 +177,7 @@ fn push_once(
         report.outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(TagOutcome::Pushed)).collect();
         return Ok(true);
     }
-    let Some(ends) = send_and_commit(remote, (&state, &request.repo), &tags, plan, source, progress, report)? else {
+    let Some(ends) = send_and_commit(remote, (&state, &repo), &tags, plan, source, progress, report)? else {
         return Ok(false);
     };
     for (number, end) in numbers.into_iter().zip(ends) {
@@ -249,7 +256,7 @@ fn send_and_commit(
     report.bytes_sent += sent.bytes;
     let index = write_segment(remote, &session, &plan)?;
     let (snapshots, packs) = write_snapshots(remote, &session, &repo.name, tags, &plan)?;
-    let written = Written { session: session.id, snapshots, packs, index };
+    let written = Written { session: session.id, snapshots, packs, listed_by: plan.listed_by, index };
     let ends = commit(remote, repo, tags, &written)?;
     if ends.is_some() {
         session.end(remote);
@@ -262,7 +269,18 @@ struct Written {
     session: SessionId,
     snapshots: BTreeMap<CommitId, SnapshotRef>,
     packs: BTreeSet<String>,
+    /// Pushes that list what this one's segment does not.
+    listed_by: BTreeSet<SessionId>,
     index: String,
+}
+
+/// Says as which repository to push: the one that the remote knows already, if its first commit is also ours. Which of several
+/// beginnings of a history is the first depends on the branch.
+fn identity(state: &LogState, ours: &RepoIdentity, source: &dyn ChunkSource) -> Result<RepoIdentity> {
+    match &state.repo {
+        Some(there @ RepoIdentity { root: Some(root), .. }) if source.has_commit(root)? => Ok(there.clone()),
+        _ => Ok(ours.clone()),
+    }
 }
 
 /// Refuses a remote that belongs to another repository: tags of both would hide each other.
@@ -282,7 +300,7 @@ fn commit(
     tags: &[&TagToPush],
     written: &Written,
 ) -> Result<Option<Vec<TagOutcome>>> {
-    let Written { session, snapshots, packs, index } = written;
+    let Written { session, snapshots, packs, listed_by, index } = written;
     let session = *session;
     let builds_on: Vec<_> = packs.iter().filter(|pack| session_of_pack(pack) != Some(session)).collect();
     let packs: Vec<_> = packs.iter().cloned().collect();
@@ -292,7 +310,8 @@ fn commit(
             return Err(SyncError::Revoked { session });
         }
         check_repo(state, repo)?;
-        holds = builds_on.iter().all(|pack| state.is_live(pack));
+        holds = builds_on.iter().all(|pack| state.is_live(pack))
+            && listed_by.iter().all(|lister| state.committed.contains_key(lister));
         // Others may have pushed the same tags meanwhile; whoever is first in the log wins.
         ends = tags.iter().map(|tag| judge(state, tag).unwrap_or(TagOutcome::Pushed)).collect();
         let moves = tags.iter().zip(&ends).filter(|(_, end)| **end == TagOutcome::Pushed).filter_map(|(tag, _)| {

@@ -41,6 +41,8 @@ pub struct Remote {
     pub(super) reads: Option<Arc<ReadCache>>,
     pub(super) offline: OfflineNote,
     pub(super) pack_len: usize,
+    /// The snapshot that was read last, by its digest: programs ask for one export of a tag after the other.
+    last_read: Arc<Mutex<Option<(ContentDigest, Arc<Snapshot>)>>>,
     marker: Arc<Mutex<Option<RemoteMarker>>>,
     state: Arc<Mutex<Option<LogState>>>,
 }
@@ -58,7 +60,14 @@ impl Remote {
         // The wrapper only counts here; reports and tests name the number of requests.
         let backend = Arc::new(FaultBackend::counting(Arc::from(backend)));
         let RemoteOptions { cache_dir, reads, offline, pack_len } = options;
-        Self { backend, cache_dir, reads, offline, pack_len, marker: Arc::default(), state: Arc::default() }
+        let (last_read, marker, state) = (Arc::default(), Arc::default(), Arc::default());
+        Self { backend, cache_dir, reads, offline, pack_len, last_read, marker, state }
+    }
+
+    /// Returns the same remote for who wants to know what is there: nothing that was read before answers for it.
+    #[must_use]
+    pub fn uncached(&self) -> Self {
+        Self { reads: None, last_read: Arc::default(), ..self.clone() }
     }
 
     /// Makes the place a remote; one that is a remote already stays as it is.
@@ -123,22 +132,27 @@ impl Remote {
         place_holds(place, &self.get_named(&Key::parse(&place.key)?, MAX_SNAPSHOT_LEN)?)
     }
 
-    /// As [`Remote::snapshot`]; what was read is kept, and answers when the remote does not.
-    pub(super) fn snapshot_kept(&self, place: &SnapshotRef) -> Result<Snapshot, SyncError> {
-        let Some(reads) = &self.reads else { return self.snapshot(place) };
-        let name = reads.name("snapshot", &place.digest.to_string());
-        match self.get_named(&Key::parse(&place.key)?, MAX_SNAPSHOT_LEN) {
-            Err(error) if error.is_unreachable() => {
-                let kept = reads.get(&name).and_then(|bytes| place_holds(place, &bytes).ok());
-                kept.inspect(|_| self.note_offline()).ok_or(error)
-            }
-            answer => {
-                let bytes = answer?;
-                let snapshot = place_holds(place, &bytes)?;
-                reads.put(&name, &bytes);
-                Ok(snapshot)
-            }
+    /// As [`Remote::snapshot`], but one that was read before, by its digest, is not fetched again.
+    pub(super) fn snapshot_kept(&self, place: &SnapshotRef) -> Result<Arc<Snapshot>, SyncError> {
+        if let Some((_, snapshot)) = lock(&self.last_read).as_ref().filter(|(digest, _)| *digest == place.digest) {
+            return Ok(Arc::clone(snapshot));
         }
+        let named = |reads: &ReadCache| reads.name("snapshot", &place.digest.to_string());
+        let kept = self.reads.as_ref().and_then(|reads| place_holds(place, &reads.get(&named(reads))?).ok());
+        let snapshot = match kept {
+            Some(snapshot) => snapshot,
+            None => {
+                let bytes = self.get_named(&Key::parse(&place.key)?, MAX_SNAPSHOT_LEN)?;
+                let snapshot = place_holds(place, &bytes)?;
+                if let Some(reads) = &self.reads {
+                    reads.put(&named(reads), &bytes);
+                }
+                snapshot
+            }
+        };
+        let snapshot = Arc::new(snapshot);
+        *lock(&self.last_read) = Some((place.digest, Arc::clone(&snapshot)));
+        Ok(snapshot)
     }
 
     pub(super) fn note_offline(&self) {
@@ -158,6 +172,16 @@ impl Remote {
         let marker = RemoteMarker::from_bytes(&bytes).map_err(SyncError::Format)?;
         *lock(&self.marker) = Some(marker.clone());
         Ok(marker)
+    }
+
+    /// Returns whether the marker was read.
+    pub(super) fn knows_marker(&self) -> bool {
+        lock(&self.marker).is_some()
+    }
+
+    /// Refuses a remote that only a newer program may write. Asks only once.
+    pub(super) fn check_writable(&self) -> Result<(), SyncError> {
+        self.marker()?.check_writable().map_err(SyncError::Format)
     }
 
     pub(super) fn backend(&self) -> &dyn Backend {

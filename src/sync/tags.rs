@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::SyncError;
 use super::log::{LogState, number_of, numbered_key};
@@ -97,9 +98,26 @@ impl Remote {
     /// its like if the remote is.
     pub fn snapshot_of_tag(&self, tag: &str) -> Result<Option<(RemoteTag, Snapshot)>, SyncError> {
         let found = twice(|| {
+            let place = self.resolve_tag(tag)?;
+            place.map(|place| Ok((place.commit, self.snapshot(&place)?))).transpose()
+        })?;
+        self.named(tag, found)
+    }
+
+    /// As [`Remote::snapshot_of_tag`] for who reads: a snapshot that was read before is not fetched again, and what was
+    /// read answers when the remote does not. Two or three requests.
+    ///
+    /// # Errors
+    /// As [`Remote::snapshot_of_tag`].
+    pub fn read_tag(&self, tag: &str) -> Result<Option<(RemoteTag, Arc<Snapshot>)>, SyncError> {
+        let found = twice(|| {
             let place = self.resolve_kept(tag)?;
             place.map(|place| Ok((place.commit, self.snapshot_kept(&place)?))).transpose()
         })?;
+        self.named(tag, found)
+    }
+
+    fn named<T>(&self, tag: &str, found: Option<(CommitId, T)>) -> Result<Option<(RemoteTag, T)>, SyncError> {
         if found.is_none() {
             // Only a miss pays for telling "no such tag" from "no remote".
             self.marker()?;
@@ -194,6 +212,7 @@ impl Remote {
     /// Writes the record of a tag as the log has it. Equal states give equal records, so repeating this is harmless.
     pub(super) fn write_tag_record(&self, state: &LogState, tag: &str) -> Result<(), SyncError> {
         let Some(named) = state.tags.get(tag) else { return Ok(()) };
+        self.check_writable()?;
         let record = TagRecord { format: REMOTE_FORMAT, tag: tag.to_owned(), snapshot: named.snapshot.clone() };
         Ok(self.backend().put(&tag_key(tag, named.number)?, &seal(&record))?)
     }

@@ -3,6 +3,7 @@
 mod caching;
 mod collecting;
 mod faults;
+mod healing;
 mod reading;
 mod resuming;
 mod support;
@@ -50,13 +51,20 @@ fn another_repository_is_refused_by_name() {
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
     let tag = store.tag("v1", 1, &[("Sales", b"x".to_vec())]);
-    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
+    let mine = |root, tag: &TagToPush| PushRequest { repo: repo(root), tags: vec![tag.clone()], dry_run: false };
+    push(&open(&place), &mine(2, &tag), &store, &mut |_| ()).expect("pushes");
     let before = names(place.as_ref());
     let request = PushRequest { repo: repo(9), tags: vec![store.retag(&tag, "v2", 2)], dry_run: false };
     let refused = push(&open(&place), &request, &store, &mut |_| ()).expect_err("tags would mix");
     assert_eq!(refused.kind(), ErrorKind::Conflict);
-    assert!(refused.to_string().contains("0101010") && refused.to_string().contains("0909090"), "{refused}");
+    assert!(refused.to_string().contains("0202020") && refused.to_string().contains("0909090"), "{refused}");
     assert_eq!(names(place.as_ref()), before, "nothing was written");
+    // Histories that begin several times are one repository, whichever branch was pushed first.
+    let ours = Arc::new(MemoryBackend::new());
+    push(&open(&ours), &mine(1, &tag), &store, &mut |_| ()).expect("pushes");
+    push(&open(&ours), &mine(9, &store.retag(&tag, "v2", 2)), &store, &mut |_| ())
+        .expect("it has the first commit there");
+    assert_eq!(open(&ours).tags().expect("lists").len(), 2);
 }
 
 #[test]

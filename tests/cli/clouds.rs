@@ -105,6 +105,17 @@ fn round_trip(provider: &str, scheme: &str, server: Server, vars: &[(&'static st
     assert!(collected["objects"].as_u64().is_some_and(|objects| objects > 0), "{provider}: {collected}");
     person.run(&["verify", "--remote"], "here").ok();
     assert!(read("cold 3").ok().stdout == big, "{provider}");
+    if provider == "S3" {
+        // Named by the environment alone, the same bucket elsewhere is another one.
+        let url = format!("{url}@v1:Sales");
+        let at = |endpoint: &str| {
+            let mut vars = person.vars.clone();
+            vars.push(("AWS_ENDPOINT_URL", endpoint.to_owned()));
+            Person { sandbox: &sandbox, vars }.run(&["cat", &url], "cold 5")
+        };
+        assert!(at(&endpoint).ok().stdout == big);
+        assert_eq!(at("http://127.0.0.1:1").code, 1, "nobody answers there");
+    }
     drop(server);
     let offline = read("cold 3").ok();
     assert!(offline.stdout == big && offline.stderr.matches("cannot be reached").count() == 1, "{provider}: {offline}");

@@ -497,6 +497,12 @@ mod scenario {
         let (url, clone) = (format!("file://{}", s.path("repo").display()), s.path("partial").display().to_string());
         s.git(&["clone", "--quiet", "--filter=blob:none", &url, &clone]).ok();
         assert_eq!(s.onenb(&["-C", &clone, "cat", "v1:Sales"]).ok().text(), "one");
+        let treeless = s.path("treeless").display().to_string();
+        s.git(&["clone", "--quiet", "--filter=tree:0", &url, &treeless]).ok();
+        s.onenb(&["-C", &treeless, "cat", "v1:Sales"])
+            .fails(1, &["left out", "git fetch --refetch --filter=blob:none"]);
+        s.git(&["-C", &treeless, "fetch", "--quiet", "--refetch", "--filter=blob:none"]).ok();
+        assert_eq!(s.onenb(&["-C", &treeless, "cat", "v1:Sales"]).ok().text(), "one");
     }
 
     pub(super) fn shallow_clone(s: &Sandbox) {

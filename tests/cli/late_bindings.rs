@@ -105,6 +105,28 @@ fn a_squash_that_was_given_up_binds_nothing_to_the_next_commit() {
     sandbox.onenb(&["cat", "HEAD:Sales"]).fails(3, &[]);
 }
 
+/// Git keeps its list of the squashed commits until the next commit, whatever that is.
+#[test]
+fn a_squash_whose_files_were_put_back_binds_nothing_to_the_next_commit() {
+    let sandbox = side_with_late_sales();
+    sandbox.git(&["merge", "--quiet", "--squash", "side"]).ok();
+    sandbox.git(&["restore", "--staged", "--worktree", "."]).ok();
+    commit_file(&sandbox, "other.txt", "x");
+    sandbox.onenb(&["cat", "HEAD:Sales"]).fails(3, &[]);
+    // Nor if the person kept what Git proposes as message.
+    sandbox.git(&["merge", "--quiet", "--squash", "side"]).ok();
+    sandbox.git(&["restore", "--staged", "--worktree", "."]).ok();
+    sandbox.write("more.txt", b"x");
+    sandbox.git(&["add", "more.txt"]).ok();
+    sandbox.git(&["commit", "--quiet", "--no-verify", "--no-edit"]).ok();
+    sandbox.onenb(&["cat", "HEAD:Sales"]).fails(3, &[]);
+    // Nor if it is one of the same files that is edited next.
+    sandbox.git(&["merge", "--quiet", "--squash", "side"]).ok();
+    sandbox.git(&["restore", "--staged", "--worktree", "."]).ok();
+    commit_file(&sandbox, "side.txt", "unrelated");
+    sandbox.onenb(&["cat", "HEAD:Sales"]).fails(3, &[]);
+}
+
 #[test]
 fn a_cherry_pick_that_a_person_finished_takes_them_along() {
     let sandbox = side_with_late_sales();

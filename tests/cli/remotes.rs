@@ -138,6 +138,65 @@ fn pull_all_brings_every_tag() {
     assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v2:Sales"]).ok().stdout, b"second");
 }
 
+/// It stopped at the first such tag, so that the others never came.
+#[test]
+fn pull_all_goes_on_after_a_tag_that_was_never_pushed() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    sandbox.export("Aaa", b"second", &[]);
+    sandbox.commit_and_tag("draft");
+    sandbox.git(&["clone", "--quiet", ".", "../clone"]).ok();
+    let at = sandbox.path("clone").to_string_lossy().into_owned();
+    let pulled = sandbox.onenb(&["-C", &at, "pull", "--all", "--json"]);
+    assert_eq!(pulled.code, 3, "{pulled}");
+    let report = pulled.json();
+    assert_eq!((report["exports"].as_u64(), &report["missing"]), (Some(3), &serde_json::json!(["draft"])));
+    assert!(pulled.stderr.contains("`onenb push draft`"), "{pulled}");
+    // One tag alone is an error, but what is there comes too.
+    sandbox.git(&["clone", "--quiet", ".", "../other"]).ok();
+    let other = sandbox.path("other").to_string_lossy().into_owned();
+    sandbox.onenb(&["-C", &other, "pull", "draft"]).fails(3, &["`Aaa` is not at", "onenb push draft"]);
+    onenb::fs::rename(&sandbox.path("remote"), &sandbox.path("offline")).expect("moves");
+    assert_eq!(sandbox.onenb(&["-C", &at, "cat", "v1:Sales"]).ok().text(), "a,b\n1,2\n");
+    assert_eq!(sandbox.onenb(&["-C", &other, "cat", "draft:Sales"]).ok().text(), "a,b\n1,2\n");
+    // That there is no remote is no word about tags.
+    onenb::fs::rename(&sandbox.path("offline"), &sandbox.path("remote")).expect("moves");
+    let local = Sandbox::tagged();
+    local.git(&["clone", "--quiet", ".", "../clone"]).ok();
+    let at = local.path("clone").to_string_lossy().into_owned();
+    let config = local.path("clone/.1nb/config.toml");
+    let text = std::fs::read_to_string(&config).expect("the tracked configuration");
+    let without: String = text.split("[storage]").next().expect("always one").to_owned();
+    onenb::fs::write_atomic(&config, without.as_bytes()).expect("writes");
+    local.onenb(&["-C", &at, "pull", "--all"]).fails(3, &["storage is local", "onenb remote set"]);
+}
+
+#[test]
+fn a_remote_alone_reads_by_the_first_digits_of_a_commit() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let commit = sandbox.git(&["rev-parse", "v1"]).ok().text();
+    let url = format!("file://{}", sandbox.path("remote").display());
+    let read = |digits: usize| sandbox.onenb(&["cat", &format!("{url}@{}:Sales", &commit[..digits])]);
+    assert_eq!(read(7).ok().text(), "a,b\n1,2\n");
+    read(6).fails(3, &["no tag"]);
+}
+
+#[test]
+fn a_limit_of_the_cache_that_is_no_size_is_refused() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let file = sandbox.path("home/config/onenb/config.toml");
+    let before = std::fs::read_to_string(&file).expect("the user's file");
+    let url = format!("file://{}@v1:Sales", sandbox.path("remote").display());
+    for (size, code) in [("2 gb", 0), ("many", 2)] {
+        let text = format!("cache_max_size = \"{size}\"\n{before}");
+        onenb::fs::write_atomic(&file, text.as_bytes()).expect("writes");
+        let run = sandbox.onenb(&["cat", &url]);
+        assert!(run.code == code && run.stderr.contains("cache_max_size") == (code != 0), "{run}");
+    }
+}
+
 /// The check of pull requests looked at the exports themselves only, not at what these are made of.
 #[test]
 fn members_and_notebooks_that_are_gone_from_the_remote_are_found_by_revision() {
@@ -195,15 +254,178 @@ fn a_lost_index_segment_is_named_and_costs_only_sending_again() {
     sandbox.onenb(&["push"]).ok();
     let mut segments = vec![];
     crate::support::collect(&sandbox.path("remote/index"), ".seg", &mut segments);
-    onenb::fs::remove_file(&segments[0]).expect("a segment is lost");
-    onenb::fs::remove_folder(&sandbox.path("home/cache")).expect("and so is the cache");
-    let verified = sandbox.onenb(&["verify", "--remote"]);
-    assert!(verified.code == 3 && verified.text().contains("index/"), "{verified}");
-    assert!(verified.text().contains("`onenb push --all --force`"), "{verified}");
-    sandbox.export("Sales", b"small", &[]);
+    for keep_cache in [true, false] {
+        onenb::fs::remove_file(&segments[0]).expect("a segment is lost");
+        if !keep_cache {
+            onenb::fs::remove_folder(&sandbox.path("home/cache")).expect("and so is the cache");
+        }
+        let verified = sandbox.onenb(&["verify", "--remote"]);
+        assert!(verified.code == 3 && verified.text().contains("index/"), "{verified}");
+        assert!(verified.text().contains("`onenb verify --remote --repair`"), "{verified}");
+        sandbox.export("Sales", format!("small {keep_cache}").as_bytes(), &[]);
+        let tag = format!("w-{keep_cache}");
+        sandbox.commit_and_tag(&tag);
+        sandbox.onenb(&["push", &tag]).ok();
+        sandbox.onenb(&["verify", "--remote", "--repair"]).ok();
+        assert!(segments[0].exists());
+        sandbox.onenb(&["gc", "--remote"]).ok();
+        sandbox.onenb(&["verify", "--remote"]).ok();
+    }
+}
+
+/// The branch that was checked out decided to which repository a remote belongs.
+#[test]
+fn a_remote_belongs_to_a_repository_whichever_branch_was_pushed_first() {
+    let sandbox = Sandbox::tagged();
+    sandbox.git(&["checkout", "--quiet", "--orphan", "other"]).ok();
+    sandbox.commit_and_tag("o1");
+    sandbox.onenb(&["push", "o1"]).ok();
+    sandbox.git(&["checkout", "--quiet", "main"]).ok();
+    sandbox.onenb(&["push", "v1"]).ok();
+    sandbox.git(&["checkout", "--quiet", "other"]).ok();
+    sandbox.git(&["tag", "o2"]).ok();
+    sandbox.onenb(&["push", "o2"]).ok();
+}
+
+/// Every command counted from where it began to send, or not at all.
+#[test]
+fn requests_are_counted_from_the_first_to_the_last() {
+    let sandbox = Sandbox::tagged();
+    let requests = |arguments: &[&str]| sandbox.onenb(arguments).ok().json()["requests"].as_u64().expect("a number");
+    requests(&["push", "--json"]);
+    assert_eq!(requests(&["push", "--json"]), 2);
+    sandbox.export("Sales", b"second", &[]);
     sandbox.commit_and_tag("v2");
-    sandbox.onenb(&["push", "v2"]).ok();
-    sandbox.onenb(&["push", "--all", "--force"]).ok();
+    let planned = requests(&["push", "--dry-run", "--json"]);
+    // One less: the dry run left the index segment of the first push in the cache.
+    assert_eq!(requests(&["push", "--json"]) + 1, planned);
+    assert!(requests(&["push", "--delete", "v2", "--json"]) > 4);
+}
+
+#[test]
+fn a_remote_can_be_made_before_there_is_a_tag() {
+    let sandbox = Sandbox::ready();
+    let idle = sandbox.onenb(&["push"]).ok();
+    assert!(idle.stderr.contains("is no remote yet"), "{idle}");
+    for (more, is_made) in [(&["--dry-run"][..], false), (&[], true)] {
+        let made = sandbox.onenb(&[&["push", "--create"], more].concat()).ok();
+        assert_eq!(
+            (made.stderr.contains("is a remote now"), sandbox.path("remote/onenb.json").exists()),
+            (is_made, is_made)
+        );
+    }
+    let again = sandbox.onenb(&["push", "--create"]).ok();
+    assert!(again.stderr.contains("is on") && !again.stderr.contains("no remote"), "{again}");
+    sandbox.onenb(&["push", "--forget-history", "v9"]).fails(3, &["v9"]);
+    sandbox.onenb(&["push", "--forget-history", "v9", "--dry-run"]).fails(3, &["v9"]);
+}
+
+/// Approving stored any text, and other commands repeated a password in their refusal.
+#[test]
+fn no_secret_of_a_url_is_stored_or_shown() {
+    let sandbox = Sandbox::tagged();
+    let commands: [&[&str]; 9] = [
+        &["remote", "approve", "s3://b/zz", "--endpoint-url", "https://user:hunter2@h"],
+        &["remote", "approve", "s3://b/zz?sig=hunter2"],
+        &["remote", "approve", "--prefix", "s3://user:hunter2@b/zz"],
+        &["remote", "set", "https://user:hunter2@h/x"],
+        &["remote", "set", "s3://b", "--endpoint-url", "https://h/?sig=hunter2"],
+        &["remote", "add", "other", "s3://user:hunter2@b"],
+        &["cat", "s3://user:hunter2@bucket/x@v1:Sales"],
+        &["ls", "https://user:hunter2@host/x@v1"],
+        &["pull", "s3://user:hunter2@bucket/x@v1:Sales"],
+    ];
+    for command in commands {
+        let run = sandbox.onenb(command);
+        assert!(run.code != 0 && !format!("{run}").contains("hunter2"), "{run}");
+    }
+    sandbox.git(&["config", "onenb.remote", "s3://b/x"]).ok();
+    sandbox.git(&["config", "onenb.remoteEndpoint", "https://user:hunter2@h"]).ok();
+    for command in [&["remote", "show", "--json"][..], &["remote", "check"], &["push"], &["status"], &["doctor"]] {
+        let run = sandbox.onenb(command);
+        assert!(!format!("{run}").contains("hunter2"), "{run}");
+    }
+    let mut files = vec![];
+    crate::support::collect(&sandbox.path("home"), ".toml", &mut files);
+    for file in files {
+        assert!(!std::fs::read_to_string(&file).expect("text").contains("hunter2"), "{}", file.display());
+    }
+}
+
+/// A profile that was mistyped once could not be taken back.
+#[test]
+fn an_empty_profile_goes_back_to_the_usual_one() {
+    let sandbox = Sandbox::ready();
+    let profiles = || {
+        let mut files = vec![];
+        crate::support::collect(&sandbox.path("home"), "config.toml", &mut files);
+        files.iter().map(|file| std::fs::read_to_string(file).expect("text")).collect::<String>()
+    };
+    sandbox.onenb(&["remote", "set", "s3://b/x", "--profile", "temm"]).ok();
+    assert!(profiles().contains("temm"));
+    sandbox.onenb(&["remote", "set", "s3://b/x", "--profile", ""]).ok();
+    assert!(!profiles().contains("temm"), "{}", profiles());
+}
+
+/// A lost record was "no damage", though nobody could read the tag.
+#[test]
+fn a_lost_record_of_a_tag_is_named_and_written_again() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    let url = format!("{}@v1:Sales", sandbox.path("remote").display());
+    for rev in [&["v1"][..], &[]] {
+        onenb::fs::remove_folder(&sandbox.path("remote/tags")).expect("they are lost");
+        sandbox.onenb(&["cat", &url]).fails(3, &[]);
+        let verified = sandbox.onenb(&[&["verify", "--remote"], rev].concat());
+        assert!(verified.code == 3 && verified.text().contains("record of tag `v1`"), "{verified}");
+        let repaired = sandbox.onenb(&[&["verify", "--remote", "--repair"], rev].concat()).ok();
+        assert!(repaired.text().contains("record of tag `v1`"), "{repaired}");
+        sandbox.onenb(&["cat", &url]).ok();
+    }
+}
+
+/// Repairing a tag that was never pushed uploaded its commit, and the tag read no better.
+#[test]
+fn a_tag_that_was_never_pushed_is_no_damage_to_repair() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push", "--create"]).ok();
+    sandbox.export("Sales", &crate::support::noise(9, 90_000), &[]);
+    sandbox.commit_and_tag("v9");
+    for more in [&[][..], &["--repair"]] {
+        let run = sandbox.onenb(&[&["verify", "--remote", "v9"], more].concat());
+        assert!(run.code == 3 && run.text().contains("`onenb push v9`"), "{run}");
+    }
+    let mut packs = vec![];
+    crate::support::collect(&sandbox.path("remote/packs"), ".pack", &mut packs);
+    assert!(packs.is_empty(), "nothing was sent");
+}
+
+/// A collection ended with 5 for ever where verifying said that there is no damage.
+#[test]
+fn what_a_collection_cannot_read_is_found_and_mended_or_given_up() {
+    let sandbox = Sandbox::tagged();
+    sandbox.onenb(&["push"]).ok();
+    sandbox.export("Sales", &crate::support::noise(9, 90_000), &[]);
+    sandbox.git(&["add", ".1nb"]).ok();
+    sandbox.git(&["commit", "--quiet", "--message=more"]).ok();
+    sandbox.onenb(&["push", "main"]).ok();
+    let id = sandbox.git(&["rev-parse", "main"]).ok().text().trim().to_owned();
+    onenb::fs::remove_folder(&sandbox.path(&format!("remote/snapshots/{id}"))).expect("it is lost");
+    sandbox.onenb(&["gc", "--remote"]).fails(5, &["uploaded without a tag", &format!("`onenb push --force {id}`")]);
+    let found = sandbox.onenb(&["verify", "--remote"]);
+    assert!(found.code == 3 && found.text().contains(&id), "{found}");
+    sandbox.onenb(&["verify", "--remote", "--repair"]).ok();
+    sandbox.onenb(&["gc", "--remote"]).ok();
+    let old = sandbox.git(&["rev-parse", "v1"]).ok().text().trim().to_owned();
+    sandbox.git(&["tag", "--force", "v1"]).ok();
+    sandbox.onenb(&["push", "--force", "v1"]).ok();
+    onenb::fs::remove_folder(&sandbox.path(&format!("remote/snapshots/{old}"))).expect("it is lost");
+    sandbox.onenb(&["gc", "--remote"]).fails(5, &["`onenb push --forget-history v1`"]);
+    for more in [&[][..], &["--repair"]] {
+        let found = sandbox.onenb(&[&["verify", "--remote"], more].concat());
+        assert!(found.code == 3 && found.text().contains("`onenb push --forget-history v1`"), "{found}");
+    }
+    sandbox.onenb(&["push", "--forget-history", "v1"]).ok();
     sandbox.onenb(&["gc", "--remote"]).ok();
     sandbox.onenb(&["verify", "--remote"]).ok();
 }

@@ -124,7 +124,7 @@ fn a_revision_is_checked_against_the_remote() {
     let run = sandbox.onenb(&["verify", "--remote", "v2"]);
     assert_eq!(run.code, 3, "{run}");
     assert!(run.text().contains("Sales") && !run.text().contains("Report"), "{run}");
-    assert!(run.text().contains("`onenb verify --remote --repair v2`"), "{run}");
+    assert!(run.text().contains("`onenb push v2`"), "{run}");
     sandbox.onenb(&["verify", "--remote", "large"]).ok();
     sandbox.onenb(&["verify", "--remote", "nowhere"]).fails(3, &["nowhere"]);
     let mut packs = Vec::new();

@@ -2,6 +2,7 @@
 
 use object_store::client::{HttpError, HttpErrorKind};
 
+use super::http::Stalled;
 use crate::backend::{BackendError, Key};
 
 /// Longest text of a provider that is shown, in characters.
@@ -26,6 +27,7 @@ impl Failed {
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 BackendError::Auth { key, reason: reason_of(&text) }
             }
+            _ if is_refused(&text) => BackendError::Auth { key, reason: reason_of(&text) },
             _ if text.contains("Range Not Satisfiable") => BackendError::OutOfRange { key },
             _ if is_unreachable(error) => BackendError::Unreachable { doing, key, reason: reason_of(&text) },
             _ => BackendError::Remote { doing, key, reason: reason_of(&text) },
@@ -47,11 +49,12 @@ fn is_unreachable(error: &object_store::Error) -> bool {
 
 /// Returns whether an answer began and did not come to its end.
 pub(super) fn broke_off(error: &object_store::Error) -> bool {
-    causes(error).any(|cause| cause.downcast_ref::<reqwest::Error>().is_some_and(|it| it.is_body() || it.is_decode()))
+    let in_the_middle = |error: &reqwest::Error| error.is_body() || error.is_decode();
+    causes(error).any(|cause| cause.is::<Stalled>() || cause.downcast_ref().is_some_and(in_the_middle))
 }
 
 /// Returns an error, what caused it, and so on.
-fn causes<'a>(
+pub(super) fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
@@ -67,6 +70,21 @@ fn names_no_credentials(text: &str) -> bool {
         .any(|sign| text.contains(sign))
 }
 
+/// Returns whether a provider refused who asked. The client says so by the kind of its error for everything but listings and
+/// requests for tokens; there only the text tells.
+fn is_refused(text: &str) -> bool {
+    let signs = [
+        "status code: 401",
+        "status code: 403",
+        "<Code>AccessDenied<",
+        "<Code>SignatureDoesNotMatch<",
+        "<Code>AuthenticationFailed<",
+        "<Code>AuthorizationFailure<",
+        "<Code>AuthorizationPermissionMismatch<",
+    ];
+    signs.iter().any(|sign| text.contains(sign))
+}
+
 /// Shortens a provider's text to what says something: the message of its XML if there is one, and no query of any URL,
 /// where signatures stand.
 fn reason_of(text: &str) -> String {
@@ -75,7 +93,8 @@ fn reason_of(text: &str) -> String {
         Some(message) => format!("{code}: {message}"),
         None => code.to_owned(),
     });
-    let text = xml.unwrap_or_else(|| without_queries(text));
+    // The client says so once for each of its layers.
+    let text = without_signatures(&xml.unwrap_or_else(|| without_queries(&text.replace("HTTP error: ", ""))));
     let shown = text.chars().take(MAX_REASON_LEN).map(|c| if c.is_control() { ' ' } else { c });
     shown.collect::<String>().trim().to_owned()
 }
@@ -96,6 +115,22 @@ fn without_queries(text: &str) -> String {
     shown + rest
 }
 
+/// Blanks the values of parameters that sign requests, wherever in a text they stand.
+fn without_signatures(text: &str) -> String {
+    let mut shown = text.to_owned();
+    for name in ["sig=", "Signature=", "Credential=", "Security-Token="] {
+        let mut from = 0;
+        while let Some(at) = shown.get(from..).and_then(|rest| rest.find(name)) {
+            let start = from + at + name.len();
+            let value = shown.get(start..).unwrap_or_default();
+            let len = value.find(|c: char| c.is_whitespace() || "&;,\"'<>()".contains(c)).unwrap_or(value.len());
+            shown.replace_range(start..start + len, "…");
+            from = start;
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +142,14 @@ mod tests {
         let url = "error sending request for url (https://a.blob.example/c/k?sv=1&sig=SECRET): timed out, really?";
         let shown = reason_of(url);
         assert_eq!(shown, "error sending request for url (https://a.blob.example/c/k): timed out, really?");
+        let page = "Server returned 404: <html>no /c/k?sv=1&sig=SECRET&se=2, X-Amz-Signature=SECRET</html>";
+        let shown = reason_of(page);
+        assert!(!shown.contains("SECRET") && shown.contains("sig=…&se=2"), "{shown}");
+        let signed =
+            "<Error><Code>Bad</Code><Message>?X-Amz-Credential=SECRET&X-Amz-Security-Token=SECRET</Message></Error>";
+        assert!(!reason_of(signed).contains("SECRET"), "{}", reason_of(signed));
         assert_eq!(reason_of(&"x".repeat(1000)).len(), MAX_REASON_LEN);
+        assert_eq!(reason_of("GET x - HTTP error: HTTP error: error sending request"), "GET x - error sending request");
         assert_eq!(reason_of("a\nb\u{1b}[31m"), "a b [31m");
     }
 }

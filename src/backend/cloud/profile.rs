@@ -15,13 +15,14 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
 use super::CloudOptions;
+use super::container::ContainerCredentials;
 use crate::backend::BackendError;
 use crate::fs;
 
 /// Longest file of profiles that is read.
 const MAX_FILE_LEN: u64 = 1024 * 1024;
 /// For so long what the program gave is used; the shortest that Amazon hands out lives for 15 minutes.
-const KEEP: Duration = Duration::from_mins(5);
+pub(super) const KEEP: Duration = Duration::from_mins(5);
 
 /// Settings of one profile.
 type Section = BTreeMap<String, String>;
@@ -41,6 +42,7 @@ pub(super) enum Source {
     Environment,
     Keys(Keys),
     Program(ProgramCredentials),
+    Container(ContainerCredentials),
     /// Nowhere but perhaps the machine's own role.
     None,
 }
@@ -68,9 +70,7 @@ pub(super) fn find(options: &CloudOptions) -> Result<Profile, BackendError> {
             let reason = format!("there is no AWS profile `{}` on this machine", name.escape_debug());
             return Err(BackendError::NoCredentials { reason });
         }
-        let container = has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-        let source = if container { Source::Environment } else { Source::None };
-        return Ok(Profile { source, region: None, endpoint_url: None });
+        return Ok(Profile { source: of_machine(vars), region: None, endpoint_url: None });
     };
     let region = section.remove("region");
     let endpoint_url = section.remove("endpoint_url");
@@ -87,9 +87,24 @@ pub(super) fn find(options: &CloudOptions) -> Result<Profile, BackendError> {
             let reason = format!("the AWS profile `{}` has no credentials", name.unwrap_or_default().escape_debug());
             return Err(BackendError::NoCredentials { reason });
         }
-        None => Source::None,
+        None => of_machine(vars),
     };
     Ok(Profile { source, region, endpoint_url })
+}
+
+/// Finds what the machine itself has: a container's agent, else perhaps its own role.
+fn of_machine(vars: &BTreeMap<String, String>) -> Source {
+    let var = |name: &str| vars.get(name);
+    if var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_some() {
+        return Source::Environment;
+    }
+    match (var("AWS_CONTAINER_CREDENTIALS_FULL_URI"), var("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")) {
+        (Some(_), Some(_)) => Source::Environment,
+        (Some(uri), None) => {
+            Source::Container(ContainerCredentials::new(uri, var("AWS_CONTAINER_AUTHORIZATION_TOKEN")))
+        }
+        (None, _) => Source::None,
+    }
 }
 
 /// Reads a profile out of both shared files; the one for credentials counts for more.
@@ -231,6 +246,7 @@ mod tests {
             Source::Keys(keys) => Some(keys.key_id),
             Source::Environment => Some("environment".to_owned()),
             Source::Program(program) => Some(format!("program {}", program.profile)),
+            Source::Container(_) => Some("container".to_owned()),
             Source::None => Some("none".to_owned()),
         }
     }
@@ -269,7 +285,17 @@ mod tests {
     fn a_machine_without_files_has_variables_or_nothing() {
         let (_home, bare) = options(&[], &[], None);
         assert_eq!(key_of(find(&bare)).as_deref(), Some("none"));
-        let (_home, container) = options(&[], &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://localhost/x")], None);
-        assert_eq!(key_of(find(&container)).as_deref(), Some("environment"));
+        // A file that names no more than a region is none that has credentials.
+        for files in [&[][..], &[("config", "[default]\nregion = eu-west-1\n")]] {
+            let full = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://localhost/x");
+            let file = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/x");
+            let relative = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
+            for (vars, expected) in
+                [(&[full][..], "container"), (&[full, file], "environment"), (&[relative], "environment")]
+            {
+                let (_home, options) = options(files, vars, None);
+                assert_eq!(key_of(find(&options)).as_deref(), Some(expected), "{vars:?}");
+            }
+        }
     }
 }

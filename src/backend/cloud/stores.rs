@@ -12,17 +12,20 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
+use super::http::Connector;
 use super::profile::{self, Source};
-use super::{CloudOptions, Store};
+use super::{CloudContext, CloudOptions, Store};
 use crate::backend::BackendError;
 use crate::format::config::check_region;
 
 /// A request that takes longer has failed; 32 MiB then still pass over a line of one Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Retries of one request end after this; providers ask for patience of seconds, not of minutes.
-const RETRY_DEADLINE: Duration = Duration::from_mins(1);
-const MAX_RETRIES: usize = 8;
+/// After this no request is tried again; longer than any single try, so that one that hung is.
+pub(super) const RETRY_DEADLINE: Duration = Duration::from_mins(3);
+/// With pauses that grow from half a second, a store that asks for patience gets about 40 seconds of it.
+const MAX_RETRIES: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Where machines in Amazon's cloud get credentials.
 const METADATA_SERVICE: ([u8; 4], u16) = ([169, 254, 169, 254], 80);
 const METADATA_TIMEOUT: Duration = Duration::from_millis(300);
@@ -31,6 +34,7 @@ const METADATA_TIMEOUT: Duration = Duration::from_millis(300);
 pub(super) fn open(scheme: &str, bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendError> {
     // Another part of the program may have chosen a provider before; any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = &CloudOptions { context: plain_variables(scheme, &options.context)?, ..options.clone() };
     match scheme {
         "s3" => s3(bucket, options),
         "gs" => gcs(bucket, options),
@@ -38,8 +42,31 @@ pub(super) fn open(scheme: &str, bucket: &str, options: &CloudOptions) -> Result
     }
 }
 
+/// Trims the provider's variables, which end with a line break if a file was read into them, and refuses other control
+/// characters: they become parts of headers.
+fn plain_variables(scheme: &str, context: &CloudContext) -> Result<CloudContext, BackendError> {
+    let prefix = match scheme {
+        "s3" => "AWS_",
+        "gs" => "GOOGLE_",
+        _ => "AZURE_",
+    };
+    let mut context = context.clone();
+    for (name, value) in context.vars.iter_mut().filter(|(name, _)| name.starts_with(prefix)) {
+        *value = value.trim().to_owned();
+        // A key as JSON has lines.
+        if value.chars().any(char::is_control) && !value.starts_with('{') {
+            let reason = format!("the variable `{name}` has a line break or another control character in it");
+            return Err(BackendError::NoCredentials { reason });
+        }
+    }
+    Ok(context)
+}
+
 /// Refuses endpoints that would send requests in the clear, or that carry credentials or a query.
-pub(super) fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), BackendError> {
+///
+/// # Errors
+/// [`BackendError::BadUrl`], without the secret.
+pub fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), BackendError> {
     let refuse = |text: &str, reason| Err(BackendError::BadUrl { text: text.to_owned(), reason });
     let Some((scheme, rest)) = endpoint.split_once("://") else {
         return refuse(endpoint, "an endpoint starts with `https://`");
@@ -63,7 +90,7 @@ pub(super) fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), Bac
     }
 }
 
-fn is_loopback(authority: &str) -> bool {
+pub(super) fn is_loopback(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
@@ -79,7 +106,8 @@ fn client_options(endpoint: Option<&str>) -> ClientOptions {
 }
 
 fn retries() -> RetryConfig {
-    RetryConfig { backoff: BackoffConfig::default(), max_retries: MAX_RETRIES, retry_timeout: RETRY_DEADLINE }
+    let backoff = BackoffConfig { init_backoff: FIRST_PAUSE, ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: RETRY_DEADLINE }
 }
 
 /// Takes a client whose making reads files and parses keys; what goes wrong there is about credentials.
@@ -96,7 +124,8 @@ fn made<S: Store + 'static>(what: &str, built: Result<S, object_store::Error>) -
 fn s3(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendError> {
     let vars = &options.context.vars;
     let profile = profile::find(options)?;
-    let mut builder = AmazonS3Builder::new().with_bucket_name(bucket).with_retry(retries());
+    let mut builder =
+        AmazonS3Builder::new().with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector);
     for (name, value) in vars {
         // Keys of a profile that the user chose for this remote count for more than those lying around.
         let is_key = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name.as_str());
@@ -130,6 +159,7 @@ fn s3(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendErr
             builder = builder.with_access_key_id(keys.key_id).with_secret_access_key(keys.secret_key);
             builder = if let Some(token) = keys.token { builder.with_token(token) } else { builder };
         }
+        Source::Container(provider) => builder = builder.with_credentials(Arc::new(provider)),
         Source::Program(provider) => builder = builder.with_credentials(Arc::new(provider)),
         Source::None => need_metadata_service()?,
     }
@@ -146,7 +176,8 @@ fn need_metadata_service() -> Result<(), BackendError> {
 }
 
 fn gcs(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendError> {
-    let mut builder = GoogleCloudStorageBuilder::new().with_bucket_name(bucket).with_retry(retries());
+    let mut builder =
+        GoogleCloudStorageBuilder::new().with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector);
     for (name, value) in &options.context.vars {
         if name == "GOOGLE_APPLICATION_CREDENTIALS" {
             builder = builder.with_application_credentials(value);
@@ -164,7 +195,10 @@ fn gcs(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendEr
 
 fn azure(container: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendError> {
     let vars = &options.context.vars;
-    let mut builder = MicrosoftAzureBuilder::new().with_container_name(container).with_retry(retries());
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_container_name(container)
+        .with_retry(retries())
+        .with_http_connector(Connector);
     for (name, value) in vars {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);

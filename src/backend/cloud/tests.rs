@@ -200,11 +200,39 @@ fn refused_credentials_are_named_without_the_secret() {
     );
     let options = options(&address);
     let backend = CloudBackend::new("s3", BUCKET, "", &options).expect("a good place");
-    let error = backend.get(&Key::parse("a/b").expect("a key"), 10).expect_err("is refused");
+    let key = Key::parse("a/b").expect("a key");
+    let error = backend.get(&key, 10).expect_err("is refused");
     assert_eq!(error.kind(), ErrorKind::Auth);
     assert!(error.to_string().contains("SignatureDoesNotMatch: Wrong."), "{error}");
+    let listing = backend.list(&key, None, 1).expect_err("is refused");
+    assert_eq!(listing.kind(), ErrorKind::Auth, "{listing}");
+    assert_eq!(backend.delete(&key).expect_err("is refused").kind(), ErrorKind::Auth);
     for shown in [format!("{error:?} {error}"), format!("{options:?}"), format!("{backend:?}")] {
         assert!(!shown.contains("CANARY-SECRET"), "{shown}");
+    }
+}
+
+/// A failed listing is wrapped differently from all others, and most commands begin with one.
+#[test]
+fn a_listing_that_is_refused_is_about_credentials_with_every_provider() {
+    let body = |status, code| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{code}", str::len(code))
+    };
+    let answers = [
+        ("401 Unauthorized", ""),
+        ("403 Forbidden", "<html>no</html>"),
+        ("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>"),
+    ];
+    for (status, code) in answers {
+        let address = answering(body(status, code).leak().as_bytes());
+        let azure =
+            options_with(&address, &[("AZURE_STORAGE_ACCOUNT_NAME", "x"), ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY)]);
+        let gcs = options_with(&address, &[("GOOGLE_SERVICE_ACCOUNT_KEY", GCS_KEY)]);
+        for (scheme, options) in [("s3", options(&address)), ("az", azure), ("gs", gcs)] {
+            let backend = CloudBackend::new(scheme, BUCKET, "", &options).expect("a good place");
+            let error = backend.list(&Key::parse("log").expect("a key"), None, 1).expect_err("is refused");
+            assert_eq!(error.kind(), ErrorKind::Auth, "{scheme} {status}: {error}");
+        }
     }
 }
 
@@ -215,6 +243,55 @@ fn without_credentials_nothing_is_sent_and_the_next_step_is_named() {
     let error = backend.get(&Key::parse("a/b").expect("a key"), 10).expect_err("has none");
     assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
     assert!(error.hint().is_some_and(|hint| hint.contains("`onenb remote set URL --profile NAME`")));
+}
+
+/// A line break in a token ended a thread of the network.
+#[test]
+fn line_breaks_in_variables_are_trimmed_or_named() {
+    let address = answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    for (token, kind) in [("token\n", ErrorKind::NotFound), ("CANARY\nSECRET", ErrorKind::Auth)] {
+        let mut options = options(&address);
+        options.context.vars.insert("AWS_SESSION_TOKEN".to_owned(), token.to_owned());
+        let backend = CloudBackend::new("s3", BUCKET, "", &options).expect("a good place");
+        let error = backend.get(&Key::parse("a/b").expect("a key"), 10).expect_err("is refused");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(kind != ErrorKind::Auth || error.to_string().contains("`AWS_SESSION_TOKEN`"), "{error}");
+        assert!(!error.to_string().contains("CANARY"), "{error}");
+    }
+}
+
+/// Without a file for the token the machine's own role was asked instead.
+#[test]
+fn a_containers_agent_is_asked_with_the_token_of_the_variable() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut request = [0; 4096];
+            let len = stream.read(&mut request).unwrap_or(0);
+            let text = String::from_utf8_lossy(&request[..len]).into_owned();
+            let body = r#"{"AccessKeyId":"AGENTKEY","SecretAccessKey":"x","Token":"t"}"#;
+            let answer = if text.starts_with("GET /agent") {
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+            } else {
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()
+            };
+            let _ = sender.send(text);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let agent = format!("http://{address}/agent");
+    let options = options_with(
+        &address,
+        &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &agent), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Basic abc")],
+    );
+    let backend = CloudBackend::new("s3", BUCKET, "", &options).expect("a good place");
+    assert_eq!(backend.head(&Key::parse("a/b").expect("a key")).expect("answers"), None);
+    let asked: Vec<String> = receiver.try_iter().collect();
+    assert!(asked[0].to_lowercase().contains("authorization: basic abc"), "{asked:?}");
+    assert!(asked[1].contains("Credential=AGENTKEY/"), "{asked:?}");
 }
 
 #[test]

@@ -9,6 +9,10 @@ const SAMPLE_LEN: usize = 4 * 1024;
 /// Chunks shorter than this join the run before them.
 const MIN_LEN: usize = 1024;
 
+/// Chunks that do not compress are joined up to this many bytes. They gain nothing by it but a shorter index, and who wants
+/// a few bytes of a frame fetches all of it.
+pub const MAX_NOISE_LEN: u64 = 256 * 1024;
+
 /// What bytes are to a compressor, so that like lies with like in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grain {
@@ -39,6 +43,7 @@ pub fn grain_of(raw: &[u8]) -> Grain {
 pub fn split_by_worth(keys: &[FrameKey], raw: &[u8]) -> Vec<Range<usize>> {
     let mut compressor = zstd::bulk::Compressor::new(1).ok();
     let mut runs: Vec<(bool, Range<usize>)> = vec![];
+    let mut run_len = 0;
     let mut rest = raw;
     for (at, key) in keys.iter().enumerate() {
         let (bytes, after) = rest.split_at_checked(key.len as usize).unwrap_or((rest, &[]));
@@ -49,8 +54,14 @@ pub fn split_by_worth(keys: &[FrameKey], raw: &[u8]) -> Vec<Range<usize>> {
             _ => compressor.as_mut().is_none_or(|compressor| pays(compressor, bytes)),
         };
         match runs.last_mut() {
-            Some((last, run)) if *last == answer => run.end = at + 1,
-            _ => runs.push((answer, at..at + 1)),
+            Some((last, run)) if *last == answer && (answer || run_len + u64::from(key.len) <= MAX_NOISE_LEN) => {
+                run.end = at + 1;
+                run_len += u64::from(key.len);
+            }
+            _ => {
+                runs.push((answer, at..at + 1));
+                run_len = u64::from(key.len);
+            }
         }
     }
     runs.into_iter().map(|(_, run)| run).collect()
@@ -78,6 +89,9 @@ mod tests {
             parts.iter().map(|part| FrameKey { id: [0; 32], len: u32::try_from(part.len()).unwrap() }).collect();
         assert_eq!(split_by_worth(&keys, &parts.concat()), [0..2, 2..5, 5..6]);
         assert!(split_by_worth(&[], &[]).is_empty());
+        let parts: Vec<_> = (0..6).map(|seed| random(seed, 100_000)).collect();
+        let keys = [FrameKey { id: [0; 32], len: 100_000 }; 6];
+        assert_eq!(split_by_worth(&keys, &parts.concat()), [0..2, 2..4, 4..6]);
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn ancestry_has_a_root_a_base_and_an_order() {
     test.git(&["symbolic-ref", "HEAD", "refs/heads/all"]);
     let repo = test.open();
     assert_eq!(repo.root_commit().unwrap(), Some(ids[0]));
+    assert_eq!((repo.root_of(ids[3]).unwrap(), repo.root_of(ids[4]).unwrap()), (Some(ids[0]), Some(ids[4])));
     assert_eq!(repo.merge_base(ids[2], ids[3]).unwrap(), Some(ids[1]));
     assert_eq!(repo.merge_base(ids[0], ids[4]).unwrap(), None);
     assert!(repo.is_ancestor(ids[1], ids[5]).unwrap());

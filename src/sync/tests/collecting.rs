@@ -96,6 +96,97 @@ fn what_a_kept_tag_has_stays_listed_also_if_another_push_brought_it() {
     assert_eq!(count(&place, "index/"), 0);
 }
 
+/// A push left a content out of its segment because an earlier one listed it; when a collection voided that one meanwhile,
+/// nothing listed the content any more, and a clone without the data could not push what inherits it.
+#[test]
+fn what_a_push_takes_for_listed_is_listed_also_after_a_collection_meanwhile() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let small = b"inherited".to_vec();
+    let first = store.tag("v1", 1, &[("Small", small.clone())]);
+    let second = store.tag("v2", 2, &[("Small", small.clone()), ("Big", noise(2, 4 * CHUNK))]);
+    push_tags(&open(&place), &store, &[first]).expect("pushes");
+    let collect = || {
+        open(&place).delete_tag("v1").expect("deletes");
+        gc(&open(&place), &GcOptions::default()).expect("collects");
+    };
+    let pushed = push_tags(&open(&place), &Meddling { store: &store, act: &collect }, std::slice::from_ref(&second));
+    assert_eq!(pushed.expect("starts over").outcomes, [TagOutcome::Pushed]);
+    assert!(open(&place).data_with(&ContentDigest::of(&small)).expect("reads").is_some());
+    let third = TagToPush { exports: vec![second.exports[0].clone()], runs: vec![], ..store.retag(&second, "v3", 3) };
+    let report = push_tags(&open(&place), &Store::default(), &[third]).expect("pushes");
+    assert_eq!(report.outcomes, [TagOutcome::Pushed]);
+}
+
+/// A push that goes on with the session of an earlier attempt was as old as its first attempt.
+#[test]
+fn an_unfinished_push_is_as_old_as_the_last_pack_that_it_sent() {
+    let place = Arc::new(MemoryBackend::new());
+    open(&place);
+    let at = |time: u8| SessionId::from_bytes([0, 0, 0, 0, time, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let session = at(1);
+    open(&place).append(|_| Ok(Some(LogOp::Begin { session }))).map(drop).expect("begins");
+    for time in [1, 5] {
+        place.put(&Key::parse(&format!("packs/{session}/{}.pack", at(time))).expect("a key"), b"x").expect("puts");
+    }
+    let collect = |time: u8| {
+        let give_up_before_ms = at(time).time_ms();
+        gc(&open(&place), &GcOptions { dry_run: false, give_up_before_ms }).expect("collects").pushes
+    };
+    assert_eq!((collect(3), count(&place, "packs/")), (0, 2));
+    assert_eq!((collect(6), count(&place, "packs/")), (1, 0));
+}
+
+/// `min_writer` of a newer program was looked at by whoever appends to the log only.
+#[test]
+fn a_remote_of_a_newer_program_is_neither_collected_nor_completed() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 2 * CHUNK))]);
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
+    let record = names(place.as_ref()).into_iter().find(|name| name.starts_with("tags/")).expect("a record");
+    place.delete(&Key::parse(&record).expect("a key")).expect("deletes");
+    let marker = Key::parse("onenb.json").expect("a key");
+    let newer = String::from_utf8(place.get(&marker, 1000).expect("is there")).expect("text");
+    place.put(&marker, newer.replace("\"min_writer\": 3", "\"min_writer\": 4").as_bytes()).expect("puts");
+    let before = names(place.as_ref());
+    assert_eq!(gc(&open_uncreated(&place), &EVERYTHING).expect_err("refused").kind(), ErrorKind::TooNew);
+    let push = push_tags(&open_uncreated(&place), &store, &[tag]).expect_err("refused");
+    assert_eq!((push.kind(), names(place.as_ref())), (ErrorKind::TooNew, before));
+    gc(&open_uncreated(&place), &GcOptions { dry_run: true, ..EVERYTHING }).expect("looking is allowed");
+}
+
+#[test]
+fn what_a_killed_push_left_half_written_in_a_directory_goes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let place = Arc::new(LocalBackend::new(dir.path()));
+    open(&place);
+    let at = |time: u8| SessionId::from_bytes([0, 0, 0, 0, time, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let file = |time: u8| dir.path().join(format!("packs/{}/.{}.pack.{}.tmp", at(1), at(1), at(time)));
+    for time in [1, 5] {
+        crate::fs::write_atomic(&file(time), b"half").expect("writes");
+    }
+    let options = |dry_run| GcOptions { dry_run, give_up_before_ms: at(3).time_ms() };
+    let planned = gc(&open(&place), &options(true)).expect("plans");
+    assert_eq!((planned.objects, planned.bytes, file(1).exists()), (1, 4, true));
+    assert_eq!(gc(&open(&place), &options(false)).expect("collects"), planned);
+    assert_eq!((file(1).exists(), file(5).exists()), (false, true));
+}
+
+#[test]
+fn the_index_segment_of_an_earlier_attempt_goes() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let tag = store.tag("v1", 1, &[("Sales", noise(1, 2 * CHUNK))]);
+    push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
+    let segment = names(place.as_ref()).into_iter().find(|name| name.starts_with("index/")).expect("a segment");
+    let attempt = segment.replace(".seg", &format!(".{}.seg", SessionId::from_bytes([1; 16])));
+    place.put(&Key::parse(&attempt).expect("a key"), b"x").expect("puts");
+    assert_eq!(gc(&open(&place), &EVERYTHING).expect("collects").objects, 1);
+    assert_eq!(count(&place, "index/"), 1);
+    assert_same(&open(&place), &store, &[tag]);
+}
+
 #[test]
 fn an_unfinished_push_is_given_up_only_when_asked() {
     let place = Arc::new(MemoryBackend::new());
@@ -203,7 +294,8 @@ fn live(seed: u64) {
     let mut dice = Dice(seed);
     let place = Arc::new(MemoryBackend::new());
     let mut store = Store::default();
-    let contents: Vec<Vec<u8>> = (0..4).map(|number| noise(number, 3 * CHUNK)).collect();
+    let long = (0..4).map(|number| noise(number, 3 * CHUNK));
+    let contents: Vec<Vec<u8>> = long.chain((0..2).map(|number| vec![number; 9])).collect();
     small_packs(&place);
     let mut model = Model::new();
     for step in 0..8_u8 {
@@ -212,12 +304,14 @@ fn live(seed: u64) {
         let fault = [Fault::Before, Fault::After, Fault::Retried].get(usize::try_from(kind).expect("small")).copied();
         let act = dice.roll(6);
         let other = Arc::clone(&place);
+        // A collection met may give up the push under way, or leave it alone.
+        let options = if dice.roll(2) == 0 { EVERYTHING } else { GcOptions::default() };
         let backend = match fault {
             Some(fault) => FaultBackend::failing(Arc::clone(&place), request, fault),
             None => FaultBackend::meanwhile(
                 Arc::clone(&place),
                 request,
-                Box::new(move || drop(gc(&open_uncreated(&other), &EVERYTHING))),
+                Box::new(move || drop(gc(&open_uncreated(&other), &options))),
             ),
         };
         let options = RemoteOptions { pack_len: 2 * CHUNK, ..RemoteOptions::default() };
@@ -225,7 +319,7 @@ fn live(seed: u64) {
         let known = model.entry(name.clone()).or_insert_with(|| vec![None]);
         match act {
             0..=2 => {
-                let pick = |dice: &mut Dice| contents[usize::try_from(dice.roll(4)).expect("small")].clone();
+                let pick = |dice: &mut Dice| contents[usize::try_from(dice.roll(6)).expect("small")].clone();
                 let mut tag = store.tag(&name, step + 1, &[("A", pick(&mut dice)), ("B", pick(&mut dice))]);
                 tag.force = dice.roll(2) == 0;
                 match push_tags(&remote, &store, std::slice::from_ref(&tag)).map(|report| report.outcomes) {
@@ -252,10 +346,13 @@ fn check(place: &Arc<MemoryBackend>, store: &Store, model: &mut Model, seed: u64
         possible.retain(|tag| tag.as_ref().map(|tag| tag.commit) == named.get(name).copied().flatten());
         assert!(!possible.is_empty(), "seed {seed}: `{name}` names what nobody pushed");
         if let Some((found, snapshot)) = remote.snapshot_of_tag(name).expect("reads") {
+            let is_current = named.get(name).copied().flatten() == Some(found.commit);
             // An interrupted move may leave the record before it, whose data must be there as well.
             for (digest, label) in snapshot.needs() {
                 let bytes = read_all(&remote, &snapshot, &digest);
                 assert_eq!(Some(&bytes), store.contents.get(&digest), "seed {seed}: {name}:{label} {found:?}");
+                let is_listed = remote.data_with(&digest).expect("reads").is_some();
+                assert!(is_listed || !is_current, "seed {seed}: {name}:{label} is in no segment");
             }
         }
     }

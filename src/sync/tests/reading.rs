@@ -37,6 +37,29 @@ fn a_range_costs_one_request_and_a_scan_few() {
     assert!(content.seek(SeekFrom::Current(-1 - i64::try_from(bytes.len()).expect("short"))).is_err());
 }
 
+/// A column of a table is such a range: what lies behind it is another column.
+#[test]
+fn a_long_range_that_is_read_piece_by_piece_fetches_nothing_behind_it() {
+    let bytes = noise(1, 300 * CHUNK);
+    let (place, _, snapshot) = pushed(&[("Sales", bytes.clone())]);
+    let read = |len: usize, piece: usize| {
+        let remote = open_uncreated(&place);
+        let mut content = remote.open_content(&snapshot.data, &ContentDigest::of(&bytes)).expect("opens");
+        content.seek(SeekFrom::Start(100)).expect("seeks");
+        let mut column = vec![0; len];
+        for part in column.chunks_mut(piece) {
+            content.read_exact(part).expect("reads");
+        }
+        assert!(column == bytes[100..100 + len]);
+        let fetched = content.fetched.iter().map(|(_, frame)| frame.header().frame_len()).sum::<u64>();
+        (remote.requests(), fetched)
+    };
+    assert_eq!(read(200 * CHUNK, 200 * CHUNK), (1, 0));
+    // Who asks for one piece after the other gets more ahead.
+    let (requests, left) = read(110 * CHUNK, CHUNK);
+    assert!(requests < 6 && left > 0, "{requests} {left}");
+}
+
 #[test]
 fn fetching_fills_a_store_once_and_in_few_requests() {
     let bytes = noise(1, 300 * CHUNK);

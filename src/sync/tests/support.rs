@@ -119,6 +119,10 @@ impl ChunkSource for Store {
         let bytes = self.chunks.get(id).ok_or(SyncError::NoFrame { id: *id })?;
         Ok(big.cloned().unwrap_or_else(|| Frame::chunks(&[(*id, bytes)], 1)))
     }
+
+    fn has_commit(&self, asked: &CommitId) -> Result<bool> {
+        Ok(*asked == commit(1))
+    }
 }
 
 impl ChunkSink for Store {
@@ -167,6 +171,10 @@ impl ChunkSource for Meddling<'_> {
     fn frame_with(&self, chunk: &ChunkId) -> Result<Frame> {
         (self.act)();
         self.store.frame_with(chunk)
+    }
+
+    fn has_commit(&self, commit: &CommitId) -> Result<bool> {
+        self.store.has_commit(commit)
     }
 }
 
