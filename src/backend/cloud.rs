@@ -58,7 +58,8 @@ impl CloudContext {
         let says_where = |name: &str| ["ENDPOINT", "ACCOUNT", "PROFILE"].iter().any(|word| name.contains(word));
         let is_secret = |name: &str| ["KEY", "TOKEN", "SECRET"].iter().any(|word| name.contains(word));
         let vars = self.vars.iter().filter(|(name, _)| says_where(name) && !is_secret(name));
-        vars.map(|(name, value)| format!("{name}={value}\n")).collect()
+        let words: Vec<_> = vars.flat_map(|(name, value)| [name.as_str(), "=", value, "\n"]).collect();
+        words.concat()
     }
 }
 

@@ -31,6 +31,8 @@ impl RemoteUrl {
     pub fn parse(text: &str) -> Result<Self, BackendError> {
         check_public(text)?;
         let refuse = |reason| {
+            // What may hold a secret is not repeated.
+            let text = if text.contains(['@', '?']) { "…" } else { text };
             let text = text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
             Err(BackendError::BadUrl { text, reason })
         };
@@ -238,6 +240,9 @@ mod tests {
             "s3://bucket/x?sig=hunter2",
             "s3://bucket#hunter2",
             "\u{1}s3://key:hunter2@bucket/x",
+            "file://key:hunter2@host/x",
+            "https://h/x@key:hunter2",
+            "s3:/key:hunter2@bucket/x",
         ] {
             let refused = RemoteUrl::parse(secret).expect_err("refused");
             let shown = refused.to_string().replacen("hunter2://", "", 1);

@@ -97,7 +97,13 @@ pub(super) fn storage_of(url: &str, (endpoint, region): (Option<&String>, Option
 }
 
 /// Makes a directory absolute, because the tracked configuration is read from other directories.
+///
+/// # Errors
+/// Usage for what looks like a mistyped URL.
 pub(super) fn directory_url(directory: &str) -> Result<String> {
+    if ["s3:", "gs:", "az:", "http:", "https:"].iter().any(|scheme| directory.starts_with(scheme)) {
+        return Err(usage("a URL has `//` behind its scheme", "remote"));
+    }
     let absolute = std::path::absolute(Path::new(directory))
         .map_err(|cause| Error::from(cause).context(format!("`{directory}` cannot be a directory")))?;
     absolute.into_os_string().into_string().map_err(|_| usage("the directory's path is not Unicode", "remote"))

@@ -46,13 +46,12 @@ impl Repo {
         let git = self.git();
         let note = git.git_dir().join(NOTE);
         let mut origins = Origins { reverted: git.pseudo_ref("REVERT_HEAD")?, ..Origins::default() };
-        match git.pseudo_ref("CHERRY_PICK_HEAD")? {
-            Some(picked) => origins.picked.push(picked),
-            None => {
-                let listed = squashed(&git.state_file("SQUASH_MSG")?.unwrap_or_default());
-                if !listed.is_empty() {
-                    origins.picked = self.if_squashed(listed, &git.staged_changes(&|_| true)?)?;
-                }
+        if let Some(picked) = git.pseudo_ref("CHERRY_PICK_HEAD")? {
+            origins.picked.push(picked);
+        } else {
+            let listed = squashed(&git.state_file("SQUASH_MSG")?.unwrap_or_default());
+            if !listed.is_empty() {
+                origins.picked = self.if_squashed(listed, &git.staged_changes(&|_| true)?)?;
             }
         }
         if origins.is_empty() {

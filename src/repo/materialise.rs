@@ -16,7 +16,7 @@ const LOCK_FILE: &str = ".lock";
 /// Says by its time when the folder was used last.
 const MARK_FILE: &str = ".used";
 /// A file that was not asked for as long as this is deleted.
-const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_AGE: Duration = Duration::from_hours(30 * 24);
 /// Bytes that are copied at once.
 const COPY_LEN: usize = 1024 * 1024;
 

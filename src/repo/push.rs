@@ -654,11 +654,7 @@ impl ChunkSource for StoreSource<'_> {
         Ok(self.store.frame_with(chunk)?)
     }
 
-    fn has_commit(&self, commit: &CommitId) -> Result<bool> {
-        match self.git.commit_info(*commit) {
-            Ok(_) => Ok(true),
-            Err(GitError::MissingObject { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+    fn begins_with(&self, commit: &CommitId) -> Result<bool> {
+        Ok(self.git.beginnings()?.contains(commit))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use super::SyncError;
-use super::index::session_of_pack;
+use super::index::{session_of_pack, whole_contents};
 use super::log::LogState;
 use super::remote::Remote;
 use super::tags::tag_key;
@@ -144,11 +144,12 @@ impl Remote {
         let (mut listed, mut lost) = (HashSet::new(), vec![]);
         for (session, key) in state.newest_first() {
             if !bad.contains(key) {
-                let segment = self.sound_segment(session, key)?;
-                listed.extend(segment.iter().flat_map(|segment| segment.data.digests().copied()));
+                if let Some(segment) = self.sound_segment(session, key)? {
+                    listed.extend(whole_contents(&segment.data, &state).copied());
+                }
             } else if let Some((segment, bytes)) = self.cached_segment(session) {
                 self.backend().put(&Key::parse(key)?, &bytes)?;
-                listed.extend(segment.data.digests().copied());
+                listed.extend(whole_contents(&segment.data, &state).copied());
             } else {
                 lost.push((session, key, TablesBuilder::new()));
             }
@@ -180,7 +181,7 @@ impl Remote {
                     tables.add_chunk(chunk);
                 }
             }
-            for digest in data.digests().filter(|digest| listed.insert(**digest)) {
+            for digest in whole_contents(&data, state).filter(|digest| listed.insert(**digest)) {
                 if let Some((.., tables)) = lost.first_mut() {
                     copy_content(tables, &data, digest);
                 }

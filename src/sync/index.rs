@@ -100,12 +100,7 @@ impl Remote {
         let state = self.refresh()?;
         for (session, key) in state.newest_first() {
             let Some(Segment { data, .. }) = self.sound_segment(session, key)? else { continue };
-            let whole = match data.content(digest) {
-                Some(TableContent::Inline(_)) => true,
-                Some(TableContent::Chunks { chunks, .. }) => chunks.iter().all(|(chunk, _)| state.is_live(&chunk.pack)),
-                None => false,
-            };
-            if whole {
+            if is_whole(&data, digest, &live_packs(&data, &state)) {
                 return Ok(Some(data));
             }
         }
@@ -168,18 +163,38 @@ fn cached_name(session: SessionId) -> String {
     format!("index/{session}.seg")
 }
 
+/// Returns which packs of some tables count. Packs are few and chunks are many, so the question is asked once for each pack.
+fn live_packs<'a>(data: &'a DataTables, state: &LogState) -> HashSet<&'a str> {
+    data.packs().iter().map(AsRef::as_ref).filter(|pack| state.is_live(pack)).collect()
+}
+
+/// Returns whether tables list a content all of which is where they say. A collection takes single packs from a push that
+/// stays, and with them the truth of its listing, whatever brings the same chunks again.
+fn is_whole(data: &DataTables, digest: &ContentDigest, live: &HashSet<&str>) -> bool {
+    match data.content(digest) {
+        Some(TableContent::Inline(_)) => true,
+        Some(TableContent::Chunks { chunks, .. }) => chunks.iter().all(|(chunk, _)| live.contains(&*chunk.pack)),
+        None => false,
+    }
+}
+
+/// Returns the contents that tables list and that are where they say.
+pub(super) fn whole_contents<'a>(data: &'a DataTables, state: &LogState) -> impl Iterator<Item = &'a ContentDigest> {
+    let live = live_packs(data, state);
+    data.digests().filter(move |digest| is_whole(data, digest, &live))
+}
+
 fn collect(segment: &Segment, state: &LogState, wanted: &Wanted, found: &mut Found) {
     let data = &segment.data;
-    // Packs are few and chunks are many, so the question is asked once for each pack.
-    let live: HashSet<&str> = data.packs().iter().map(AsRef::as_ref).filter(|pack| state.is_live(pack)).collect();
+    let live = live_packs(data, state);
     for chunk in data.chunks() {
         if wanted.chunks.contains(&chunk.id) && live.contains(&*chunk.pack) {
             found.chunks.entry(chunk.id).or_insert(chunk);
         }
     }
     for digest in data.digests() {
-        if wanted.local.contains(digest) {
-            found.listed.entry(*digest).or_insert(segment.session);
+        if wanted.local.contains(digest) && !found.listed.contains_key(digest) && is_whole(data, digest, &live) {
+            found.listed.insert(*digest, segment.session);
         }
         if !wanted.absent.contains(digest) || found.contents.contains_key(digest) {
             continue;

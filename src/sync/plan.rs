@@ -41,12 +41,12 @@ pub trait ChunkSource {
     /// What the store says; the push stops.
     fn frame_with(&self, chunk: &ChunkId) -> Result<Frame>;
 
-    /// Returns whether the repository that pushes has a commit: one whose history began several times may have pushed here
-    /// from another beginning.
+    /// Returns whether the history of the repository that pushes begins with a commit, perhaps among others: it may have
+    /// pushed here from another beginning. Not what it only fetched from elsewhere.
     ///
     /// # Errors
     /// What the repository says; the push stops.
-    fn has_commit(&self, commit: &CommitId) -> Result<bool>;
+    fn begins_with(&self, commit: &CommitId) -> Result<bool>;
 }
 
 /// A content that some tag of the push needs.

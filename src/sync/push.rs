@@ -278,7 +278,9 @@ struct Written {
 /// beginnings of a history is the first depends on the branch.
 fn identity(state: &LogState, ours: &RepoIdentity, source: &dyn ChunkSource) -> Result<RepoIdentity> {
     match &state.repo {
-        Some(there @ RepoIdentity { root: Some(root), .. }) if source.has_commit(root)? => Ok(there.clone()),
+        Some(there @ RepoIdentity { root: Some(root), .. }) if !there.is_same(ours) && source.begins_with(root)? => {
+            Ok(there.clone())
+        }
         _ => Ok(ours.clone()),
     }
 }

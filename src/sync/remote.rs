@@ -33,6 +33,9 @@ impl Default for RemoteOptions {
     }
 }
 
+/// A snapshot and its digest.
+type LastRead = (ContentDigest, Arc<Snapshot>);
+
 /// A place that others read from. Copies share everything.
 #[derive(Clone)]
 pub struct Remote {
@@ -42,7 +45,7 @@ pub struct Remote {
     pub(super) offline: OfflineNote,
     pub(super) pack_len: usize,
     /// The snapshot that was read last, by its digest: programs ask for one export of a tag after the other.
-    last_read: Arc<Mutex<Option<(ContentDigest, Arc<Snapshot>)>>>,
+    last_read: Arc<Mutex<Option<LastRead>>>,
     marker: Arc<Mutex<Option<RemoteMarker>>>,
     state: Arc<Mutex<Option<LogState>>>,
 }
@@ -139,16 +142,15 @@ impl Remote {
         }
         let named = |reads: &ReadCache| reads.name("snapshot", &place.digest.to_string());
         let kept = self.reads.as_ref().and_then(|reads| place_holds(place, &reads.get(&named(reads))?).ok());
-        let snapshot = match kept {
-            Some(snapshot) => snapshot,
-            None => {
-                let bytes = self.get_named(&Key::parse(&place.key)?, MAX_SNAPSHOT_LEN)?;
-                let snapshot = place_holds(place, &bytes)?;
-                if let Some(reads) = &self.reads {
-                    reads.put(&named(reads), &bytes);
-                }
-                snapshot
+        let snapshot = if let Some(snapshot) = kept {
+            snapshot
+        } else {
+            let bytes = self.get_named(&Key::parse(&place.key)?, MAX_SNAPSHOT_LEN)?;
+            let snapshot = place_holds(place, &bytes)?;
+            if let Some(reads) = &self.reads {
+                reads.put(&named(reads), &bytes);
             }
+            snapshot
         };
         let snapshot = Arc::new(snapshot);
         *lock(&self.last_read) = Some((place.digest, Arc::clone(&snapshot)));

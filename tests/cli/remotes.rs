@@ -285,6 +285,15 @@ fn a_remote_belongs_to_a_repository_whichever_branch_was_pushed_first() {
     sandbox.git(&["checkout", "--quiet", "other"]).ok();
     sandbox.git(&["tag", "o2"]).ok();
     sandbox.onenb(&["push", "o2"]).ok();
+    // Another repository is not this one because it fetched something of it.
+    let foreign = Sandbox::ready();
+    foreign.export("Mine", b"mine", &[]);
+    foreign.commit_and_tag("f1");
+    let remote = sandbox.path("remote").display().to_string();
+    foreign.onenb(&["remote", "set", "--local", &remote]).ok();
+    let there = sandbox.path("repo").display().to_string();
+    foreign.git(&["fetch", "--quiet", "--tags", &there, "main:refs/remotes/there/main"]).ok();
+    foreign.onenb(&["push", "f1"]).fails(1, &["belongs to the repository"]);
 }
 
 /// Every command counted from where it began to send, or not at all.

@@ -50,7 +50,9 @@ fn is_unreachable(error: &object_store::Error) -> bool {
 /// Returns whether an answer began and did not come to its end.
 pub(super) fn broke_off(error: &object_store::Error) -> bool {
     let in_the_middle = |error: &reqwest::Error| error.is_body() || error.is_decode();
-    causes(error).any(|cause| cause.is::<Stalled>() || cause.downcast_ref().is_some_and(in_the_middle))
+    // Deeper inside it is a request that got no answer, which the client below has repeated already.
+    let stalled = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Stalled>);
+    stalled || causes(error).any(|cause| cause.downcast_ref().is_some_and(in_the_middle))
 }
 
 /// Returns an error, what caused it, and so on.
@@ -134,6 +136,15 @@ fn without_signatures(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_without_an_answer_is_not_one_that_broke_off() {
+        let generic = |source| object_store::Error::Generic { store: "remote", source };
+        let stalled = || Stalled(std::time::Duration::from_secs(1));
+        assert!(broke_off(&generic(Box::new(stalled()))));
+        let unanswered = HttpError::new(HttpErrorKind::Timeout, stalled());
+        assert!(!broke_off(&generic(Box::new(unanswered))));
+    }
 
     #[test]
     fn reasons_are_short_and_without_signatures() {

@@ -18,10 +18,10 @@ use super::{CloudContext, CloudOptions, Store};
 use crate::backend::BackendError;
 use crate::format::config::check_region;
 
-/// A request that takes longer has failed; 32 MiB then still pass over a line of one Mbit/s.
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
+/// A request that takes longer has failed; four packs of 16 MiB then still pass at once over a line of one Mbit/s.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// After this no request is tried again; longer than any single try, so that one that hung is.
+/// After this no request is tried again; longer than any single question, so that one that hung is.
 pub(super) const RETRY_DEADLINE: Duration = Duration::from_mins(3);
 /// With pauses that grow from half a second, a store that asks for patience gets about 40 seconds of it.
 const MAX_RETRIES: usize = 16;
@@ -67,13 +67,16 @@ fn plain_variables(scheme: &str, context: &CloudContext) -> Result<CloudContext,
 /// # Errors
 /// [`BackendError::BadUrl`], without the secret.
 pub fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), BackendError> {
-    let refuse = |text: &str, reason| Err(BackendError::BadUrl { text: text.to_owned(), reason });
+    let refuse = |text: &str, reason| {
+        // What may hold a secret is not repeated.
+        let text = if text.contains(['@', '?']) { "…" } else { text }.to_owned();
+        Err(BackendError::BadUrl { text, reason })
+    };
     let Some((scheme, rest)) = endpoint.split_once("://") else {
         return refuse(endpoint, "an endpoint starts with `https://`");
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        // The text is not repeated, because it holds a secret.
         return refuse(&format!("{scheme}://…"), "credentials do not belong in an endpoint");
     }
     if authority.is_empty() || rest.contains(['?', '#']) || rest.chars().any(|c| c.is_control() || c == ' ') {
@@ -257,8 +260,12 @@ mod tests {
             assert!(check_endpoint(bad, false).is_err(), "{bad}");
         }
         assert!(check_endpoint("http://minio.example", true).is_ok());
-        let secret = check_endpoint("https://key:hunter2@host", true).expect_err("refused");
-        assert!(!secret.to_string().contains("hunter2"), "{secret}");
+        for secret in
+            ["https://key:hunter2@host", "key:hunter2@host", "https:key:hunter2@host", "https:/key:hunter2@host"]
+        {
+            let refused = check_endpoint(secret, true).expect_err("refused");
+            assert!(!refused.to_string().contains("hunter2"), "{refused}");
+        }
     }
 
     #[test]

@@ -51,6 +51,34 @@ fn what_no_tag_names_goes_pack_by_pack_and_the_rest_stays() {
     assert_eq!((count(&place, "packs/"), count(&place, "index/"), count(&place, "snapshots/")), (0, 0, 0));
 }
 
+/// Its chunks came back with other contents, so nothing was sent, and the listing that led to the packs that are gone was
+/// taken for good. Who has the content by the remote alone did not find it.
+#[test]
+fn a_content_whose_chunks_came_back_with_another_is_listed_anew() {
+    let place = Arc::new(MemoryBackend::new());
+    let mut store = Store::default();
+    let (big, small) = (noise(1, 8 * CHUNK), noise(2, 8 * CHUNK));
+    let longer = [big.clone(), noise(3, 2 * CHUNK)].concat();
+    let tags = [
+        store.tag("v1", 1, &[("Big", big.clone())]),
+        store.tag("v2", 2, &[("Small", small)]),
+        store.tag("v3", 3, &[("Longer", longer)]),
+        store.tag("v4", 4, &[("Big", big.clone())]),
+    ];
+    push_tags(&small_packs(&place), &store, &tags[..2]).expect("pushes");
+    open(&place).delete_tag("v1").expect("deletes");
+    assert!(gc(&open(&place), &EVERYTHING).expect("collects").packs > 0);
+    push_tags(&small_packs(&place), &store, &tags[2..3]).expect("pushes");
+    let again = push_tags(&small_packs(&place), &store, &tags[3..]).expect("pushes");
+    assert!(again.bytes_reused >= 8 * CHUNK as u64, "nothing of it is sent: {again:?}");
+    let digest = ContentDigest::of(&big);
+    assert!(open(&place).data_with(&digest).expect("reads").is_some_and(|data| data.content_len(&digest).is_some()));
+    let child = TagToPush { tag: Some("v5".to_owned()), commit: commit(5), ..tags[3].clone() };
+    let pushed = push_tags(&open(&place), &Store::default(), std::slice::from_ref(&child)).expect("pushes");
+    assert_eq!(pushed.outcomes, [TagOutcome::Pushed], "by a machine that does not have it");
+    assert_same(&open(&place), &store, &[&tags[1..], &[child]].concat());
+}
+
 #[test]
 fn what_a_tag_named_before_stays_until_it_is_forgotten() {
     let place = Arc::new(MemoryBackend::new());

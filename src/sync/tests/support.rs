@@ -120,7 +120,7 @@ impl ChunkSource for Store {
         Ok(big.cloned().unwrap_or_else(|| Frame::chunks(&[(*id, bytes)], 1)))
     }
 
-    fn has_commit(&self, asked: &CommitId) -> Result<bool> {
+    fn begins_with(&self, asked: &CommitId) -> Result<bool> {
         Ok(*asked == commit(1))
     }
 }
@@ -173,8 +173,8 @@ impl ChunkSource for Meddling<'_> {
         self.store.frame_with(chunk)
     }
 
-    fn has_commit(&self, commit: &CommitId) -> Result<bool> {
-        self.store.has_commit(commit)
+    fn begins_with(&self, commit: &CommitId) -> Result<bool> {
+        self.store.begins_with(commit)
     }
 }
 
