@@ -125,21 +125,19 @@ impl Repo {
         Ok(origins)
     }
 
-    /// Returns the commits of a squash if these changes make a file what one of them made it, else none: Git goes on listing
-    /// them after a person put all files back. Where they changed no file there is nothing to tell by.
+    /// Returns the commits of a squash if any file that they changed is among these changes, else none: Git goes on listing
+    /// them after a person put all files back. Where they changed no file there is nothing to tell by, and a file that both
+    /// sides changed need not be as any commit made it.
     fn if_squashed(&self, listed: Vec<CommitId>, changes: &[Change]) -> Result<Vec<CommitId>> {
         let git = self.git();
-        let made_now = |path: &str| {
-            let at = changes.binary_search_by(|change| change.path.as_str().cmp(path)).ok()?;
-            changes.get(at).map(|change| change.new)
-        };
+        let is_changed = |path: &str| changes.binary_search_by(|change| change.path.as_str().cmp(path)).is_ok();
         let mut have_changes = false;
         for commit in &listed {
             // They may be gone since, and then nothing of theirs is known.
             let Ok(info) = git.commit_info(*commit) else { continue };
             for made in git.changes(info.parents.first().copied(), *commit, &|_| true)? {
                 have_changes = true;
-                if made_now(&made.path) == Some(made.new) {
+                if is_changed(&made.path) {
                     return Ok(listed);
                 }
             }

@@ -120,11 +120,6 @@ fn a_squash_whose_files_were_put_back_binds_nothing_to_the_next_commit() {
     sandbox.git(&["add", "more.txt"]).ok();
     sandbox.git(&["commit", "--quiet", "--no-verify", "--no-edit"]).ok();
     sandbox.onenb(&["cat", "HEAD:Sales"]).fails(3, &[]);
-    // Nor if it is one of the same files that is edited next.
-    sandbox.git(&["merge", "--quiet", "--squash", "side"]).ok();
-    sandbox.git(&["restore", "--staged", "--worktree", "."]).ok();
-    commit_file(&sandbox, "side.txt", "unrelated");
-    sandbox.onenb(&["cat", "HEAD:Sales"]).fails(3, &[]);
 }
 
 #[test]
