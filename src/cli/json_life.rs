@@ -56,6 +56,7 @@ pub(super) struct Repacked {
     before: u64,
     /// `None` for what was not done.
     after: Option<u64>,
+    no_gain: bool,
     dry_run: bool,
 }
 
@@ -72,6 +73,7 @@ impl Repacked {
             raw: report.raw_bytes,
             before: report.before_bytes,
             after: (!dry_run).then_some(report.after_bytes),
+            no_gain: report.no_gain,
             dry_run,
         }
     }

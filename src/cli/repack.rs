@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Only say what would be compressed anew
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// How hard to compress, 1 to 19; 19 takes twenty times as long as 9 and is a sixth smaller
+    /// How hard to compress, 1 to 19; 19 takes twenty times as long as 9
     #[arg(long, value_name = "LEVEL", default_value_t = RepackOptions::default().level, value_parser = clap::value_parser!(i32).range(1..=19))]
     level: i32,
     /// Compress anew what was repacked before as well
@@ -47,25 +47,26 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     if report.damaged_packs > 0 {
         let packs = render::count(report.damaged_packs, "pack");
         ctx.talk.warn(&format!("{packs} cannot be read in full and stayed; see `onenb verify`"));
+        return Ok(Exit::Damage);
     }
     Ok(Exit::Success)
 }
 
 fn note(report: &RepackReport, dry_run: bool) -> String {
     let packs = render::count(report.packs, "pack");
+    let stored = render::size(report.before_bytes);
+    let is_kept = report.busy_packs + report.damaged_packs > 0;
     let mut text = match (report.packs, dry_run) {
-        (0, _) => format!("nothing to repack, {} stored", render::size(report.before_bytes)),
+        _ if report.no_gain => format!("compressed anew it would be no smaller: all stays as it is, {stored} stored"),
+        (0, false) if is_kept => format!("could not repack what is left, {stored} stored"),
+        (0, _) => format!("nothing to repack, {stored} stored"),
         (_, true) => format!(
             "would compress {} anew: {packs} of {}, {} unpacked",
             render::count(report.chunks, "chunk"),
             render::size(report.packs_bytes),
             render::size(report.raw_bytes)
         ),
-        (_, false) => format!(
-            "repacked {packs}: {} stored before, {} now",
-            render::size(report.before_bytes),
-            render::size(report.after_bytes)
-        ),
+        (_, false) => format!("repacked {packs}: {stored} stored before, {} now", render::size(report.after_bytes)),
     };
     if report.kept_packs > 0 {
         text = format!("{text}; {} repacked before", render::count(report.kept_packs, "pack"));

@@ -61,14 +61,10 @@ enum Tail {
 }
 
 impl Appender {
-    /// Makes an appender beside the one of the shelf, for packs with optional features.
-    pub(super) fn with_features(compat: u64) -> Self {
-        Self { compat, ..Self::default() }
-    }
-
-    /// Leaves alone what others of the same features left behind.
-    pub(super) fn adopting_nothing(self) -> Self {
-        Self { prepared: true, ..self }
+    /// Makes an appender beside the one of the shelf, for new packs with optional features. What it appends is found once it
+    /// is committed, as if another process had appended it.
+    pub(super) fn beside(compat: u64) -> Self {
+        Self { compat, prepared: true, ..Self::default() }
     }
 }
 
@@ -96,11 +92,6 @@ impl Shelf {
                 appender.pack = Some(self.create_pack(appender.compat)?);
             }
             let Some(open) = &mut appender.pack else { continue };
-            if appender.compat != 0
-                && let Some(pack) = self.state().pack_mut(open.ordinal)
-            {
-                pack.aside = true;
-            }
             let offset = open.file.len();
             if let Err(error) = open.file.append(&frame.to_bytes()) {
                 // Half a frame may be there. If even the cut fails, the next owner's scan stops in front of it.
@@ -110,7 +101,9 @@ impl Shelf {
                 return Err(self.write_error(error));
             }
             let placed = PlacedHeader { offset, header: frame.header().clone() };
-            self.state().insert(open.ordinal, &placed);
+            if open.compat == 0 {
+                self.state().insert(open.ordinal, &placed);
+            }
             open.frames.push(placed);
             if self.is_full(open) {
                 self.seal(appender)?;
@@ -135,9 +128,33 @@ impl Shelf {
             self.give_up(appender);
             return Err(self.write_error(error));
         }
+        self.show(open);
         open.committed = open.file.len();
         open.synced = open.committed;
         if appender.failures == failures { Ok(()) } else { Err(StoreError::Unsynced) }
+    }
+
+    /// Lets what was just made durable beside the shelf's own pack be found.
+    fn show(&self, open: &OpenPack) {
+        if open.compat == 0 {
+            return;
+        }
+        let mut state = self.state();
+        for placed in open.frames.iter().rev().take_while(|placed| placed.offset >= open.committed) {
+            state.insert(open.ordinal, placed);
+        }
+    }
+
+    /// Ends the pack of an appender, if it has one.
+    pub(super) fn seal_by(&self, appender: &mut Appender) -> Result<(), StoreError> {
+        if appender.pack.is_some() { self.seal(appender) } else { Ok(()) }
+    }
+
+    /// Ends a pack with optional features whose writer died.
+    pub(super) fn seal_orphan_of(&self, compat: u64) -> Result<(), StoreError> {
+        let mut appender = Appender { compat, ..Appender::default() };
+        self.prepare(&mut appender)?;
+        self.seal_by(&mut appender)
     }
 
     /// Returns whether this process appends to a pack.
@@ -315,6 +332,7 @@ impl Shelf {
         if let Some(pack) = state.pack_mut(ordinal) {
             pack.stage = Some(Stage::Open);
             pack.ours = true;
+            pack.aside = header.compat != 0;
         }
         let open = OpenPack {
             id,
@@ -353,6 +371,7 @@ impl Shelf {
         let Some(open) = &mut appender.pack else { return Ok(()) };
         // Once others may have seen a marker, nothing before it is cut any more.
         let done = append_marker(open).and_then(|()| open.file.sync()).and_then(|()| {
+            self.show(open);
             open.committed = open.file.len();
             open.synced = open.committed;
             let body_len = open.file.len();

@@ -26,6 +26,8 @@ pub(super) struct FrameEntry {
     /// The first of its keys.
     pub(super) key: Option<[u8; 32]>,
     pub(super) depth: u8,
+    /// Length unpacked.
+    pub(super) raw_len: u32,
     pub(super) bases: Vec<ChunkId>,
     /// Something that stays needs it.
     pub(super) live: bool,
@@ -189,6 +191,7 @@ impl Inventory {
             kind: header.kind(),
             key: header.keys().first().map(|key| key.id),
             depth: header.delta_depth(),
+            raw_len: header.raw_len(),
             bases: header.bases().iter().map(|span| span.chunk).collect(),
             live: false,
             sound: None,

@@ -26,7 +26,7 @@ use crate::id::{ContentDigest, PackId};
 const ORDER: [PackClass; 2] = [PackClass::Meta, PackClass::Data];
 
 /// Names the contents that are needed.
-type NameRoots<'a> = dyn FnMut() -> Result<HashSet<ContentDigest>, Error> + 'a;
+pub(super) type NameRoots<'a> = dyn FnMut() -> Result<HashSet<ContentDigest>, Error> + 'a;
 
 impl Store {
     /// Frees the room of all contents that `roots` does not name. It is asked twice, the second time while nobody writes,
@@ -70,7 +70,7 @@ pub(super) fn after_drop(live: &Arc<Live>, dropped: &HashSet<PackId>) -> Result<
 
 impl GcPlan {
     /// Copies what is needed out of the packs that are to go. What is returned locks those of them that are open.
-    fn copy(&mut self, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<Vec<AppendFile>, Error> {
+    pub(super) fn copy(&mut self, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<Vec<AppendFile>, Error> {
         let live = Arc::clone(&self.live);
         let _active = ActiveWrite::begin(&live)?;
         let mut locks = vec![];

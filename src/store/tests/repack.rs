@@ -6,8 +6,27 @@ use super::*;
 use crate::format::pack::{FrameKind, MAX_DELTA_DEPTH};
 use crate::store::inventory::{FirstSight, Inventory};
 
+/// All contents are named.
+fn all(store: &Store) -> HashSet<ContentDigest> {
+    store.live().meta.refresh().unwrap();
+    let mut meta = Inventory::new(PackClass::Meta);
+    meta.look(store.live(), FirstSight::Later).unwrap();
+    let recipe = FrameKind::Object(ObjectKind::RECIPE.to_byte());
+    let mut digests = HashSet::new();
+    for frame in meta.frames.iter().filter(|frame| frame.kind == recipe) {
+        let search = store.live().meta.find(&frame.key.unwrap(), crate::store::shelf::Wanted::All).unwrap();
+        let alias = search.found.first().unwrap().header.keys().get(1).unwrap().id;
+        digests.insert(ContentDigest::from_bytes(alias));
+    }
+    digests
+}
+
+fn repack_with(store: &Store, options: RepackOptions) -> RepackReport {
+    store.repack(&options, &mut || Ok(all(store)), &mut |_| true).unwrap()
+}
+
 fn repack(store: &Store) -> RepackReport {
-    store.repack(&RepackOptions::default(), &mut |_| true).unwrap()
+    repack_with(store, RepackOptions::default())
 }
 
 fn put_after(store: &Store, bytes: &[u8], parent: Option<ContentDigest>) -> StoredContent {
@@ -23,6 +42,19 @@ fn version(number: u64) -> Vec<u8> {
         format!("{row};{};{}\n", blake3::hash(&row.to_le_bytes()).to_hex(), row * 7 + changed)
     };
     (0..1_500 + 40 * number).map(row).collect::<String>().into_bytes()
+}
+
+/// A table of about that many bytes of which a few rows change from version to version.
+fn table(seed: u64, len: usize, number: u64) -> Vec<u8> {
+    let rows = len as u64 / 60;
+    let digit = |row: u64, salt: u64| blake3::hash(&[seed, row, salt].map(u64::to_le_bytes).concat()).to_hex();
+    let row = |row: u64| {
+        // The last version that touched the row.
+        let touched = (1..=number).rev().find(|number| (row * 7 + number * 13).is_multiple_of(401)).unwrap_or(0);
+        let digits = digit(row, touched);
+        format!("{row},2024-03-{:02},{},{}.{}\n", row % 28 + 1, &digits[..24], row * 7 % 1000, &digits[24..28])
+    };
+    (0..rows).map(row).collect::<String>().into_bytes()
 }
 
 /// Exports versions one over the other and some noise.
@@ -76,7 +108,7 @@ fn versions_take_less_room_and_read_back() {
     let store = open(dir.path());
     let stored = fill(&store, 20);
     let before = stored_bytes(&store);
-    let planned = store.plan_repack(&RepackOptions::default(), &mut |_| true).unwrap().report();
+    let planned = store.plan_repack(&RepackOptions::default(), &all(&store), &mut |_| true).unwrap().report();
     assert_eq!((planned.before_bytes, stored_bytes(&store)), (before, before));
     let report = repack(&store);
     assert_eq!((report.packs, report.contents, report.before_bytes), (planned.packs, 23, before));
@@ -103,13 +135,15 @@ fn what_was_repacked_is_left_alone_unless_asked_or_at_a_higher_level() {
     repack(&store);
     assert_eq!(packs(), first);
     let harder = RepackOptions { level: 15, all: false };
-    assert_eq!(store.repack(&harder, &mut |_| true).unwrap().kept_packs, 0);
+    assert_eq!(repack_with(&store, harder).kept_packs, 0);
     let second = packs();
     assert_ne!(second, first);
-    assert_eq!(repack(&store).packs, 0);
-    let all = RepackOptions { all: true, ..harder };
-    assert!(store.repack(&all, &mut |_| true).unwrap().packs > 0);
-    assert_ne!(packs(), second);
+    assert_eq!(repack(&store).chunks, 0);
+    // Everything anew comes to the same, which is no reason to change anything.
+    let anew = RepackOptions { all: true, ..harder };
+    let report = repack_with(&store, anew);
+    assert!(report.chunks > 0 && report.no_gain, "{report:?}");
+    assert_eq!(packs(), second);
     assert_all_read(&open(dir.path()), &stored);
 }
 
@@ -140,6 +174,12 @@ fn what_a_busy_process_leans_on_stays_where_it_can_reach_it() {
         let store = open_small(dir.path());
         fill(&store, 5)
     };
+    // Something else, that there is something to gain by.
+    for number in 0..12 {
+        let bytes = table(40, 120_000, number);
+        let digest = put(&open_small(dir.path()), &bytes).digest;
+        stored.insert(0, (digest, bytes));
+    }
     let busy = open_small(dir.path());
     let bytes = version(5);
     let parent = stored.last().map(|(digest, _)| *digest);
@@ -168,7 +208,7 @@ fn what_is_stored_while_it_runs_stays() {
     let parent = stored.last().map(|(digest, _)| *digest);
     let mut written = None;
     store
-        .repack(&RepackOptions::default(), &mut |step| {
+        .repack(&RepackOptions::default(), &mut || Ok(all(&store)), &mut |step| {
             if step.doing == "repacking" && step.done * 2 > step.total && written.is_none() {
                 // It leans on what is about to go.
                 written = Some((put_after(&other, &version(9), parent).digest, version(9)));
@@ -186,14 +226,17 @@ fn what_is_stored_while_it_runs_stays() {
 #[test]
 fn a_run_that_was_stopped_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let stored = fill(&open_small(dir.path()), 30);
+    let stored = fill(&open_small(dir.path()), 45);
     let store = open_small(dir.path());
-    let error = store
-        .repack(&RepackOptions::default(), &mut |step| step.doing != "repacking" || step.done * 3 < step.total * 2);
+    let error = store.repack(&RepackOptions::default(), &mut || Ok(all(&store)), &mut |step| {
+        step.doing != "repacking" || step.done * 3 < step.total * 2
+    });
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Interrupted);
     assert_all_read(&store, &stored);
-    let whole = store.plan_repack(&RepackOptions { all: true, ..RepackOptions::default() }, &mut |_| true).unwrap();
-    let rest = store.plan_repack(&RepackOptions::default(), &mut |_| true).unwrap().report();
+    let whole = store
+        .plan_repack(&RepackOptions { all: true, ..RepackOptions::default() }, &all(&store), &mut |_| true)
+        .unwrap();
+    let rest = store.plan_repack(&RepackOptions::default(), &all(&store), &mut |_| true).unwrap().report();
     assert!(rest.chunks > 0 && rest.chunks < whole.report().chunks, "{rest:?}");
     repack(&store);
     assert_all_read(&open_small(dir.path()), &stored);
@@ -201,22 +244,174 @@ fn a_run_that_was_stopped_goes_on_where_it_was() {
     assert_eq!(repack(&store).packs, 0);
 }
 
+/// Repacks once and once more, and checks that nothing got larger and nothing is left to do.
+fn assert_no_larger(dir: &Path, stored: &[(ContentDigest, Vec<u8>)]) -> (u64, u64) {
+    let before = stored_bytes(&open(dir));
+    repack(&open(dir));
+    let after = stored_bytes(&open(dir));
+    assert!(after <= before, "{before} before, {after} after");
+    assert_all_read(&open(dir), stored);
+    assert_depths(&open(dir));
+    repack(&open(dir));
+    assert_eq!(stored_bytes(&open(dir)), after);
+    (before, after)
+}
+
 #[test]
-fn many_small_metadata_packs_become_one() {
+fn many_versions_of_something_large_do_not_grow() {
+    // Where a chain got too deep, the next frame was a key again: stores of many versions became two to three times larger.
     let dir = tempfile::tempdir().unwrap();
-    let stores: Vec<Store> = (0..5).map(|_| open(dir.path())).collect();
-    let put_one = |(seed, store): (u64, &Store)| {
-        let bytes = random(seed, 5_000);
-        (put(store, &bytes).digest, bytes)
-    };
-    let contents: Vec<_> = (0..).zip(&stores).map(put_one).collect();
-    drop(stores);
-    assert_eq!(files(&dir.path().join("packs/meta"), "").len(), 5);
     let store = open(dir.path());
-    repack(&store);
-    assert_eq!(files(&dir.path().join("packs/meta"), "").len(), 1);
-    assert_eq!(files(&dir.path().join("packs/data"), "").len(), 1);
-    assert_all_read(&open(dir.path()), &contents);
+    let mut stored: Vec<(ContentDigest, Vec<u8>)> = vec![];
+    for number in 0..20 {
+        let bytes = table(1, 5_500_000, number);
+        let parent = stored.last().map(|(digest, _)| *digest);
+        stored.push((put_after(&store, &bytes, parent).digest, bytes));
+    }
+    drop(store);
+    let (before, after) = assert_no_larger(dir.path(), &stored);
+    assert!(after < before, "{before} before, {after} after");
+}
+
+#[test]
+fn versions_of_noise_do_not_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut stored: Vec<(ContentDigest, Vec<u8>)> = vec![];
+    let mut bytes = random(1, 2_000_000);
+    for number in 0..10_usize {
+        for place in (number * 997..bytes.len()).step_by(20_011) {
+            bytes[place] ^= 1;
+        }
+        let parent = stored.last().map(|(digest, _)| *digest);
+        stored.push((put_after(&store, &bytes, parent).digest, bytes.clone()));
+    }
+    drop(store);
+    assert_no_larger(dir.path(), &stored);
+}
+
+#[test]
+fn many_small_contents_do_not_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut stored: Vec<(ContentDigest, Vec<u8>)> = vec![];
+    let mut batch = store.batch(&WriteOptions::default()).unwrap();
+    for seed in 0..400 {
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes();
+        let bytes = if seed % 2 == 0 { table(seed, 6_000, 0) } else { hex(random(seed, 4_000)) };
+        let mut writer = batch.writer(vec![]);
+        writer.push(&bytes).unwrap();
+        batch.add(writer).unwrap();
+        stored.push((ContentDigest::of(&bytes), bytes));
+    }
+    batch.commit().unwrap();
+    drop(store);
+    assert_no_larger(dir.path(), &stored);
+}
+
+#[test]
+fn what_would_not_be_smaller_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored: Vec<_> = (0..6).map(|seed| random(seed, 700_000)).collect();
+    let stored: Vec<_> = stored.into_iter().map(|bytes| (put(&open(dir.path()), &bytes).digest, bytes)).collect();
+    let packs = || files(&dir.path().join("packs/data"), "");
+    let before = packs();
+    for _ in 0..2 {
+        let report = repack(&open(dir.path()));
+        assert!(report.no_gain && report.packs == 0, "{report:?}");
+        assert_eq!((report.before_bytes, packs()), (report.after_bytes, before.clone()));
+    }
+    assert_all_read(&open(dir.path()), &stored);
+}
+
+#[test]
+fn what_a_write_kept_from_going_goes_the_next_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = fill(&open(dir.path()), 20);
+    let before = stored_bytes(&open(dir.path()));
+    let other = open(dir.path());
+    let hold = other.hold().unwrap();
+    let store = open(dir.path());
+    let error = store.repack(&RepackOptions::default(), &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(stored_bytes(&store) > before);
+    drop(hold);
+    let report = repack(&open(dir.path()));
+    assert!(report.chunks == 0 && report.packs > 0, "{report:?}");
+    assert!(report.after_bytes * 10 < before * 9, "{before} before, {report:?}");
+    assert_eq!(repack(&open(dir.path())).packs, 0);
+    assert_all_read(&open(dir.path()), &stored);
+}
+
+#[test]
+fn copies_that_are_no_gain_go_the_next_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = random(1, 900_000);
+    let stored = [(put(&open(dir.path()), &bytes).digest, bytes)];
+    let before = stored_bytes(&open(dir.path()));
+    let other = open(dir.path());
+    let hold = other.hold().unwrap();
+    let store = open(dir.path());
+    store.repack(&RepackOptions::default(), &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
+    assert!(stored_bytes(&store) > before);
+    drop(hold);
+    assert!(repack(&open(dir.path())).no_gain);
+    assert_eq!(stored_bytes(&open(dir.path())), before);
+    assert_all_read(&open(dir.path()), &stored);
+}
+
+/// Contents of which every other one is named, in a store where they share frames.
+fn half_named(dir: &Path) -> (Vec<(ContentDigest, Vec<u8>)>, HashSet<ContentDigest>) {
+    let mut stored: Vec<(ContentDigest, Vec<u8>)> = vec![];
+    for number in 0..30 {
+        let bytes = table(number, 60_000, 0);
+        stored.push((put(&open(dir), &bytes).digest, bytes));
+    }
+    let named = stored.iter().step_by(2).map(|(digest, _)| *digest).collect();
+    (stored, named)
+}
+
+#[test]
+fn collection_frees_what_it_would_have_freed_before() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut left = vec![];
+    for (dir, repacks) in dirs.iter().zip(0..) {
+        let (stored, named) = half_named(dir.path());
+        let store = open(dir.path());
+        if repacks == 2 {
+            // First while all is named: some share frames with others, which is found out later.
+            repack(&store);
+        }
+        if repacks > 0 {
+            store.repack(&RepackOptions::default(), &mut || Ok(named.clone()), &mut |_| true).unwrap();
+            assert_all_read(&store, &stored);
+        }
+        store.gc(&mut || Ok(named.clone()), &mut |_| true).unwrap();
+        let kept: Vec<_> = stored.into_iter().filter(|(digest, _)| named.contains(digest)).collect();
+        assert_all_read(&store, &kept);
+        left.push(stored_bytes(&store));
+    }
+    assert!(left.iter().all(|bytes| *bytes <= left[0]), "{left:?}");
+}
+
+#[test]
+fn one_damaged_frame_costs_no_room_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = fill(&open(dir.path()), 8);
+    let victim = files(&dir.path().join("packs/data"), "").remove(0);
+    let mut bytes = std::fs::read(&victim).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    crate::fs::write_atomic(&victim, &bytes).unwrap();
+    let before = stored_bytes(&open(dir.path()));
+    for _ in 0..2 {
+        let report = repack(&open(dir.path()));
+        assert_eq!((report.packs, report.damaged_packs), (0, 1), "{report:?}");
+        assert_eq!(stored_bytes(&open(dir.path())), before);
+    }
+    let store = open(dir.path());
+    let readable = stored.iter().filter(|(digest, _)| get(&store, digest).is_ok()).count();
+    assert!(readable > 0 && readable < stored.len(), "{readable} of {}", stored.len());
 }
 
 #[test]
@@ -274,14 +469,14 @@ proptest! {
         if collect_first {
             collect(&store);
         }
-        store.repack(&options, &mut |_| true).unwrap();
+        repack_with(&store, options);
         assert_all_read(&open_small(dir.path()), if collect_first { &named } else { &stored });
         assert_depths(&store);
         if twice {
             let parent = named.last().map(|(digest, _)| *digest);
             let late = put_after(&store, &version(11), parent);
             prop_assert_eq!(get(&store, &late.digest).unwrap(), version(11));
-            store.repack(&options, &mut |_| true).unwrap();
+            repack_with(&store, options);
         }
         collect(&store);
         for store in [&store, &open_small(dir.path())] {
@@ -290,7 +485,7 @@ proptest! {
             prop_assert_eq!(identities(store), before.clone());
             prop_assert_eq!(store.stats().unwrap().0.contents, roots.len() as u64);
         }
-        store.repack(&options, &mut |_| true).unwrap();
+        repack_with(&store, options);
         assert_all_read(&open_small(dir.path()), &named);
     }
 }
