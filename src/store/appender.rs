@@ -145,18 +145,6 @@ impl Shelf {
         }
     }
 
-    /// Ends the pack of an appender, if it has one.
-    pub(super) fn seal_by(&self, appender: &mut Appender) -> Result<(), StoreError> {
-        if appender.pack.is_some() { self.seal(appender) } else { Ok(()) }
-    }
-
-    /// Ends a pack with optional features whose writer died.
-    pub(super) fn seal_orphan_of(&self, compat: u64) -> Result<(), StoreError> {
-        let mut appender = Appender { compat, ..Appender::default() };
-        self.prepare(&mut appender)?;
-        self.seal_by(&mut appender)
-    }
-
     /// Returns whether this process appends to a pack.
     pub(super) fn is_ours(&self, id: PackId) -> bool {
         self.appender().pack.as_ref().is_some_and(|open| open.id == id)
@@ -174,7 +162,7 @@ impl Shelf {
         Some(open.file)
     }
 
-    /// Lets go of the pack of an appender, which the next one with the same features goes on with.
+    /// Lets go of the pack of an appender, which nobody goes on with.
     pub(super) fn retire(&self, mut appender: Appender) {
         if appender.pack.as_ref().is_some_and(|open| open.file.len() > open.committed) {
             self.give_up(&mut appender);

@@ -35,6 +35,8 @@ const MAX_OPEN_LEN: usize = 32 * 1024 * 1024;
 const MAX_RECENT_LEN: usize = 16 * 1024 * 1024;
 /// Anchors of one generation: of 512 MiB of chunks, in 20 MB. The generation before is known too.
 const MAX_ANCHORS: usize = 512 * 1024;
+/// Length of the stretches of something large whose versions are kept apart.
+const STRETCH_LEN: usize = 256 * 1024;
 /// Frames with more chunks than this lend only those that are wanted.
 const MAX_DENSE_KEYS: usize = 64;
 /// Jobs under way for each thread.
@@ -54,6 +56,8 @@ struct Known {
     keys: Vec<FrameKey>,
     /// What the chain that it ends starts with; `None` if it stands alone.
     bottom: Option<Part>,
+    /// It is something large: versions of its stretches are kept apart, so that what is behind it leans on little of it.
+    is_split: bool,
 }
 
 /// Where the next chunk of a kind goes.
@@ -61,8 +65,8 @@ struct Known {
 enum Slot {
     /// What is like nothing known.
     Fresh(Grain),
-    /// Chunks that are like a frame.
-    Behind(u32),
+    /// Chunks that are like a stretch of a frame.
+    Behind(u32, usize),
 }
 
 /// A frame being filled.
@@ -172,7 +176,8 @@ impl<'a> Recoder<'a> {
             let own = || (*first, bases.iter().filter(|(frame, _)| frame == first).map(|(_, key)| *key).collect());
             self.frames.get(*first as usize).and_then(|known| known.bottom.clone()).unwrap_or_else(own)
         });
-        let number = self.add_known(Known { depth: header.delta_depth(), keys: header.keys().to_vec(), bottom });
+        let (depth, keys) = (header.delta_depth(), header.keys().to_vec());
+        let number = self.add_known(Known { depth, keys, is_split: bottom.is_none(), bottom });
         for (at, chunk) in (0..).zip(split(header.keys(), raw)) {
             self.remember(&chunk, number, at);
         }
@@ -234,16 +239,16 @@ impl<'a> Recoder<'a> {
         let before = bases.iter().take(MAX_DENSE_KEYS).filter_map(|base| self.homes.get(base.chunk.as_bytes()));
         let before: Vec<(u32, u16)> = before.copied().collect();
         let slot = match (best, before.first(), self.last) {
-            (Some((frame, votes)), ..) if is_like(votes) => Slot::Behind(frame),
+            (Some((frame, votes)), ..) if is_like(votes) => self.behind(frame, &places),
             (_, Some((frame, _)), _) => {
-                let frame = *frame;
+                let slot = self.behind(*frame, &before);
                 places.extend(before);
-                Slot::Behind(frame)
+                slot
             }
-            (.., Some(last)) if chunk.anchors.is_empty() && self.bins.contains_key(&last) => Slot::Behind(last),
+            (.., Some(last)) if chunk.anchors.is_empty() && self.bins.contains_key(&last) => Slot::Behind(last, 0),
             _ => match (grain_of(chunk.bytes), best) {
                 // Of what does not compress, the little that is known is all there is to save.
-                (Grain::Noise, Some((frame, votes))) if votes > 1 => Slot::Behind(frame),
+                (Grain::Noise, Some((frame, votes))) if votes > 1 => self.behind(frame, &places),
                 (grain, _) => Slot::Fresh(grain),
             },
         };
@@ -254,6 +259,16 @@ impl<'a> Recoder<'a> {
         }
         self.last = Some(number);
         Ok(())
+    }
+
+    /// Returns where goes what is like a frame in some places.
+    fn behind(&self, frame: u32, places: &[(u32, u16)]) -> Slot {
+        let Some(known) = self.frames.get(frame as usize).filter(|known| known.is_split) else {
+            return Slot::Behind(frame, 0);
+        };
+        let first = places.iter().find(|(place, _)| *place == frame).map_or(0, |(_, key)| usize::from(*key));
+        let offset: usize = known.keys.iter().take(first).map(|key| key.len as usize).sum();
+        Slot::Behind(frame, offset / STRETCH_LEN)
     }
 
     /// Adds a chunk to a frame being filled.
@@ -284,7 +299,11 @@ impl<'a> Recoder<'a> {
             self.append_next()?;
         }
         self.last = None;
-        self.live.data.seal_by(&mut self.appender)
+        self.uncommitted = 0;
+        self.live.data.commit_by(&mut self.appender, 0)?;
+        let next = Appender::beside(PackHeader::repacked(self.level));
+        self.live.data.retire(std::mem::replace(&mut self.appender, next));
+        Ok(())
     }
 
     fn place_of(&self, anchor: u64) -> Option<(u32, u16)> {
@@ -310,7 +329,7 @@ impl<'a> Recoder<'a> {
         loop {
             let number = match slot {
                 // The frame itself, as long as it is being filled.
-                Slot::Behind(frame) if self.bins.contains_key(&frame) => Some(frame),
+                Slot::Behind(frame, _) if self.bins.contains_key(&frame) => Some(frame),
                 _ => self.slots.get(&slot).copied(),
             };
             let Some(number) = number else {
@@ -332,8 +351,8 @@ impl<'a> Recoder<'a> {
                 return Ok(number);
             }
             self.close(number)?;
-            if matches!(slot, Slot::Behind(_)) {
-                slot = Slot::Behind(number);
+            if matches!(slot, Slot::Behind(..)) {
+                slot = Slot::Behind(number, 0);
             }
         }
     }
@@ -345,7 +364,7 @@ impl<'a> Recoder<'a> {
         self.slots.remove(&bin.slot);
         let Lean { base, is_far, bottom } = self.lean(&bin);
         if let Some(known) = self.frames.get_mut(number as usize) {
-            *known = Known { depth: base.depth, keys: bin.keys.clone(), bottom };
+            *known = Known { depth: base.depth, keys: bin.keys.clone(), bottom, is_split: bin.sources.is_some() };
         }
         let raw = Arc::new(bin.raw);
         self.recent.push_front((number, Arc::clone(&raw)));
@@ -423,7 +442,7 @@ impl<'a> Recoder<'a> {
     /// Chooses the frame that a frame continues; where that has less than half of the anchors, those that have most. Together
     /// they take no more than the frames that a read may decode: for one that is too deep, the key that its chain starts with.
     fn choose_bases(&self, bin: &Bin) -> (Vec<Part>, bool) {
-        let Slot::Behind(before) = bin.slot else { return (vec![], false) };
+        let Slot::Behind(before, _) = bin.slot else { return (vec![], false) };
         let total: u32 = bin.votes.values().map(|(votes, _)| votes).sum();
         let votes_of = |frame: u32| bin.votes.get(&frame).map_or(0, |(votes, _)| *votes);
         let mut ranked = vec![before];
@@ -458,7 +477,7 @@ impl Drop for Recoder<'_> {
         // What is whole is what the next run goes on with: of what is under way, only what was begun already.
         self.workers.stopped.store(true, Ordering::Relaxed);
         while !self.workers.pending.is_empty() && self.append_next().is_ok() {}
-        let _ = self.live.data.seal_by(&mut self.appender);
+        let _ = self.live.data.commit_by(&mut self.appender, 0);
         self.live.data.retire(std::mem::take(&mut self.appender));
     }
 }

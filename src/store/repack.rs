@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::gc::{GcPlan, GcStep, interrupted, refused};
 use super::inventory::{PackEntry, Stays};
+use super::layout::Stage;
 use super::objects::ObjectKind;
 use super::reader::FrameCache;
 use super::recode::Recoder;
@@ -21,12 +22,14 @@ use super::shelf::{open_pack, read_pack_header};
 use super::sweep::{NameRoots, after_drop, conflict};
 use super::{ActiveWrite, Live, Store, StoreError, gate};
 use crate::error::{Error, ErrorKind};
-use crate::format::pack::{Check, FrameKey, FrameKind, MAX_DELTA_DEPTH, PackClass, PackHeader};
+use crate::format::pack::{Check, FrameKey, FrameKind, MAX_DELTA_DEPTH, PackClass};
 use crate::format::recipe::{Recipe, RecipeBody, RecipeNode};
 use crate::fs::AppendFile;
 use crate::id::{ChunkId, ContentDigest, PackId};
 
 const DATA: PackClass = PackClass::Data;
+/// Repacked packs that are not full are compressed together once there are more of them.
+const MAX_OPEN_PACKS: usize = 8;
 /// Any frame is less deep.
 const ANY_DEPTH: u8 = MAX_DELTA_DEPTH + 1;
 
@@ -121,7 +124,6 @@ impl Store {
         live.layout.create_dirs(DATA)?;
         let _only = gate::only_collection(&live.layout)?.ok_or_else(conflict)?;
         self.begin_gc()?;
-        live.data.seal_orphan_of(PackHeader::repacked(options.level))?;
         let mut plan = RepackPlan::make(&live, *options, &roots()?, progress)?;
         let locks = plan.secure()?;
         if plan.gc.data.going().is_empty() {
@@ -138,8 +140,9 @@ impl Store {
         };
         drop(locks);
         after_drop(&live, &dropped)?;
-        let packs = dropped.len() as u64;
-        Ok(RepackReport { packs, after_bytes: live.packs_len()?, ..plan.report() })
+        let (packs, report) = (dropped.len() as u64, plan.report());
+        let packs_bytes = if packs > 0 { report.packs_bytes } else { 0 };
+        Ok(RepackReport { packs, packs_bytes, after_bytes: live.packs_len()?, ..report })
     }
 }
 
@@ -198,6 +201,7 @@ impl RepackPlan {
                 *named.entry(place).or_default() += u64::from(wanted.len);
             }
         }
+        let mut kept = vec![];
         for at in 0..self.gc.data.packs.len() {
             let Some(pack) = self.gc.data.packs.get(at).filter(|pack| pack.stays.is_none() && !options.all) else {
                 continue;
@@ -208,10 +212,15 @@ impl RepackPlan {
                 all += raw_len;
                 wasted += named.get(frame).map_or(0, |named| raw_len.saturating_sub(*named));
             }
-            if wasted * 4 <= all
-                && mark_of(&self.gc.live, pack.id)?.is_some_and(|level| level >= options.level)
-                && let Some(pack) = self.gc.data.packs.get_mut(at)
-            {
+            if wasted * 4 <= all && mark_of(&self.gc.live, pack.id)?.is_some_and(|level| level >= options.level) {
+                kept.push((at, pack.stage));
+            }
+        }
+        if kept.iter().filter(|(_, stage)| *stage == Stage::Open).count() > MAX_OPEN_PACKS {
+            kept.retain(|(_, stage)| *stage == Stage::Sealed);
+        }
+        for (at, _) in kept {
+            if let Some(pack) = self.gc.data.packs.get_mut(at) {
                 pack.stays = Some(Stays::Repacked);
             }
         }

@@ -54,3 +54,22 @@ fn levels_that_there_are_not_are_refused() {
         assert_eq!(sandbox.onenb(&["repack", "--level", level]).code, 2, "{level}");
     }
 }
+
+#[test]
+fn a_damaged_pack_stays_and_is_told() {
+    let sandbox = Sandbox::tagged();
+    for version in 0..4 {
+        sandbox.export("Table", table(version).as_bytes(), &[]);
+    }
+    for path in sandbox.packs().into_iter().filter(|path| path.to_string_lossy().contains("/data/")) {
+        let mut bytes = std::fs::read(&path).expect("a pack");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        onenb::fs::write_atomic(&path, &bytes).expect("a pack can be replaced");
+    }
+    let before = sandbox.onenb(&["stats", "--json"]).ok().json()["stored"].clone();
+    let run = sandbox.onenb(&["repack", "--json"]);
+    assert_eq!((run.code, &run.json()["damaged_packs"], &run.json()["after"]), (5, &json!(1), &before), "{run}");
+    let run = sandbox.onenb(&["repack"]);
+    assert!(run.code == 5 && run.stderr.contains("could not repack") && run.stderr.contains("onenb verify"), "{run}");
+}
