@@ -45,7 +45,7 @@ fn with_next_step(error: Error) -> Error {
     match error.kind() {
         ErrorKind::DiskFull | ErrorKind::Failed => error
             .context("repacking did not come to its end; all data is there as before")
-            .with_hint("it needs room for a second copy while it runs: make room, then run `onenb repack` again, which goes on"),
+            .with_hint("it needs room for a second copy while it runs: make room, then run `onenb repack` again"),
         _ => error,
     }
 }

@@ -410,8 +410,8 @@ impl<'a> Recoder<'a> {
         for (frame, wanted) in chosen {
             let Some(known) = self.frames.get(frame as usize) else { continue };
             let spans = spans_of(&known.keys, &wanted);
-            let len: usize = spans.iter().map(|(_, span)| span.len as usize).sum();
-            if base.bytes.len() + len > MAX_BASE_LEN || base.spans.len() + spans.len() > MAX_FRAME_BASES {
+            let added: usize = spans.iter().map(|(_, span)| span.len as usize).sum();
+            if base.bytes.len() + added > MAX_BASE_LEN || base.spans.len() + spans.len() > MAX_FRAME_BASES {
                 continue;
             }
             let start = base.bytes.len();

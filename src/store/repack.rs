@@ -129,7 +129,14 @@ impl Store {
         if plan.gc.data.going().is_empty() {
             return Ok(plan.report());
         }
-        plan.rewrite(options.level, progress)?;
+        if let Err(error) = plan.rewrite(options.level, progress) {
+            if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Failed) {
+                // The room is needed for something else. What cannot be given back now is by the next run.
+                let fresh = plan.fresh_packs(options.level).unwrap_or_default();
+                let _ = take_back(&live, &fresh, &plan.contents, &mut |_| true);
+            }
+            return Err(error);
+        }
         let fresh = plan.fresh_packs(options.level)?;
         let dropped = if plan.is_smaller(&fresh)? {
             plan.drop_old(progress)?
@@ -301,7 +308,7 @@ impl RepackPlan {
             .data
             .going()
             .into_iter()
-            .flat_map(|pack| self.gc.data.packs.get(pack))
+            .filter_map(|pack| self.gc.data.packs.get(pack))
             .flat_map(|pack| pack.frames.clone())
             .collect();
         let (mut done, total, mut cache) = (0, self.todo_len(), FrameCache::default());

@@ -252,8 +252,12 @@ fn assert_no_larger(dir: &Path, stored: &[(ContentDigest, Vec<u8>)]) -> (u64, u6
     assert!(after <= before, "{before} before, {after} after");
     assert_all_read(&open(dir), stored);
     assert_depths(&open(dir));
-    repack(&open(dir));
-    assert_eq!(stored_bytes(&open(dir)), after);
+    // A writer that comes later vouches for the last frames by a marker, once.
+    let again = || {
+        assert_eq!(repack(&open(dir)).chunks, 0);
+        stored_bytes(&open(dir))
+    };
+    assert!(again() <= after + 80 && again() <= after + 80);
     (before, after)
 }
 
@@ -297,8 +301,9 @@ fn many_small_contents_do_not_grow() {
     let mut stored: Vec<(ContentDigest, Vec<u8>)> = vec![];
     let mut batch = store.batch(&WriteOptions::default()).unwrap();
     for seed in 0..400 {
-        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes();
-        let bytes = if seed % 2 == 0 { table(seed, 6_000, 0) } else { hex(random(seed, 4_000)) };
+        let digits = |part: u64| blake3::hash(&[seed, part].map(u64::to_le_bytes).concat()).to_hex().to_string();
+        let hex = || (0..120).map(digits).collect::<String>().into_bytes();
+        let bytes = if seed % 2 == 0 { table(seed, 6_000, 0) } else { hex() };
         let mut writer = batch.writer(vec![]);
         writer.push(&bytes).unwrap();
         batch.add(writer).unwrap();
@@ -312,8 +317,8 @@ fn many_small_contents_do_not_grow() {
 #[test]
 fn what_would_not_be_smaller_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    let stored: Vec<_> = (0..6).map(|seed| random(seed, 700_000)).collect();
-    let stored: Vec<_> = stored.into_iter().map(|bytes| (put(&open(dir.path()), &bytes).digest, bytes)).collect();
+    let bytes = random(1, 700_000);
+    let stored = [(put(&open(dir.path()), &bytes).digest, bytes)];
     let packs = || files(&dir.path().join("packs/data"), "");
     let before = packs();
     for _ in 0..2 {
