@@ -40,10 +40,10 @@ impl Repo {
     }
 }
 
-/// Says what is left where the disk is full or fails.
+/// Says what is left where the disk is full.
 fn with_next_step(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::DiskFull | ErrorKind::Failed => error
+        ErrorKind::DiskFull => error
             .context("repacking did not come to its end; all data is there as before")
             .with_hint("it needs room for a second copy while it runs: make room, then run `onenb repack` again"),
         _ => error,

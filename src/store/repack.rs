@@ -9,7 +9,7 @@
 //! - New frames go into packs with a mark. A run that was stopped, or a later one, leaves the chunks in marked packs alone
 //!   and lets new frames lean on them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::gc::{GcPlan, GcStep, interrupted, refused};
@@ -208,7 +208,7 @@ impl RepackPlan {
                 *named.entry(place).or_default() += u64::from(wanted.len);
             }
         }
-        let mut kept = vec![];
+        let mut kept = BTreeMap::new();
         for at in 0..self.gc.data.packs.len() {
             let Some(pack) = self.gc.data.packs.get(at).filter(|pack| pack.stays.is_none() && !options.all) else {
                 continue;
@@ -219,19 +219,38 @@ impl RepackPlan {
                 all += raw_len;
                 wasted += named.get(frame).map_or(0, |named| raw_len.saturating_sub(*named));
             }
-            if wasted * 4 <= all && mark_of(&self.gc.live, pack.id)?.is_some_and(|level| level >= options.level) {
-                kept.push((at, pack.stage));
+            if wasted * 4 <= all
+                && let Some(level) = mark_of(&self.gc.live, pack.id)?.filter(|level| *level >= options.level)
+            {
+                kept.insert(at, (level, pack.stage));
             }
         }
-        if kept.iter().filter(|(_, stage)| *stage == Stage::Open).count() > MAX_OPEN_PACKS {
-            kept.retain(|(_, stage)| *stage == Stage::Sealed);
+        if kept.values().filter(|(_, stage)| *stage == Stage::Open).count() > MAX_OPEN_PACKS {
+            kept.retain(|_, (_, stage)| *stage == Stage::Sealed);
         }
-        for (at, _) in kept {
+        self.forget_replaced(&mut kept);
+        for at in kept.into_keys() {
             if let Some(pack) = self.gc.data.packs.get_mut(at) {
                 pack.stays = Some(Stays::Repacked);
             }
         }
         Ok(())
+    }
+
+    /// Does not keep packs that a run at a higher level began to replace.
+    fn forget_replaced(&self, kept: &mut BTreeMap<usize, (i32, Stage)>) {
+        let mut replaced = HashSet::new();
+        for chunk in self.chunks.keys() {
+            let places = self.gc.data.places_of(chunk.as_bytes(), ANY_DEPTH);
+            if places.len() < 2 {
+                continue;
+            }
+            let packs = || places.iter().filter_map(|place| Some(self.gc.data.frames.get(*place)?.pack));
+            let level_of = |pack: &usize| kept.get(pack).map(|(level, _)| *level);
+            let highest = packs().filter_map(|pack| level_of(&pack)).max();
+            replaced.extend(packs().filter(|pack| level_of(pack) < highest));
+        }
+        kept.retain(|pack, _| !replaced.contains(pack));
     }
 
     /// Follows what is needed, and works out anew which packs go and what has to be compressed for that.
