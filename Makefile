@@ -8,19 +8,22 @@ ONENB_CORPUS ?= $(abspath ../shared/data)
 DEMO_PACKAGES := ipykernel nbclient nbformat pandas pyarrow scikit-learn
 # moto's server is the S3 server of the tests and of `make demo S3=1`.
 S3_PACKAGES := 'moto[server]'
+# A second S3 server, of Rust; newer ones need a newer compiler.
+S3S := s3s-fs@0.14.1
 # Azure's own emulator, a package of Node; newer ones need a newer Node.
 AZURITE := azurite@3.35.0
-TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) blake3 duckdb fsspec h5py openpyxl polars pytest ruff zstandard
+TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) 'dask[dataframe]' blake3 duckdb fsspec h5netcdf h5py openpyxl polars pytest ruff xarray \
+	zarr zstandard
 
-.PHONY: demo test test-rust test-python test-slow bench bench-engine bench-peers docs install venv wheel
+.PHONY: demo test test-rust test-python test-instructions test-slow bench bench-engine bench-peers docs install venv wheel
 
 # The whole product on real input. Prepares everything it needs; can be run again.
 # `make demo S3=1` does the same with a bucket of an S3 server on loopback.
 demo: $(VENV)/.demo $(if $(S3),$(VENV)/.s3) install
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" demo/run.sh $(if $(S3),--s3)
 
-# Everything that must hold: format, lints, Rust and Python tests.
-test: test-rust test-python
+# Everything that must hold: format, lints, Rust and Python tests, what the hot paths cost.
+test: test-rust test-python test-instructions
 
 test-rust: $(VENV)/.s3 $(VENV)/.azurite
 	cargo fmt --all --check
@@ -32,13 +35,22 @@ test-python: $(VENV)/.test install
 	$(VENV)/bin/ruff check --isolated --line-length 120 --select E,F,W demo tests/*.py bench
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -q python/tests
 
+# Counts hold for one compiler and kind of processor; the check is skipped, and says so, elsewhere and without valgrind.
+test-instructions: install
+	$(PYTHON) bench/instructions.py target/release/onenb
+
 # Acceptance runs that take minutes: many processes, kills, large streams, real version sets.
-test-slow: $(VENV)/.s3 $(VENV)/.azurite
+test-slow: $(VENV)/.s3 $(VENV)/.s3s $(VENV)/.azurite
 	ONENB_CORPUS="$(ONENB_CORPUS)" cargo test --release --locked --features slow --test acceptance -- --nocapture
 	cargo test --release --locked --features slow --lib no_life_of_a_remote -- --nocapture
+	cargo test --release --locked --features slow --test histories
 	cargo build --release --locked --package onenb
-	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb
+	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb s3
+	$(VENV)/bin/python tests/fault_matrix.py target/release/onenb gcs --every 3
+	test ! -x $(VENV)/bin/s3s-fs || $(VENV)/bin/python tests/fault_matrix.py target/release/onenb s3s --every 3
+	test ! -d $(VENV)/azurite/node_modules || $(VENV)/bin/python tests/fault_matrix.py target/release/onenb azure --every 3
 	$(VENV)/bin/python tests/pushers.py target/release/onenb s3
+	$(VENV)/bin/python tests/pushers.py target/release/onenb gcs
 	test ! -d $(VENV)/azurite/node_modules || $(VENV)/bin/python tests/pushers.py target/release/onenb azure
 
 # Figures: the engine's parts, printed, then onenb beside the installed peers, into `docs/performance.md`.
@@ -71,6 +83,11 @@ $(VENV)/.demo: $(VENV)/.ready
 
 $(VENV)/.s3: $(VENV)/.ready
 	$(VENV)/bin/python -m pip install --quiet $(S3_PACKAGES)
+	touch $@
+
+# What needs it is skipped, and says so, where it does not build.
+$(VENV)/.s3s: $(VENV)/.ready
+	cargo install --quiet --locked --features binary --root $(VENV) $(S3S) || echo "s3s-fs could not be installed"
 	touch $@
 
 # Azure's emulator, where there is npm; what needs it is skipped, and says so, where there is none.

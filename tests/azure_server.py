@@ -28,9 +28,12 @@ MAIN = pathlib.Path(sys.prefix) / "azurite" / "node_modules" / "azurite" / "dist
 def make_container(address):
     date = formatdate(usegmt=True)
     resource = f"/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
-    signed = "PUT" + "\n" * 12 + f"x-ms-date:{date}\nx-ms-version:2021-12-02\n{resource}"
+    # Anybody may list it, so that tests need not sign for that.
+    named = f"x-ms-blob-public-access:container\nx-ms-date:{date}\nx-ms-version:2021-12-02"
+    signed = "PUT" + "\n" * 12 + f"{named}\n{resource}"
     digest = hmac.new(base64.b64decode(KEY), signed.encode(), hashlib.sha256).digest()
     headers = {
+        "x-ms-blob-public-access": "container",
         "x-ms-date": date,
         "x-ms-version": "2021-12-02",
         "Authorization": f"SharedKey {ACCOUNT}:{base64.b64encode(digest).decode()}",

@@ -1,6 +1,6 @@
-"""Every fault at every request of push, cat, pull and gc, through the real program against a real S3 server.
+"""Every fault at every request of push, cat, pull and gc, through the real program against a server of a provider.
 
-    python tests/fault_matrix.py ONENB [--every N] [--only OPERATION]
+    python tests/fault_matrix.py ONENB [s3|s3s|azure|gcs] [--every N] [--only OPERATION]
 
 Before and after a rerun each tag reads whole or is not there, the rerun completes, and no pack is sent twice beyond the
 one in flight. Prints counts; exit code 1 and the seedless name of the run (operation, request, fault) on a violation.
@@ -19,8 +19,20 @@ import tempfile
 import threading
 import urllib.request
 
+import boto3
+
 HERE = pathlib.Path(__file__).resolve().parent
-BUCKET = "onenb-faults"
+BUCKET = "onenb-tests"
+SCHEMES = {"s3": "s3", "s3s": "s3", "azure": "az", "gcs": "gs"}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+    # The key that every copy of Azure's emulator has.
+    "AZURE_STORAGE_ACCOUNT_KEY":
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+    # The key of nobody, which says that no token is needed.
+    "GOOGLE_SERVICE_ACCOUNT_KEY":
+        '{"private_key":"x","private_key_id":"x","client_email":"x","disable_oauth":true}',
+}
 ONCE = ["500", "503", "429", "409", "412", "refuse", "half-sent", "lost", "cut-0", "cut-30", "cut-99", "slow"]
 KILLS = ["kill-before", "kill-after"]
 DATA = {"Sales": random.Random(1).randbytes(300_000), "More": random.Random(2).randbytes(200_000)}
@@ -43,19 +55,27 @@ class Server:
             self.lines.put(line.strip())
 
 
+def start(provider):
+    """Starts the server of a provider, with a bucket."""
+    server = Server(HERE / f"{provider}_server.py")
+    if provider in ("s3", "gcs"):
+        urllib.request.urlopen(urllib.request.Request(f"http://{server.address}/{BUCKET}", method="PUT")).close()
+    return server
+
+
 class Lab:
     """A clone with two tags, a server, and the proxy between them."""
 
-    def __init__(self, onenb, folder):
+    def __init__(self, onenb, provider, folder):
         self.onenb, self.folder, self.runs = str(pathlib.Path(onenb).resolve()), pathlib.Path(folder), 0
-        self.store = Server(HERE / "s3_server.py")
-        self.proxy = Server(HERE / "fault_proxy.py", self.store.address)
-        urllib.request.urlopen(urllib.request.Request(f"http://{self.store.address}/{BUCKET}", method="PUT"))
+        self.provider = provider
+        self.store = start(provider)
+        host, _, account = self.store.address.partition("/")
+        self.proxy = Server(HERE / "fault_proxy.py", host)
+        self.endpoint = f"http://{self.proxy.address}/{account}".rstrip("/")
         self.env = {
             "PATH": os.environ["PATH"], "HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "XDG_CONFIG_HOME": str(self.folder / "config"), "GIT_CONFIG_NOSYSTEM": "1", "AWS_ACCESS_KEY_ID": "tester",
-            "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{self.proxy.address}",
+            "XDG_CONFIG_HOME": str(self.folder / "config"), "GIT_CONFIG_NOSYSTEM": "1", **CREDENTIALS,
             **{f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }
         self.repo = self.folder / "repo"
@@ -106,23 +126,28 @@ class Lab:
     def fresh(self):
         """Points the clone at a place where nothing is yet, and forgets what is cached."""
         self.runs += 1
-        self.prefix = f"run{self.runs}"
-        self.url = f"s3://{BUCKET}/{self.prefix}"
+        self.name = f"run{self.runs}"
+        url = f"{SCHEMES[self.provider]}://{BUCKET}/{self.name}"
         self.env["XDG_CACHE_HOME"] = tempfile.mkdtemp(dir=self.folder)
-        self.ok("remote", "set", "--local", self.url)
+        self.ok("remote", "set", "--local", url, "--endpoint-url", self.endpoint)
+        self.ok("remote", "add", self.name, url, "--endpoint-url", self.endpoint)
 
     def packs(self):
-        url = f"http://{self.store.address}/{BUCKET}?list-type=2&prefix={self.prefix}/packs/"
-        with urllib.request.urlopen(url) as answer:
-            return len(re.findall(rb"<Key>", answer.read()))
+        prefix = f"{self.name}/packs/"
+        if SCHEMES[self.provider] == "s3":
+            keys = {name.lower(): self.env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+            client = boto3.client("s3", endpoint_url=f"http://{self.store.address}", region_name="us-east-1", **keys)
+            return client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["KeyCount"]
+        listing = "restype=container&comp=list" if self.provider == "azure" else "list-type=2"
+        with urllib.request.urlopen(f"http://{self.store.address}/{BUCKET}?{listing}&prefix={prefix}") as answer:
+            return len(re.findall(rb"<(?:Key|Blob)>", answer.read()))
 
     def reads(self, tag, name):
         """Whether a machine that knows nothing reads the tag; anything but its exact bytes or "not there" is wrong."""
-        code, out, err = self.run("cat", f"{self.url}@{tag}:{name}", cold=True)
+        code, out, err = self.run("cat", f"{self.name}@{tag}:{name}", cold=True)
         assert code in (0, 3), f"{tag}:{name} exit code {code}\n{err}"
         assert out == (DATA[name] if code == 0 else b""), f"{tag}:{name} has wrong bytes"
         return code == 0
-
 
 
 def check_push(lab, ended):
@@ -166,7 +191,7 @@ def check_pull(lab, ended):
 
 OPERATIONS = {
     "push": (lambda lab: None, lambda lab: ["push", "--create"], check_push),
-    "cat": (prepare_tags, lambda lab: ["cat", f"{lab.url}@v2:More"], check_bytes),
+    "cat": (prepare_tags, lambda lab: ["cat", f"{lab.name}@v2:More"], check_bytes),
     "gc": (prepare_gc, lambda lab: ["gc", "--remote", "--prune=now"], check_gc),
     "pull": (prepare_pull, lambda lab: ["pull", "--all"], check_pull),
 }
@@ -202,11 +227,12 @@ def one_run(lab, operation, number, fault, counts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("onenb")
+    parser.add_argument("provider", choices=SCHEMES, nargs="?", default="s3")
     parser.add_argument("--every", type=int, default=1, help="only each N-th request, others for each fault")
     parser.add_argument("--only", choices=OPERATIONS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(options.onenb, folder)
+        lab = Lab(options.onenb, options.provider, folder)
         for operation in [options.only] if options.only else OPERATIONS:
             counts = collections.Counter()
             for index, fault in enumerate(ONCE + KILLS):
@@ -215,10 +241,10 @@ def main():
                     while one_run(lab, operation, number, fault, counts):
                         number += options.every
                 except AssertionError as wrong:
-                    print(f"{operation}, request {number}, {fault}: {wrong}", flush=True)
+                    print(f"{options.provider} {operation}, request {number}, {fault}: {wrong}", flush=True)
                     return 1
                 counts["requests"] = max(counts["requests"], number)
-            print(f"{operation}: {len(ONCE + KILLS)} faults, {dict(counts)}", flush=True)
+            print(f"{options.provider} {operation}: {len(ONCE + KILLS)} faults, {dict(counts)}", flush=True)
     return 0
 
 

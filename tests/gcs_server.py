@@ -1,8 +1,9 @@
 """A small emulator of what onenb uses of Google Cloud Storage's XML interface, on loopback, for tests.
 
 Objects live in memory, under `/BUCKET/OBJECT`; a PUT of `/BUCKET` makes a bucket. It knows whole and ranged reads, puts
-with `x-goog-if-generation-match`, deletes, HEAD, and listings with prefix, start and pages, and answers everything else
-with 501. Credentials are not looked at. Prints its address and runs until it is killed or its standard input ends.
+with `x-goog-if-generation-match`, copies, deletes, HEAD, and listings with prefix, delimiter, start and pages, and
+answers everything else with 501. Credentials are not looked at. Prints its address and runs until it is killed or its
+standard input ends.
 """
 
 import hashlib
@@ -69,9 +70,14 @@ class Handler(BaseHTTPRequestHandler):
             if not name:
                 buckets.setdefault(bucket, {})
                 return self.answer(200)
-            if query or self.headers.get("x-goog-copy-source"):
+            if query:
                 raise Refused(501, "NotImplemented")
             objects = self.objects(bucket)
+            if source := self.headers.get("x-goog-copy-source"):
+                source = unquote(source).partition("/")[2]
+                if source not in objects:
+                    raise Refused(404, "NoSuchKey")
+                body = objects[source][1]
             wanted = self.headers.get("x-goog-if-generation-match")
             if wanted is not None and int(wanted) != (objects[name][0] if name in objects else 0):
                 raise Refused(412, "PreconditionFailed")
@@ -88,10 +94,11 @@ class Handler(BaseHTTPRequestHandler):
             if name not in objects:
                 raise Refused(404, "NoSuchKey")
             body = objects[name][1]
-            span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            span = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
             if not span:
                 return self.answer(200, body, **tags(objects[name]))
-            start, last = int(span[1]), min(int(span[2] or len(body) - 1), len(body) - 1)
+            start, last = (int(span[1]), span[2]) if span[1] else (max(len(body) - int(span[2]), 0), "")
+            last = min(int(last or len(body) - 1), len(body) - 1)
             if start >= len(body):
                 raise Refused(416, "InvalidRange")
             answer = {"Content_Range": f"bytes {start}-{last}/{len(body)}", **tags(objects[name])}
@@ -133,18 +140,26 @@ def listing(objects, query):
     def only(name, default=""):
         return query.get(name, [default])[-1]
 
-    if only("list-type") != "2" or "delimiter" in query:
+    if only("list-type") != "2":
         raise Refused(501, "NotImplemented")
-    after = max(only("start-after"), only("continuation-token"))
-    names = sorted(name for name in objects if name.startswith(only("prefix")) and name > after)
+    prefix, delimiter, token = only("prefix"), only("delimiter"), only("continuation-token")
+
+    def folder_or_name(name):
+        end = name.find(delimiter, len(prefix)) if delimiter else -1
+        return name if end < 0 else name[: end + len(delimiter)]
+
+    names = (name for name in objects if name.startswith(prefix) and name > only("start-after"))
+    found = sorted({entry for entry in map(folder_or_name, names) if entry > token})
     count = min(int(only("max-keys", MAX_PAGE)), MAX_PAGE)
-    page = names[:count]
+    page = found[:count]
     rows = "".join(
-        f"<Contents><Key>{escape(name)}</Key><Size>{len(objects[name][1])}</Size>"
+        f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>"
+        if delimiter and name.endswith(delimiter) and name not in objects
+        else f"<Contents><Key>{escape(name)}</Key><Size>{len(objects[name][1])}</Size>"
         f"<LastModified>{MODIFIED}</LastModified><ETag>{escape(tags(objects[name])['ETag'])}</ETag></Contents>"
         for name in page
     )
-    more = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if len(names) > count else ""
+    more = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if len(found) > count else ""
     flag = "true" if more else "false"
     return f"<ListBucketResult><IsTruncated>{flag}</IsTruncated>{rows}{more}</ListBucketResult>".encode()
 

@@ -126,6 +126,34 @@ def test_other_libraries_read_by_url_or_file_system(pushed):
         assert polars.read_parquet(file)["a"].sum() == 499500
 
 
+def test_dask_reads_a_table_by_url(pushed):
+    frames = pytest.importorskip("dask.dataframe")
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    with OneNB.export("Table").open(suffix=".parquet") as file:
+        parquet.write_table(pyarrow.table({"a": list(range(1000))}), file, row_group_size=100)
+    pushed.commit(tag="v2")
+    pushed.onenb("push")
+    url = "onenb://my-repo@v2/Table"
+    assert frames.read_parquet(url)["a"].sum().compute(scheduler="threads") == 499500
+    assert frames.read_csv("onenb://my-repo@v2/Sales", blocksize=None)["b"].sum().compute(scheduler="threads") == 2
+
+
+def test_xarray_reads_a_file_and_a_directory_by_url(pushed, tmp_path):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf"), pytest.importorskip("zarr")
+    grid = xarray.Dataset({"height": (("y", "x"), [[1.5, 2.5], [3.5, 4.5]])}, coords={"x": [10, 20]})
+    grid.to_netcdf(tmp_path / "grid.nc", engine="h5netcdf")
+    with OneNB.export("Grid").open(suffix=".nc") as file:
+        file.write((tmp_path / "grid.nc").read_bytes())
+    with OneNB.export("Store").directory() as path:
+        grid.to_zarr(path / "grid.zarr", consolidated=False)
+    pushed.commit(tag="v2")
+    pushed.onenb("push")
+    with fsspec.open("onenb://my-repo@v2/Grid") as file:
+        assert xarray.open_dataset(file, engine="h5netcdf").load().identical(grid)
+    assert xarray.open_zarr("onenb://my-repo@v2/Store/grid.zarr", consolidated=False).load().identical(grid)
+
+
 def test_a_time_stands_for_the_content(pushed):
     system = fsspec.filesystem("onenb")
     with OneNB.export("Sales").open(suffix=".csv") as file:

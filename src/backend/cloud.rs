@@ -1,7 +1,7 @@
 //! A backend in a bucket: S3 and its look-alikes, Google Cloud Storage, Azure.
 //!
-//! - One call is one request, blocking; retries with backoff and a deadline happen below, and no request hangs for long. Their async runtime lives in
-//!   this module alone, one for the process, made anew in a forked child.
+//! - One call is one request, blocking; retries with backoff and a deadline happen below, and no request hangs for long.
+//!   Their async runtime lives in this module alone, one for the process, made anew in a forked child.
 //! - Whether a create took effect may be unknown after a lost answer or a conflict: the object is looked for, and only
 //!   if it is not there the create is repeated.
 //! - Nothing here reads the environment or the terminal: [`CloudContext`] brings what the user's machine says. Credentials are
@@ -12,6 +12,7 @@ mod container;
 mod errors;
 mod http;
 mod profile;
+mod renewed;
 mod stores;
 
 use std::collections::BTreeMap;
@@ -253,8 +254,8 @@ impl Backend for CloudBackend {
         whole.ok_or_else(|| BackendError::Truncated { key: key.clone(), end: range.end })
     }
 
-    fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
-        let (path, payload) = (self.path_of(key), PutPayload::from(bytes.to_vec()));
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError> {
+        let (path, payload) = (self.path_of(key), PutPayload::from(bytes));
         self.run(|store| async move { store.put_opts(&path, payload, PutOptions::default()).await })?
             .map(drop)
             .map_err(self.failed("write", key))

@@ -47,7 +47,7 @@ impl<B> std::fmt::Debug for FaultBackend<B> {
     }
 }
 
-impl<B: Backend> FaultBackend<B> {
+impl<B: Backend + 'static> FaultBackend<B> {
     /// Only counts.
     #[must_use]
     pub fn counting(inner: B) -> Self {
@@ -114,29 +114,32 @@ impl<B: Backend> FaultBackend<B> {
         }
     }
 
-    /// Runs a request that changes something, which a retry may send twice. `late` makes one that outlives the call.
-    fn write<T>(
+    /// Runs a request that changes something, which a retry may send twice and which may outlive the call.
+    fn write<T: 'static, P: Clone + Send + 'static>(
         &self,
         key: &Key,
-        act: impl Fn(&B) -> Result<T, BackendError>,
-        late: impl FnOnce() -> Box<dyn FnOnce(&B) + Send>,
+        payload: P,
+        act: fn(&B, &Key, P) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
         let (request, fault) = self.next();
         let failure = || BackendError::Injected { request, key: key.clone() };
+        let act_on = |inner: &B| act(inner, key, payload.clone());
         match fault {
-            None => act(&self.inner),
+            None => act(&self.inner, key, payload),
             Some(Fault::Before | Fault::Truncated) => Err(failure()),
-            Some(Fault::After) => act(&self.inner).and_then(|_| Err(failure())),
-            Some(Fault::Retried) => act(&self.inner).and_then(|_| act(&self.inner)),
+            Some(Fault::After) => act_on(&self.inner).and_then(|_| Err(failure())),
+            Some(Fault::Retried) => act_on(&self.inner).and_then(|_| act_on(&self.inner)),
             Some(Fault::Late(requests)) => {
-                *self.delayed.lock().unwrap_or_else(PoisonError::into_inner) = Some((request + requests, late()));
+                let late = key.clone();
+                let arriving: Box<dyn FnOnce(&B) + Send> = Box::new(move |inner| drop(act(inner, &late, payload)));
+                *self.delayed.lock().unwrap_or_else(PoisonError::into_inner) = Some((request + requests, arriving));
                 Err(failure())
             }
         }
     }
 }
 
-impl<B: Backend> Backend for FaultBackend<B> {
+impl<B: Backend + 'static> Backend for FaultBackend<B> {
     fn sweep_leftovers(&self, begun_before_ms: u64, delete: bool) -> Result<Leftovers, BackendError> {
         self.inner.sweep_leftovers(begun_before_ms, delete)
     }
@@ -155,20 +158,12 @@ impl<B: Backend> Backend for FaultBackend<B> {
         self.read(key, |inner| inner.get_range(key, range), short)
     }
 
-    fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
-        let late = || -> Box<dyn FnOnce(&B) + Send> {
-            let (key, bytes) = (key.clone(), bytes.to_vec());
-            Box::new(move |inner| drop(inner.put(&key, &bytes)))
-        };
-        self.write(key, |inner| inner.put(key, bytes), late)
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError> {
+        self.write(key, bytes, |inner, key, bytes| inner.put(key, bytes))
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<Created, BackendError> {
-        let late = || -> Box<dyn FnOnce(&B) + Send> {
-            let (key, bytes) = (key.clone(), bytes.to_vec());
-            Box::new(move |inner| drop(inner.create(&key, &bytes)))
-        };
-        self.write(key, |inner| inner.create(key, bytes), late)
+        self.write(key, bytes.to_vec(), |inner, key, bytes| inner.create(key, &bytes))
     }
 
     fn list(&self, folder: &Key, start_after: Option<&Key>, limit: usize) -> Result<Vec<Entry>, BackendError> {
@@ -176,11 +171,7 @@ impl<B: Backend> Backend for FaultBackend<B> {
     }
 
     fn delete(&self, key: &Key) -> Result<(), BackendError> {
-        let late = || -> Box<dyn FnOnce(&B) + Send> {
-            let key = key.clone();
-            Box::new(move |inner| drop(inner.delete(&key)))
-        };
-        self.write(key, |inner| inner.delete(key), late)
+        self.write(key, (), |inner, key, ()| inner.delete(key))
     }
 
     fn head(&self, key: &Key) -> Result<Option<u64>, BackendError> {
@@ -219,11 +210,11 @@ mod tests {
     fn what_was_given_up_arrives_later_and_answers_are_cut_short() -> Result<(), BackendError> {
         let key = Key::parse("a")?;
         let backend = FaultBackend::failing(MemoryBackend::new(), 0, Fault::Late(2));
-        assert!(backend.put(&key, b"late").is_err());
+        assert!(backend.put(&key, b"late".to_vec()).is_err());
         assert_eq!(backend.head(&key)?, None);
         assert_eq!(backend.head(&key)?, Some(4));
         let backend = FaultBackend::failing(MemoryBackend::new(), 1, Fault::Truncated);
-        backend.put(&key, b"0123")?;
+        backend.put(&key, b"0123".to_vec())?;
         assert_eq!(backend.get(&key, 9)?, b"01");
         let backend = FaultBackend::failing(backend, 0, Fault::Truncated);
         assert!(matches!(backend.get_range(&key, 1..3), Err(BackendError::Truncated { end: 3, .. })));

@@ -147,9 +147,9 @@ impl Backend for LocalBackend {
         Ok(bytes)
     }
 
-    fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError> {
         let path = self.path_of(key, "write")?;
-        fs::write_atomic(&path, bytes).map_err(|source| BackendError::Io { doing: "write", key: key.clone(), source })
+        fs::write_atomic(&path, &bytes).map_err(|source| BackendError::Io { doing: "write", key: key.clone(), source })
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<Created, BackendError> {
@@ -212,7 +212,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let backend = LocalBackend::new(dir.path());
         let pending = fs::PendingFile::create(&dir.path().join("log/x")).expect("creates");
-        backend.put(&Key::parse("log/y")?, b"y")?;
+        backend.put(&Key::parse("log/y")?, b"y".to_vec())?;
         let names: Vec<_> = backend.list(&Key::parse("log")?, None, 9)?.into_iter().map(|entry| entry.key).collect();
         assert_eq!(names, [Key::parse("log/y")?]);
         drop(pending);
@@ -229,7 +229,7 @@ mod tests {
         let backend = LocalBackend::new(dir.path());
         let key = Key::parse("packs/secret")?;
         assert!(backend.get(&key, 100).is_err_and(|error| error.kind() == ErrorKind::Damaged));
-        assert!(backend.put(&key, b"x").is_err());
+        assert!(backend.put(&key, b"x".to_vec()).is_err());
         assert!(backend.delete(&key).is_err());
         assert!(backend.list(&Key::parse("packs")?, None, 9).is_err());
         assert_eq!(std::fs::read(outside.path().join("secret")).expect("still there"), b"secret");
@@ -243,13 +243,16 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let backend = LocalBackend::new(dir.path());
         let key = Key::parse("a/b")?;
-        backend.put(&key, b"x")?;
+        backend.put(&key, b"x".to_vec())?;
         let mode = |bits| {
             std::fs::set_permissions(dir.path().join("a"), std::fs::Permissions::from_mode(bits)).expect("chmod");
         };
         mode(0o555);
-        let (read, listed, written) =
-            (backend.get(&key, 9), backend.list(&Key::parse("a")?, None, 9), backend.put(&Key::parse("a/c")?, b"y"));
+        let (read, listed, written) = (
+            backend.get(&key, 9),
+            backend.list(&Key::parse("a")?, None, 9),
+            backend.put(&Key::parse("a/c")?, b"y".to_vec()),
+        );
         mode(0o755);
         assert_eq!(read?, b"x");
         assert_eq!(listed?.len(), 1);

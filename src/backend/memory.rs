@@ -49,8 +49,8 @@ impl Backend for MemoryBackend {
             .ok_or(BackendError::Truncated { key: key.clone(), end: range.end })
     }
 
-    fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
-        self.objects().insert(key.clone(), bytes.to_vec());
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError> {
+        self.objects().insert(key.clone(), bytes);
         Ok(())
     }
 

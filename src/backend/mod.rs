@@ -62,11 +62,12 @@ pub trait Backend: Send + Sync {
     /// [`BackendError::NotFound`], [`BackendError::Truncated`] if the object ends earlier, or what the place answers.
     fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, BackendError>;
 
-    /// Stores an immutable object. Callers overwrite an object only with equal bytes.
+    /// Stores an immutable object. Callers overwrite an object only with equal bytes. The bytes are handed over because a
+    /// request may have to be repeated from memory, and packs are too long to be copied for it.
     ///
     /// # Errors
     /// What the place answers; the object may or may not be there afterwards.
-    fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError>;
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError>;
 
     /// Stores an object unless its key is taken.
     ///
@@ -120,7 +121,7 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
         (**self).get_range(key, range)
     }
 
-    fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), BackendError> {
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError> {
         (**self).put(key, bytes)
     }
 

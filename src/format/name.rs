@@ -110,6 +110,9 @@ impl ExportName {
     /// Returns the form in which two names of one repository must differ: NFKC, case folded.
     #[must_use]
     pub fn fold(&self) -> String {
+        if self.0.is_ascii() {
+            return self.0.to_ascii_lowercase();
+        }
         self.0.nfkc().flat_map(char::to_lowercase).nfkc().collect()
     }
 

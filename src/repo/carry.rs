@@ -7,6 +7,8 @@
 //! - Where no hook ran before, the message that Git proposed may still name the commits.
 //! - After `git reset` the files of what was reset may be committed again, as one commit.
 
+use std::collections::HashSet;
+
 use super::Repo;
 use super::facts::now_us;
 use crate::catalog::ParentBranch;
@@ -51,7 +53,7 @@ impl Repo {
         } else {
             let listed = squashed(&git.state_file("SQUASH_MSG")?.unwrap_or_default());
             if !listed.is_empty() {
-                origins.picked = self.if_squashed(listed, &git.staged_changes(&|_| true)?)?;
+                origins.picked = self.if_squashed(listed, git.head()?, &git.staged_changes(&|_| true)?)?;
             }
         }
         if origins.is_empty() {
@@ -116,7 +118,7 @@ impl Repo {
         let listed = squashed(&message);
         if !listed.is_empty() {
             let parent = git.commit_info(head)?.parents.first().copied();
-            origins.picked = self.if_squashed(listed, &git.changes(parent, head, &|_| true)?)?;
+            origins.picked = self.if_squashed(listed, parent, &git.changes(parent, head, &|_| true)?)?;
         } else if is_replayed {
             origins.picked = picked(&message);
             // Git may be set to shorten the id.
@@ -125,24 +127,33 @@ impl Repo {
         Ok(origins)
     }
 
-    /// Returns the commits of a squash if any file that they changed is among these changes, else none: Git goes on listing
-    /// them after a person put all files back. Where they changed no file there is nothing to tell by, and a file that both
-    /// sides changed need not be as any commit made it.
-    fn if_squashed(&self, listed: Vec<CommitId>, changes: &[Change]) -> Result<Vec<CommitId>> {
+    /// Returns the commits of a squash into `parent` if any file that they bring there is among these changes, else none: Git
+    /// goes on listing them after a person put all files back. Where they bring no file there is nothing to tell by, and a file
+    /// that both sides changed need not be as any commit made it.
+    fn if_squashed(
+        &self,
+        listed: Vec<CommitId>,
+        parent: Option<CommitId>,
+        changes: &[Change],
+    ) -> Result<Vec<CommitId>> {
         let git = self.git();
-        let is_changed = |path: &str| changes.binary_search_by(|change| change.path.as_str().cmp(path)).is_ok();
-        let mut have_changes = false;
-        for commit in &listed {
-            // They may be gone since, and then nothing of theirs is known.
-            let Ok(info) = git.commit_info(*commit) else { continue };
-            for made in git.changes(info.parents.first().copied(), *commit, &|_| true)? {
-                have_changes = true;
-                if is_changed(&made.path) {
+        let Some(parent) = parent else { return Ok(listed) };
+        let has = |changes: &[Change], path: &str| changes.binary_search_by(|it| it.path.as_str().cmp(path)).is_ok();
+        // They may be gone since, and then nothing of theirs is known.
+        let known: Vec<_> = listed.iter().filter_map(|id| Some((*id, git.commit_info(*id).ok()?.parents))).collect();
+        let inner: HashSet<&CommitId> = known.iter().flat_map(|(_, parents)| parents).collect();
+        let mut brings_files = false;
+        for (tip, _) in known.iter().filter(|(id, _)| !inner.contains(id)) {
+            let Ok(base) = git.merge_base(parent, *tip) else { continue };
+            let missing = git.changes(Some(parent), *tip, &|_| true)?;
+            for made in git.changes(base, *tip, &|path| has(&missing, path))? {
+                brings_files = true;
+                if has(changes, &made.path) {
                     return Ok(listed);
                 }
             }
         }
-        Ok(if have_changes { vec![] } else { listed })
+        Ok(if brings_files { vec![] } else { listed })
     }
 
     /// Reads the note if it is about this commit, and removes it in any case.

@@ -1,6 +1,6 @@
 //! The records of the work tree: the newest local exports, committed or not. This is what `working` names.
 
-use std::fs as std_fs;
+use std::fs::{self as std_fs, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -91,15 +91,15 @@ impl Repo {
 
     /// Refuses a name that differs from an existing one only where file systems do not look.
     pub(super) fn check_name_is_unique(&self, name: &ExportName) -> Result<()> {
-        let others = self.export_names()?;
-        others.iter().filter(|other| other.fold() == name.fold()).try_for_each(|other| refuse_twin(name, other))
+        let (others, folded) = (self.export_names()?, name.fold());
+        others.iter().filter(|other| other.fold() == folded).try_for_each(|other| refuse_twin(name, other))
     }
 
-    /// Returns the names that have a folder of records in the work tree.
+    /// Returns the names that have a folder of records in the work tree, in no order.
     pub(super) fn export_names(&self) -> Result<Vec<ExportName>> {
         let Some(root) = self.work_dir() else { return Ok(vec![]) };
-        let folders = sorted_entries(&root.join(EXPORTS_DIR))?;
-        let name = |folder: &PathBuf| ExportName::parse(&decode_component(folder.file_name()?.to_str()?)?).ok();
+        let folders = entries(&root.join(EXPORTS_DIR))?;
+        let name = |folder: &DirEntry| ExportName::parse(&decode_component(folder.file_name().to_str()?)?).ok();
         Ok(folders.iter().filter_map(name).collect())
     }
 
@@ -133,18 +133,18 @@ fn read_record(path: &Path) -> Result<ExportRecord> {
 
 /// Returns the entries of a directory, sorted; an absent directory has none.
 fn sorted_entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    match std_fs::read_dir(dir) {
-        Ok(entries) => {
-            for entry in entries {
-                paths.push(entry?.path());
-            }
-        }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-        Err(error) => return Err(error.into()),
-    }
+    let mut paths: Vec<_> = entries(dir)?.iter().map(DirEntry::path).collect();
     paths.sort();
     Ok(paths)
+}
+
+/// Returns what is in a directory; where there is none, nothing.
+fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
+    match std_fs::read_dir(dir) {
+        Ok(entries) => Ok(entries.collect::<io::Result<_>>()?),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(vec![]),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Returns a path below `root` with `/` between its components.

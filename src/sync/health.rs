@@ -148,7 +148,7 @@ impl Remote {
                     listed.extend(whole_contents(&segment.data, &state).copied());
                 }
             } else if let Some((segment, bytes)) = self.cached_segment(session) {
-                self.backend().put(&Key::parse(key)?, &bytes)?;
+                self.backend().put(&Key::parse(key)?, bytes)?;
                 listed.extend(whole_contents(&segment.data, &state).copied());
             } else {
                 lost.push((session, key, TablesBuilder::new()));
@@ -158,7 +158,7 @@ impl Remote {
             self.list_anew(&state, &mut listed, &mut lost)?;
         }
         for (session, key, tables) in lost {
-            self.backend().put(&Key::parse(key)?, &Segment { session, data: tables.finish() }.to_bytes())?;
+            self.backend().put(&Key::parse(key)?, Segment { session, data: tables.finish() }.to_bytes())?;
         }
         Ok(())
     }

@@ -363,7 +363,7 @@ impl Remote {
             return Ok(());
         }
         let newest = state.next - 1;
-        self.backend().put(&numbered_key("checkpoints", newest)?, &seal(&*state))?;
+        self.backend().put(&numbered_key("checkpoints", newest)?, seal(&*state))?;
         state.checkpoint = Some(newest);
         Ok(())
     }

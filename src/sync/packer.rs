@@ -18,6 +18,8 @@ use crate::format::recipe::ChunkRef;
 use crate::format::tables::LocatedChunk;
 use crate::id::{ChunkId, PackId, SessionId};
 
+/// Bytes that most packs' footers need; a longer one costs a copy.
+const ROOM_FOR_FOOTER: usize = 256 * 1024;
 /// zstd level of frames that are made anew.
 const LEVEL: i32 = 3;
 
@@ -45,11 +47,14 @@ struct OpenPack {
 }
 
 impl OpenPack {
-    fn start(session: SessionId) -> Self {
+    fn start(session: SessionId, pack_len: usize) -> Self {
         let id = PackId::generate();
-        let bytes = PackHeader::new(PackClass::Data, id).to_bytes();
+        // Room that is never touched costs nothing, and from 32 MiB on every allocator gives back what is freed; of packs of
+        // half the size glibc's kept the room of several more.
+        let mut bytes = Vec::with_capacity(2 * pack_len + ROOM_FOR_FOOTER);
+        bytes.extend_from_slice(&PackHeader::new(PackClass::Data, id).to_bytes());
         debug_assert_eq!(bytes.len(), PACK_HEADER_LEN);
-        Self { key: Arc::from(format!("packs/{session}/{id}.pack")), bytes: bytes.to_vec(), frames: vec![] }
+        Self { key: Arc::from(format!("packs/{session}/{id}.pack")), bytes, frames: vec![] }
     }
 
     fn seal(mut self) -> (Arc<str>, Vec<u8>) {
@@ -151,7 +156,7 @@ impl<'a> Packer<'a> {
         if self.open.as_ref().is_some_and(|pack| pack.bytes.len() + encoded.len() > self.pack_len) {
             self.flush_pack()?;
         }
-        let pack = self.open.get_or_insert_with(|| OpenPack::start(self.session));
+        let pack = self.open.get_or_insert_with(|| OpenPack::start(self.session, self.pack_len));
         let offset = pack.bytes.len() as u64;
         let stored_len = u32::try_from(encoded.len()).expect("a frame is far shorter than 4 GiB");
         pack.bytes.extend_from_slice(&encoded);

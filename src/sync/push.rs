@@ -347,7 +347,7 @@ fn write_segment(remote: &Remote, session: &Session, plan: &Plan) -> Result<Stri
     }
     let key = format!("index/{}.seg", session.name);
     let segment = Segment { session: session.id, data: tables.finish() };
-    remote.backend().put(&Key::parse(&key)?, &segment.to_bytes())?;
+    remote.backend().put(&Key::parse(&key)?, segment.to_bytes())?;
     Ok(key)
 }
 
@@ -368,8 +368,9 @@ fn write_snapshots(
         packs.extend(snapshot.data.packs().iter().map(ToString::to_string));
         let bytes = snapshot.to_bytes();
         let key = format!("snapshots/{}/{}", tag.commit, session.name);
-        remote.backend().put(&Key::parse(&key)?, &bytes)?;
-        places.insert(tag.commit, SnapshotRef { commit: tag.commit, key, digest: ContentDigest::of(&bytes) });
+        let digest = ContentDigest::of(&bytes);
+        remote.backend().put(&Key::parse(&key)?, bytes)?;
+        places.insert(tag.commit, SnapshotRef { commit: tag.commit, key, digest });
     }
     Ok((places, packs))
 }

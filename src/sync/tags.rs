@@ -214,7 +214,7 @@ impl Remote {
         let Some(named) = state.tags.get(tag) else { return Ok(()) };
         self.check_writable()?;
         let record = TagRecord { format: REMOTE_FORMAT, tag: tag.to_owned(), snapshot: named.snapshot.clone() };
-        Ok(self.backend().put(&tag_key(tag, named.number)?, &seal(&record))?)
+        Ok(self.backend().put(&tag_key(tag, named.number)?, seal(&record))?)
     }
 
     /// Lists the records of all tags, a thousand a request.

@@ -231,7 +231,7 @@ fn a_place_that_is_no_remote_says_so_and_newer_remotes_are_not_written() {
     open_uncreated(&place).create().expect("creates again");
     assert_eq!(place.get(&marker, 1000).expect("is there"), before);
     let newer = String::from_utf8(before).expect("text").replace("\"min_writer\": 3", "\"min_writer\": 4");
-    place.put(&marker, newer.as_bytes()).expect("puts");
+    place.put(&marker, newer.into_bytes()).expect("puts");
     let error = push_tags(&open_uncreated(&place), &store, &[tag]).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::TooNew);
     assert_eq!(open_uncreated(&place).tags().expect("reading is fine"), []);
@@ -406,13 +406,13 @@ fn which_snapshot_is_the_newest_says_the_log_and_no_clock() {
     let key = format!("snapshots/{}/{fast}", commit(1));
     let copy = |from: &str, to: &str| {
         let bytes = place.get(&Key::parse(from).expect("a key"), u64::MAX).expect("is there");
-        place.put(&Key::parse(to).expect("a key"), &bytes).expect("puts");
+        place.put(&Key::parse(to).expect("a key"), bytes).expect("puts");
     };
     copy(&old.key, &key);
     let index = format!("index/{fast}.seg");
     let segment =
         crate::format::snapshot::Segment { session: fast, data: crate::format::tables::DataTables::default() };
-    place.put(&Key::parse(&index).expect("a key"), &segment.to_bytes()).expect("puts");
+    place.put(&Key::parse(&index).expect("a key"), segment.to_bytes()).expect("puts");
     remote.append(|_| Ok(Some(LogOp::Begin { session: fast }))).map(drop).expect("begins");
     let snapshot = crate::format::remote_log::SnapshotRef { key, ..old };
     let moved = crate::format::remote_log::TagMove { tag: Some("v1".to_owned()), snapshot, force: true };

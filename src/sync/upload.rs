@@ -65,10 +65,11 @@ impl Shared<'_> {
             if self.has_failed() {
                 continue;
             }
-            match self.backend.put(&key, &bytes) {
+            let len = bytes.len() as u64;
+            match self.backend.put(&key, bytes) {
                 Ok(()) => {
                     self.packs.fetch_add(1, Ordering::Relaxed);
-                    self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    self.bytes.fetch_add(len, Ordering::Relaxed);
                 }
                 Err(error) => {
                     self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);

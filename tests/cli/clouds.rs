@@ -1,4 +1,5 @@
-//! The whole way through buckets: S3, Google Cloud Storage and Azure, against servers of the tests on loopback.
+//! The whole way through buckets: S3, Google Cloud Storage and Azure, against servers of the tests on loopback. Whatever a
+//! command says, and every file that is left in the end, is searched for the credentials.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,8 +7,10 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::{Run, Sandbox, finish};
 
+/// What nobody may ever see again.
+const CANARY: &str = "CANARY-SECRET";
 /// A key of nobody, which says that no token is needed.
-const GCS_KEY: &str = r#"{"private_key":"x","private_key_id":"x","client_email":"x","disable_oauth":true}"#;
+const GCS_KEY: &str = r#"{"private_key":"CANARY-SECRET","private_key_id":"x","client_email":"x","disable_oauth":true}"#;
 /// The key that every copy of Azure's emulator has.
 const AZURE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const BUCKET: &str = "onenb-tests";
@@ -74,7 +77,35 @@ impl Person<'_> {
         let mut command = self.sandbox.command(env!("CARGO_BIN_EXE_onenb"));
         command.args(arguments).envs(self.vars.iter().cloned());
         command.env("XDG_CACHE_HOME", self.sandbox.path(machine));
-        finish(command, b"")
+        let run = finish(command, b"");
+        assert!(
+            !self.is_told(&[run.stdout.as_slice(), run.stderr.as_bytes()].concat()),
+            "{arguments:?} tells a secret"
+        );
+        run
+    }
+
+    fn is_told(&self, bytes: &[u8]) -> bool {
+        let has = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+        has(CANARY) || has(AZURE_KEY)
+    }
+
+    /// Checks every file that these commands left anywhere.
+    fn left_no_secret(&self) {
+        let (mut folders, mut files) = (vec![self.sandbox.path("")], 0);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("lists") {
+                let path = entry.expect("an entry").path();
+                assert!(!self.is_told(path.as_os_str().as_encoded_bytes()), "{}", path.display());
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files += 1;
+                    assert!(!self.is_told(&std::fs::read(&path).expect("reads")), "{} tells a secret", path.display());
+                }
+            }
+        }
+        assert!(files > 50, "it looked at the repository, the caches and the configuration");
     }
 }
 
@@ -116,17 +147,24 @@ fn round_trip(provider: &str, scheme: &str, server: Server, vars: &[(&'static st
         assert!(at(&endpoint).ok().stdout == big);
         assert_eq!(at("http://127.0.0.1:1").code, 1, "nobody answers there");
     }
+    for asked in [&["remote", "show"][..], &["remote", "check"], &["status"], &["doctor"], &["config"], &["stats"]] {
+        person.run(asked, "here");
+        person.run(&[asked, &["--json"]].concat(), "here");
+    }
     drop(server);
     let offline = read("cold 3").ok();
     assert!(offline.stdout == big && offline.stderr.matches("cannot be reached").count() == 1, "{provider}: {offline}");
     assert_eq!(read("cold 4").code, 1, "{provider}: a machine that never read it cannot");
+    assert_ne!(person.run(&["push", "--force", "v1"], "here").code, 0, "{provider}");
+    person.left_no_secret();
 }
 
 #[test]
 fn a_bucket_of_s3_goes_the_whole_way() {
     let Some(server) = Server::run("s3_server.py") else { return };
     server.make_bucket();
-    let vars = [("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    let secrets = [("AWS_SECRET_ACCESS_KEY", CANARY), ("AWS_SESSION_TOKEN", "CANARY-SECRET-TOKEN")];
+    let vars = [&[("AWS_ACCESS_KEY_ID", "tester")][..], &secrets].concat();
     round_trip("S3", "s3", server, &vars);
 }
 

@@ -122,6 +122,25 @@ fn a_squash_whose_files_were_put_back_binds_nothing_to_the_next_commit() {
     sandbox.onenb(&["cat", "HEAD:Sales"]).fails(3, &[]);
 }
 
+/// The commits have files of their own, which come to nothing here.
+#[test]
+fn a_squash_that_brings_no_file_takes_them_along() {
+    let undone = |sandbox: &Sandbox| {
+        sandbox.git(&["checkout", "--quiet", "side"]).ok();
+        sandbox.git(&["rm", "--quiet", "side.txt"]).ok();
+        sandbox.git(&["commit", "--quiet", "--message", "undone"]).ok();
+        sandbox.git(&["checkout", "--quiet", "main"]).ok();
+        commit_file(sandbox, "main.txt", "x");
+    };
+    for prepare in [&undone as &dyn Fn(&Sandbox), &|sandbox| commit_file(sandbox, "side.txt", "one")] {
+        let sandbox = side_with_late_sales();
+        prepare(&sandbox);
+        sandbox.git(&["merge", "--quiet", "--squash", "side"]).ok();
+        sandbox.git(&["commit", "--quiet", "--allow-empty", "--message", "squashed"]).ok();
+        assert_eq!(read(&sandbox, "HEAD:Sales"), "one");
+    }
+}
+
 #[test]
 fn a_cherry_pick_that_a_person_finished_takes_them_along() {
     let sandbox = side_with_late_sales();

@@ -4,26 +4,19 @@
 //! left to Amazon's command line (`aws configure export-credentials`), asked again before what it gave expires.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
 use super::CloudOptions;
-use super::container::ContainerCredentials;
+use super::container::ContainerAgent;
+use super::renewed::{Issuer, keys_in};
 use crate::backend::BackendError;
 use crate::fs;
 
 /// Longest file of profiles that is read.
 const MAX_FILE_LEN: u64 = 1024 * 1024;
-/// For so long what the program gave is used; the shortest that Amazon hands out lives for 15 minutes.
-pub(super) const KEEP: Duration = Duration::from_mins(5);
-
 /// Settings of one profile.
 type Section = BTreeMap<String, String>;
 
@@ -41,8 +34,8 @@ pub(super) enum Source {
     /// Variables that the client itself understands: keys, web identity, containers.
     Environment,
     Keys(Keys),
-    Program(ProgramCredentials),
-    Container(ContainerCredentials),
+    Program(AmazonsProgram),
+    Container(ContainerAgent),
     /// Nowhere but perhaps the machine's own role.
     None,
 }
@@ -81,7 +74,7 @@ pub(super) fn find(options: &CloudOptions) -> Result<Profile, BackendError> {
             Source::Keys(Keys { key_id, secret_key, token: section.remove("aws_session_token") })
         }
         None if needs_program.iter().any(|key| section.contains_key(*key)) => {
-            Source::Program(ProgramCredentials::new(name.unwrap_or("default")))
+            Source::Program(AmazonsProgram { profile: name.unwrap_or("default").to_owned() })
         }
         None if name.is_some() => {
             let reason = format!("the AWS profile `{}` has no credentials", name.unwrap_or_default().escape_debug());
@@ -100,9 +93,7 @@ fn of_machine(vars: &BTreeMap<String, String>) -> Source {
     }
     match (var("AWS_CONTAINER_CREDENTIALS_FULL_URI"), var("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")) {
         (Some(_), Some(_)) => Source::Environment,
-        (Some(uri), None) => {
-            Source::Container(ContainerCredentials::new(uri, var("AWS_CONTAINER_AUTHORIZATION_TOKEN")))
-        }
+        (Some(uri), None) => Source::Container(ContainerAgent::new(uri, var("AWS_CONTAINER_AUTHORIZATION_TOKEN"))),
         (None, _) => Source::None,
     }
 }
@@ -151,75 +142,32 @@ fn section_of(text: &str, title: &str) -> Option<Section> {
     found
 }
 
-/// Credentials that Amazon's command line hands out.
-pub(super) struct ProgramCredentials {
+/// Amazon's command line, which knows every kind of profile.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AmazonsProgram {
     profile: String,
-    kept: Mutex<Option<(Instant, Arc<AwsCredential>)>>,
 }
 
-impl std::fmt::Debug for ProgramCredentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ProgramCredentials").field("profile", &self.profile).finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for ProgramCredentials {
-    fn eq(&self, other: &Self) -> bool {
-        self.profile == other.profile
-    }
-}
-
-impl ProgramCredentials {
-    fn new(profile: &str) -> Self {
-        Self { profile: profile.to_owned(), kept: Mutex::new(None) }
-    }
-
-    fn current(&self) -> Result<Arc<AwsCredential>, object_store::Error> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((since, credential)) = kept.as_ref()
-            && since.elapsed() < KEEP
-        {
-            return Ok(Arc::clone(credential));
-        }
-        let credential = Arc::new(ask_program(&self.profile)?);
-        *kept = Some((Instant::now(), Arc::clone(&credential)));
-        Ok(credential)
-    }
-}
-
-impl CredentialProvider for ProgramCredentials {
-    type Credential = AwsCredential;
-
-    fn get_credential<'a, 'b>(
-        &'a self,
-    ) -> Pin<Box<dyn Future<Output = object_store::Result<Arc<AwsCredential>>> + Send + 'b>>
-    where
-        'a: 'b,
-        Self: 'b,
-    {
+impl Issuer for AmazonsProgram {
+    async fn issue(&self) -> object_store::Result<AwsCredential> {
         // Rare and short; a second thread of the runtime goes on meanwhile.
-        Box::pin(async move { self.current() })
+        ask_program(&self.profile)
     }
 }
 
-fn ask_program(profile: &str) -> Result<AwsCredential, object_store::Error> {
+fn ask_program(profile: &str) -> object_store::Result<AwsCredential> {
     let failed = |reason: &str| object_store::Error::Unauthenticated {
         path: profile.to_owned(),
-        source: format!("`aws configure export-credentials --profile {profile}` {reason}").into(),
+        source: format!("`aws configure export-credentials --profile {profile}`: {reason}").into(),
     };
     let output = Command::new("aws")
         .args(["configure", "export-credentials", "--format", "process", "--profile", profile])
         .output()
-        .map_err(|_| failed("could not be run; install the AWS command line"))?;
+        .map_err(|_| failed("it could not be run; install the AWS command line"))?;
     if !output.status.success() {
-        return Err(failed("failed; sign in with `aws sso login` first"));
+        return Err(failed("it failed; sign in with `aws sso login` first"));
     }
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|_| failed("gave no JSON"))?;
-    let text = |key: &str| json.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
-    let (Some(key_id), Some(secret_key)) = (text("AccessKeyId"), text("SecretAccessKey")) else {
-        return Err(failed("gave no keys"));
-    };
-    Ok(AwsCredential { key_id, secret_key, token: text("SessionToken") })
+    keys_in(&output.stdout, "SessionToken").map_err(failed)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 use super::http::Connector;
 use super::profile::{self, Source};
+use super::renewed::Renewed;
 use super::{CloudContext, CloudOptions, Store};
 use crate::backend::BackendError;
 use crate::format::config::check_region;
@@ -162,8 +163,8 @@ fn s3(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendErr
             builder = builder.with_access_key_id(keys.key_id).with_secret_access_key(keys.secret_key);
             builder = if let Some(token) = keys.token { builder.with_token(token) } else { builder };
         }
-        Source::Container(provider) => builder = builder.with_credentials(Arc::new(provider)),
-        Source::Program(provider) => builder = builder.with_credentials(Arc::new(provider)),
+        Source::Container(agent) => builder = builder.with_credentials(Arc::new(Renewed::new(agent))),
+        Source::Program(program) => builder = builder.with_credentials(Arc::new(Renewed::new(program))),
         Source::None => need_metadata_service()?,
     }
     made("S3", builder.build())

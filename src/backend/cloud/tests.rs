@@ -1,5 +1,7 @@
 //! The contract against a real S3 server, where the tests' set-up installed one, and against answers of our own making.
 
+mod integration;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -90,19 +92,30 @@ fn options_with(address: &str, vars: &[(&str, &str)]) -> CloudOptions {
     }
 }
 
-/// Answers every connection with the same bytes and then closes it.
-fn answering(answer: &'static [u8]) -> String {
+/// Gives every connection the answer to what it asked, and then closes it.
+fn serving(mut answer: impl FnMut(&str) -> Vec<u8> + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
     let address = listener.local_addr().expect("an address").to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
             let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            let _ = stream.write_all(answer);
+            let len = stream.read(&mut request).unwrap_or(0);
+            let _ = stream.write_all(&answer(&String::from_utf8_lossy(&request[..len])));
         }
     });
     address
+}
+
+/// Gives every connection the same answer.
+fn answering(answer: Vec<u8>) -> String {
+    serving(move |_| answer.clone())
+}
+
+/// One whole answer.
+fn answer(status: &str, body: &str) -> Vec<u8> {
+    let kind = "Content-Type: application/xml\r\nConnection: close";
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{kind}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 #[test]
@@ -114,6 +127,14 @@ fn a_bucket_and_a_prefix_inside_it_keep_the_contract() {
     assert_eq!(above.len(), 7, "the prefix is where it should be");
     let error = server.backend("no-such-bucket", "").list(&Key::parse("x").expect("a key"), None, 1).expect_err("none");
     assert!(matches!(&error, BackendError::NoBucket { bucket } if bucket == "s3://no-such-bucket"), "{error}");
+}
+
+#[test]
+fn another_s3_server_keeps_the_contract() {
+    let Some(server) = Server::run("s3s_server.py") else { return };
+    let vars = [("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    let backend = CloudBackend::new("s3", BUCKET, "team/data", &options_with(&server.address, &vars));
+    conformance::run(&backend.expect("a good place"));
 }
 
 #[test]
@@ -154,7 +175,7 @@ fn pages_join(backend: &CloudBackend) {
             scope.spawn(move || {
                 (0..1100)
                     .filter(|number| number % 4 == part)
-                    .for_each(|number| backend.put(&key(number), b"").expect("puts"));
+                    .for_each(|number| backend.put(&key(number), vec![]).expect("puts"));
             });
         }
     });
@@ -170,22 +191,13 @@ fn pages_join(backend: &CloudBackend) {
 /// A connection that broke within the answer to a listing once failed the whole command.
 #[test]
 fn an_answer_that_breaks_off_is_asked_for_again() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
-    let address = listener.local_addr().expect("an address").to_string();
     let body = "<ListBucketResult><Contents><Key>a/b</Key><Size>7</Size><LastModified>2024-01-01T00:00:00.000Z\
                 </LastModified></Contents></ListBucketResult>";
-    let whole = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    std::thread::spawn(move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let Ok(mut stream) = stream else { continue };
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            let sent = if number < 2 { whole.len() - 1 - 50 * number } else { whole.len() };
-            let _ = stream.write_all(whole.as_bytes().get(..sent).unwrap_or_default());
-        }
+    let (whole, mut asked) = (answer("200 OK", body), 0);
+    let address = serving(move |_| {
+        asked += 1;
+        let sent = if asked < 3 { whole.len() - 50 * asked } else { whole.len() };
+        whole[..sent].to_vec()
     });
     let backend = CloudBackend::new("s3", BUCKET, "", &options(&address)).expect("a good place");
     let found = backend.list(&Key::parse("a").expect("a key"), None, 1).expect("the third answer is whole");
@@ -194,10 +206,8 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
 
 #[test]
 fn refused_credentials_are_named_without_the_secret() {
-    let address = answering(
-        b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 75\r\nConnection: close\r\n\r\n\
-          <Error><Code>SignatureDoesNotMatch</Code><Message>Wrong.</Message></Error> ",
-    );
+    let body = "<Error><Code>SignatureDoesNotMatch</Code><Message>Wrong.</Message></Error>";
+    let address = answering(answer("403 Forbidden", body));
     let options = options(&address);
     let backend = CloudBackend::new("s3", BUCKET, "", &options).expect("a good place");
     let key = Key::parse("a/b").expect("a key");
@@ -215,16 +225,13 @@ fn refused_credentials_are_named_without_the_secret() {
 /// A failed listing is wrapped differently from all others, and most commands begin with one.
 #[test]
 fn a_listing_that_is_refused_is_about_credentials_with_every_provider() {
-    let body = |status, code| {
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{code}", str::len(code))
-    };
     let answers = [
         ("401 Unauthorized", ""),
         ("403 Forbidden", "<html>no</html>"),
         ("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>"),
     ];
     for (status, code) in answers {
-        let address = answering(body(status, code).leak().as_bytes());
+        let address = answering(answer(status, code));
         let azure =
             options_with(&address, &[("AZURE_STORAGE_ACCOUNT_NAME", "x"), ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY)]);
         let gcs = options_with(&address, &[("GOOGLE_SERVICE_ACCOUNT_KEY", GCS_KEY)]);
@@ -248,7 +255,7 @@ fn without_credentials_nothing_is_sent_and_the_next_step_is_named() {
 /// A line break in a token ended a thread of the network.
 #[test]
 fn line_breaks_in_variables_are_trimmed_or_named() {
-    let address = answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let address = answering(answer("404 Not Found", ""));
     for (token, kind) in [("token\n", ErrorKind::NotFound), ("CANARY\nSECRET", ErrorKind::Auth)] {
         let mut options = options(&address);
         options.context.vars.insert("AWS_SESSION_TOKEN".to_owned(), token.to_owned());
@@ -264,22 +271,12 @@ fn line_breaks_in_variables_are_trimmed_or_named() {
 #[test]
 fn a_containers_agent_is_asked_with_the_token_of_the_variable() {
     let (sender, receiver) = std::sync::mpsc::channel();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
-    let address = listener.local_addr().expect("an address").to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            let mut request = [0; 4096];
-            let len = stream.read(&mut request).unwrap_or(0);
-            let text = String::from_utf8_lossy(&request[..len]).into_owned();
-            let body = r#"{"AccessKeyId":"AGENTKEY","SecretAccessKey":"x","Token":"t"}"#;
-            let answer = if text.starts_with("GET /agent") {
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
-            } else {
-                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()
-            };
-            let _ = sender.send(text);
-            let _ = stream.write_all(answer.as_bytes());
+    let address = serving(move |request| {
+        let _ = sender.send(request.to_owned());
+        if request.starts_with("GET /agent") {
+            answer("200 OK", r#"{"AccessKeyId":"AGENTKEY","SecretAccessKey":"x","Token":"t"}"#)
+        } else {
+            answer("404 Not Found", "")
         }
     });
     let agent = format!("http://{address}/agent");

@@ -36,7 +36,7 @@ impl Backend for Reachable {
     fn get_range(&self, key: &Key, range: Range<u64>) -> std::result::Result<Vec<u8>, BackendError> {
         self.ask(key)?.get_range(key, range)
     }
-    fn put(&self, key: &Key, bytes: &[u8]) -> std::result::Result<(), BackendError> {
+    fn put(&self, key: &Key, bytes: Vec<u8>) -> std::result::Result<(), BackendError> {
         self.ask(key)?.put(key, bytes)
     }
     fn create(&self, key: &Key, bytes: &[u8]) -> std::result::Result<Created, BackendError> {

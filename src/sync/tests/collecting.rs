@@ -155,7 +155,9 @@ fn an_unfinished_push_is_as_old_as_the_last_pack_that_it_sent() {
     let session = at(1);
     open(&place).append(|_| Ok(Some(LogOp::Begin { session }))).map(drop).expect("begins");
     for time in [1, 5] {
-        place.put(&Key::parse(&format!("packs/{session}/{}.pack", at(time))).expect("a key"), b"x").expect("puts");
+        place
+            .put(&Key::parse(&format!("packs/{session}/{}.pack", at(time))).expect("a key"), b"x".to_vec())
+            .expect("puts");
     }
     let collect = |time: u8| {
         let give_up_before_ms = at(time).time_ms();
@@ -176,7 +178,7 @@ fn a_remote_of_a_newer_program_is_neither_collected_nor_completed() {
     place.delete(&Key::parse(&record).expect("a key")).expect("deletes");
     let marker = Key::parse("onenb.json").expect("a key");
     let newer = String::from_utf8(place.get(&marker, 1000).expect("is there")).expect("text");
-    place.put(&marker, newer.replace("\"min_writer\": 3", "\"min_writer\": 4").as_bytes()).expect("puts");
+    place.put(&marker, newer.replace("\"min_writer\": 3", "\"min_writer\": 4").into_bytes()).expect("puts");
     let before = names(place.as_ref());
     assert_eq!(gc(&open_uncreated(&place), &EVERYTHING).expect_err("refused").kind(), ErrorKind::TooNew);
     let push = push_tags(&open_uncreated(&place), &store, &[tag]).expect_err("refused");
@@ -209,7 +211,7 @@ fn the_index_segment_of_an_earlier_attempt_goes() {
     push_tags(&open(&place), &store, std::slice::from_ref(&tag)).expect("pushes");
     let segment = names(place.as_ref()).into_iter().find(|name| name.starts_with("index/")).expect("a segment");
     let attempt = segment.replace(".seg", &format!(".{}.seg", SessionId::from_bytes([1; 16])));
-    place.put(&Key::parse(&attempt).expect("a key"), b"x").expect("puts");
+    place.put(&Key::parse(&attempt).expect("a key"), b"x".to_vec()).expect("puts");
     assert_eq!(gc(&open(&place), &EVERYTHING).expect("collects").objects, 1);
     assert_eq!(count(&place, "index/"), 1);
     assert_same(&open(&place), &store, &[tag]);

@@ -271,7 +271,7 @@ fn a_forced_push_replaces_what_is_damaged_and_nothing_else() {
     push_tags(&open(&place), &store, std::slice::from_ref(&second)).expect("pushes");
     let mut bytes = place.get(&pack, u64::MAX).expect("is there");
     bytes[usize::try_from(chunk.offset).expect("small") + chunk.stored_len as usize - 1] ^= 1;
-    place.put(&pack, &bytes).expect("puts");
+    place.put(&pack, bytes).expect("puts");
     let findings = |tag: &str| verify_tag(&open(&place), tag, VerifyDepth::Everything).expect("reads").len();
     assert_eq!((findings("v1"), findings("v2")), (1, 1));
     // Who lacks the data is told, and damages nothing more.

@@ -87,7 +87,7 @@ fn a_changed_byte_anywhere_in_a_pack_is_found_or_does_not_matter() {
     for position in 0..sound.len() {
         let mut damaged = sound.clone();
         damaged[position] ^= 0x40;
-        place.put(&pack, &damaged).expect("puts");
+        place.put(&pack, damaged).expect("puts");
         let mut read = vec![];
         match open_uncreated(&place)
             .open_content(&snapshot.data, &ContentDigest::of(&bytes))
@@ -114,7 +114,7 @@ fn a_changed_byte_anywhere_in_a_named_text_is_found() {
         for position in 0..sound.len() {
             let mut damaged = sound.clone();
             damaged[position] ^= 1;
-            place.put(&key, &damaged).expect("puts");
+            place.put(&key, damaged).expect("puts");
             let remote = open_uncreated(&place);
             let end = if name.starts_with("tags/") {
                 remote.snapshot_of_tag("v1").map(drop)
@@ -123,7 +123,7 @@ fn a_changed_byte_anywhere_in_a_named_text_is_found() {
             };
             assert!(end.is_err_and(|error| error.kind() == ErrorKind::Damaged), "{name} at {position}");
         }
-        place.put(&key, &sound).expect("puts");
+        place.put(&key, sound).expect("puts");
     }
 }
 
@@ -137,7 +137,7 @@ fn verifying_names_the_exports_whose_packs_are_gone_short_or_changed() {
         findings.into_iter().map(|finding| (finding.labels.join(","), finding.problem)).collect::<Vec<_>>()
     };
     assert_eq!(verify(VerifyDepth::Everything), []);
-    place.put(&pack, &sound[..5_000]).expect("puts");
+    place.put(&pack, sound[..5_000].to_vec()).expect("puts");
     let both = |problem| [("Sales".to_owned(), problem), ("a/report.ipynb".to_owned(), problem)];
     let sorted = |mut found: Vec<(String, Problem)>| {
         found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -146,7 +146,7 @@ fn verifying_names_the_exports_whose_packs_are_gone_short_or_changed() {
     assert_eq!(sorted(verify(VerifyDepth::Presence)), both(Problem::Damaged));
     let mut changed = sound.clone();
     changed[300] ^= 1;
-    place.put(&pack, &changed).expect("puts");
+    place.put(&pack, changed).expect("puts");
     assert_eq!(verify(VerifyDepth::Presence), []);
     assert_eq!(verify(VerifyDepth::Everything).len(), 1);
     place.delete(&pack).expect("deletes");

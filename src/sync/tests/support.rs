@@ -242,7 +242,7 @@ pub(super) fn copy_of(place: &MemoryBackend) -> Arc<MemoryBackend> {
     let copy = MemoryBackend::new();
     for name in names(place) {
         let key = Key::parse(&name).expect("a key");
-        copy.put(&key, &place.get(&key, u64::MAX).expect("is there")).expect("puts");
+        copy.put(&key, place.get(&key, u64::MAX).expect("is there")).expect("puts");
     }
     Arc::new(copy)
 }
