@@ -13,7 +13,7 @@ use super::shelf::{Shelf, open_pack, read_pack_header};
 use super::verify::list_frames;
 use super::{Live, StoreError};
 use crate::error::{Classify as _, ErrorKind};
-use crate::format::pack::{FrameKind, PackClass, PlacedHeader};
+use crate::format::pack::{FrameKind, PACK_HEADER_LEN, PackClass, PlacedHeader};
 use crate::id::{ChunkId, PackId};
 
 /// A frame.
@@ -69,6 +69,11 @@ pub(super) struct PackEntry {
 impl PackEntry {
     pub(super) fn goes(&self) -> bool {
         self.condemned && self.stays.is_none()
+    }
+
+    /// Returns whether it is what a write leaves behind that ended before its first frame.
+    pub(super) fn is_blank(&self) -> bool {
+        self.stage == Stage::Open && self.frames.is_empty() && self.len <= PACK_HEADER_LEN as u64
     }
 }
 
@@ -250,11 +255,11 @@ impl Inventory {
         Ok(())
     }
 
-    /// Condemns the packs that hold something nobody needs.
+    /// Condemns the packs that hold something nobody needs, or nothing.
     pub(super) fn condemn(&mut self) {
         for pack in &mut self.packs {
             let has_garbage = pack.frames.iter().any(|frame| self.frames.get(*frame).is_some_and(|it| !it.live));
-            pack.condemned = has_garbage && pack.stays.is_none();
+            pack.condemned = (has_garbage || pack.is_blank()) && pack.stays.is_none();
         }
     }
 

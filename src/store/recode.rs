@@ -169,13 +169,17 @@ impl<'a> Recoder<'a> {
         })
     }
 
-    /// Makes a frame known that stays where it is, so that chunks may lean on it; those that it leans on come first.
+    /// Makes a frame known that stays where it is, so that chunks may lean on it; those that it leans on come first. One
+    /// whose bases are not known is passed over: nothing could take its place where a chain gets too deep.
     pub(super) fn know(&mut self, header: &FrameHeader, raw: &[u8]) {
         let bases: Vec<_> = header.bases().iter().filter_map(|base| self.homes.get(base.chunk.as_bytes())).collect();
         let bottom = bases.first().map(|(first, _)| {
             let own = || (*first, bases.iter().filter(|(frame, _)| frame == first).map(|(_, key)| *key).collect());
             self.frames.get(*first as usize).and_then(|known| known.bottom.clone()).unwrap_or_else(own)
         });
+        if bottom.is_none() && !header.bases().is_empty() {
+            return;
+        }
         let (depth, keys) = (header.delta_depth(), header.keys().to_vec());
         let number = self.add_known(Known { depth, keys, is_split: bottom.is_none(), bottom });
         for (at, chunk) in (0..).zip(split(header.keys(), raw)) {
@@ -411,7 +415,10 @@ impl<'a> Recoder<'a> {
             let Some(known) = self.frames.get(frame as usize) else { continue };
             let spans = spans_of(&known.keys, &wanted);
             let added: usize = spans.iter().map(|(_, span)| span.len as usize).sum();
-            if base.bytes.len() + added > MAX_BASE_LEN || base.spans.len() + spans.len() > MAX_FRAME_BASES {
+            let is_too_deep = base.depth + 1 + known.depth > MAX_DELTA_DEPTH;
+            debug_assert!(!is_too_deep, "what was chosen takes no more frames than a read may decode");
+            let is_long = base.bytes.len() + added > MAX_BASE_LEN;
+            if is_long || base.spans.len() + spans.len() > MAX_FRAME_BASES || is_too_deep {
                 continue;
             }
             let start = base.bytes.len();
@@ -457,7 +464,7 @@ impl<'a> Recoder<'a> {
             let (part, cost) = match &known.bottom {
                 Some(bottom) if known.depth >= left => {
                     is_far = true;
-                    (bottom.clone(), 1)
+                    (bottom.clone(), 1 + self.frames.get(bottom.0 as usize).map_or(0, |bottom| bottom.depth))
                 }
                 _ => ((frame, wanted), 1 + known.depth),
             };

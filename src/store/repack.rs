@@ -2,8 +2,8 @@
 //! were in go. Contents, recipes and ids stay as they are. `docs/design/0010-repack.md` says why.
 //!
 //! - It stands on collection: the same lock, the same plan of which packs may go, the same second look with nobody
-//!   writing. But nothing that a recipe names goes. What roots name only decides what shares frames, so that a later
-//!   collection frees as much as before.
+//!   writing. But nothing that a recipe names goes. What roots name only decides what shares frames: a later collection frees
+//!   what they do not name now. What they name no longer by then may share frames with what they do, until the next run.
 //! - Old packs go only if the new ones are smaller; else the new ones go. Either way all is in one of the two.
 //! - What packs that stay lean on is copied as it is, because new frames may be too deep for it.
 //! - New frames go into packs with a mark. A run that was stopped, or a later one, leaves the chunks in marked packs alone
@@ -133,7 +133,7 @@ impl Store {
             if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Failed) {
                 // The room is needed for something else. What cannot be given back now is by the next run.
                 let fresh = plan.fresh_packs(options.level).unwrap_or_default();
-                let _ = take_back(&live, &fresh, &plan.contents, &mut |_| true);
+                let _ = take_back(&live, &fresh, &mut |_| true);
             }
             return Err(error);
         }
@@ -142,13 +142,13 @@ impl Store {
             plan.drop_old(progress)?
         } else {
             plan.report.no_gain = true;
-            take_back(&live, &fresh, &plan.contents, progress)?;
+            take_back(&live, &fresh, progress)?;
             HashSet::new()
         };
         drop(locks);
         after_drop(&live, &dropped)?;
-        let (packs, report) = (dropped.len() as u64, plan.report());
-        let packs_bytes = if packs > 0 { report.packs_bytes } else { 0 };
+        let report = plan.report();
+        let (packs, packs_bytes) = if dropped.is_empty() { (0, 0) } else { (report.packs, report.packs_bytes) };
         Ok(RepackReport { packs, packs_bytes, after_bytes: live.packs_len()?, ..report })
     }
 }
@@ -185,7 +185,7 @@ impl RepackPlan {
     /// Says what carrying the plan out would come to, but for the length of what is written.
     #[must_use]
     pub fn report(&self) -> RepackReport {
-        let packs = || self.gc.data.packs.iter();
+        let packs = || self.gc.data.packs.iter().filter(|pack| !pack.is_blank());
         let count = |stays: Stays| packs().filter(|pack| pack.stays == Some(stays)).count() as u64;
         RepackReport {
             contents: self.contents.len() as u64,
@@ -210,9 +210,8 @@ impl RepackPlan {
         }
         let mut kept = BTreeMap::new();
         for at in 0..self.gc.data.packs.len() {
-            let Some(pack) = self.gc.data.packs.get(at).filter(|pack| pack.stays.is_none() && !options.all) else {
-                continue;
-            };
+            let is_asked = |pack: &&PackEntry| pack.stays.is_none() && !pack.is_blank() && !options.all;
+            let Some(pack) = self.gc.data.packs.get(at).filter(is_asked) else { continue };
             let (mut all, mut wasted) = (0, 0);
             for frame in &pack.frames {
                 let raw_len = self.gc.data.frames.get(*frame).map_or(0, |frame| u64::from(frame.raw_len));
@@ -222,23 +221,25 @@ impl RepackPlan {
             if wasted * 4 <= all
                 && let Some(level) = mark_of(&self.gc.live, pack.id)?.filter(|level| *level >= options.level)
             {
-                kept.insert(at, (level, pack.stage));
+                kept.insert(at, (level, pack.id));
             }
         }
-        if kept.values().filter(|(_, stage)| *stage == Stage::Open).count() > MAX_OPEN_PACKS {
-            kept.retain(|_, (_, stage)| *stage == Stage::Sealed);
-        }
         self.forget_replaced(&mut kept);
+        let packs = &mut self.gc.data.packs;
+        let is_open = |at: &usize| packs.get(*at).is_some_and(|pack| pack.stage == Stage::Open);
+        if kept.keys().filter(|at| is_open(at)).count() > MAX_OPEN_PACKS {
+            kept.retain(|at, _| !is_open(at));
+        }
         for at in kept.into_keys() {
-            if let Some(pack) = self.gc.data.packs.get_mut(at) {
+            if let Some(pack) = packs.get_mut(at) {
                 pack.stays = Some(Stays::Repacked);
             }
         }
         Ok(())
     }
 
-    /// Does not keep packs that a run at a higher level began to replace.
-    fn forget_replaced(&self, kept: &mut BTreeMap<usize, (i32, Stage)>) {
+    /// Does not keep packs that a later run or one at a higher level began to replace.
+    fn forget_replaced(&self, kept: &mut BTreeMap<usize, (i32, PackId)>) {
         let mut replaced = HashSet::new();
         for chunk in self.chunks.keys() {
             let places = self.gc.data.places_of(chunk.as_bytes(), ANY_DEPTH);
@@ -246,9 +247,8 @@ impl RepackPlan {
                 continue;
             }
             let packs = || places.iter().filter_map(|place| Some(self.gc.data.frames.get(*place)?.pack));
-            let level_of = |pack: &usize| kept.get(pack).map(|(level, _)| *level);
-            let highest = packs().filter_map(|pack| level_of(&pack)).max();
-            replaced.extend(packs().filter(|pack| level_of(pack) < highest));
+            let newest = packs().filter_map(|pack| kept.get(&pack)).max();
+            replaced.extend(packs().filter(|pack| kept.get(pack) < newest));
         }
         kept.retain(|pack, _| !replaced.contains(pack));
     }
@@ -470,15 +470,12 @@ impl RepackPlan {
 }
 
 /// Lets new packs go that are no gain, but for what somebody relies on by now.
-fn take_back(
-    live: &Arc<Live>,
-    fresh: &HashSet<PackId>,
-    contents: &HashSet<ContentDigest>,
-    progress: &mut dyn FnMut(GcStep) -> bool,
-) -> Result<(), Error> {
+fn take_back(live: &Arc<Live>, fresh: &HashSet<PackId>, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<(), Error> {
     let mut plan = GcPlan::start(live)?;
     plan.trusts_marked = true;
-    for pack in plan.data.packs.iter_mut().filter(|pack| !fresh.contains(&pack.id)) {
+    // Also what was exported since the run began: it may be nowhere else by now.
+    let contents = contents_of(&plan)?;
+    for pack in plan.data.packs.iter_mut().filter(|pack| !fresh.contains(&pack.id) && !pack.is_blank()) {
         pack.stays.get_or_insert(Stays::Needed);
     }
     plan.close_stays(DATA)?;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::format::pack::{FrameKind, MAX_DELTA_DEPTH};
+use crate::id::PackId;
 use crate::store::inventory::{FirstSight, Inventory};
 
 /// All contents are named.
@@ -379,6 +380,127 @@ fn copies_that_are_no_gain_go_the_next_time() {
     assert!(repack(&open(dir.path())).no_gain);
     assert_eq!(stored_bytes(&open(dir.path())), before);
     assert_all_read(&open(dir.path()), &stored);
+}
+
+#[test]
+fn everything_anew_that_was_kept_from_dropping_is_ended_by_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = fill(&open(dir.path()), 20);
+    let before = repack(&open(dir.path())).after_bytes;
+    let other = open(dir.path());
+    let hold = other.hold().unwrap();
+    let store = open(dir.path());
+    let anew = RepackOptions { all: true, ..RepackOptions::default() };
+    store.repack(&anew, &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
+    drop((hold, store));
+    assert!(stored_bytes(&open(dir.path())) > before);
+    let report = repack(&open(dir.path()));
+    assert!(report.chunks == 0 && stored_bytes(&open(dir.path())) <= before, "{before} before, {report:?}");
+    assert_all_read(&open(dir.path()), &stored);
+    assert_eq!(repack(&open(dir.path())).packs, 0);
+}
+
+/// Makes a pack of a level without a frame, as a run leaves it that is killed early or meets a full disk.
+fn leave_blank(dir: &Path, level: i32) -> PathBuf {
+    let id = PackId::generate();
+    let path = dir.join(format!("packs/data/{id}.open"));
+    let header = PackHeader { compat: PackHeader::repacked(level), ..PackHeader::new(PackClass::Data, id) };
+    std::fs::write(&path, header.to_bytes()).unwrap();
+    path
+}
+
+#[test]
+fn packs_without_frames_go_and_count_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = fill(&open(dir.path()), 8);
+    let after = repack(&open(dir.path())).after_bytes;
+    let blank: Vec<PathBuf> = (0..9).map(|_| leave_blank(dir.path(), 9)).collect();
+    let report = repack(&open(dir.path()));
+    assert_eq!((report.chunks, report.packs, report.no_gain), (0, 0, false), "{report:?}");
+    assert!(blank.iter().all(|path| !path.exists()));
+    // A writer that comes later vouches for the last frames by a marker, once.
+    assert!(report.after_bytes <= after + 80, "{after} before, {report:?}");
+    // Collection does the same, also where the file is empty; a pack that somebody has just begun stays.
+    let (left, empty, begun) = (leave_blank(dir.path(), 9), leave_blank(dir.path(), 9), leave_blank(dir.path(), 9));
+    std::fs::write(&empty, b"").unwrap();
+    let lock = crate::store::appender::lock_existing(&begun).unwrap().unwrap();
+    let store = open(dir.path());
+    store.gc(&mut || Ok(all(&store)), &mut |_| true).unwrap();
+    assert_eq!([&left, &empty, &begun].map(|path| path.exists()), [false, false, true]);
+    drop(lock);
+    assert_all_read(&store, &stored);
+}
+
+#[test]
+fn what_is_exported_again_while_copies_are_taken_back_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (random(1, 700_000), random(2, 60_000));
+    let (busy, other) = (open(dir.path()), open(dir.path()));
+    let kept = put(&busy, &first).digest;
+    let dropped = put(&other, &second).digest;
+    drop((busy, other));
+    let old = files(&dir.path().join("packs/data"), "");
+    // Both are copied, and the copies neither take the place of the packs before nor go.
+    let (store, holder) = (open(dir.path()), open(dir.path()));
+    let hold = holder.hold().unwrap();
+    store.repack(&RepackOptions::default(), &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
+    drop((hold, store));
+    let copies: Vec<PathBuf> =
+        files(&dir.path().join("packs/data"), "").into_iter().filter(|path| !old.contains(path)).collect();
+    assert_eq!((old.len(), copies.len()), (2, 1));
+    // Then one of them goes, but not out of the copies.
+    let len = |path: &PathBuf| std::fs::metadata(path).unwrap().len();
+    let large = old.iter().max_by_key(|path| len(path)).unwrap();
+    let locks = [large, &copies[0]].map(|path| crate::store::appender::lock_existing(path).unwrap().unwrap());
+    open(dir.path()).gc(&mut || Ok(HashSet::from([kept])), &mut |_| true).unwrap();
+    drop(locks);
+    assert!(large.exists() && copies[0].exists());
+    assert!(get(&open(dir.path()), &dropped).is_err());
+    // It is exported anew, and found in the copies, while they turn out to be no gain.
+    let (store, other) = (open(dir.path()), open(dir.path()));
+    let mut written = false;
+    let report = store.repack(&RepackOptions::default(), &mut || Ok(HashSet::from([kept])), &mut |step| {
+        if step.doing == "repacking" && !written {
+            assert_eq!(put(&other, &second).new_chunk_bytes, 0);
+            written = true;
+        }
+        true
+    });
+    assert!(written && report.unwrap().no_gain);
+    assert_all_read(&open(dir.path()), &[(kept, first), (dropped, second)]);
+}
+
+#[test]
+fn what_leans_on_frames_that_are_not_known_is_not_leant_on_too_deeply() {
+    use crate::format::pack::{BaseSpan, DeltaBase, FrameKey};
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = |bytes: &[u8]| FrameKey { id: *ChunkId::of(bytes).as_bytes(), len: u32::try_from(bytes.len()).unwrap() };
+    // The header of a frame of some depth; nothing else of it is looked at.
+    let deep = |bytes: &[u8], base: &[u8], depth: u8| {
+        let span = BaseSpan { chunk: ChunkId::of(base), offset: 0, len: u32::try_from(base.len()).unwrap() };
+        let base = DeltaBase { spans: vec![span], bytes: base.to_vec(), depth };
+        Frame::chunks_against(&[key(bytes)], bytes, &base, 3).unwrap()
+    };
+    store.live().data.begin_writing().unwrap();
+    let mut recoder = crate::store::recode::Recoder::new(store.live(), 3).unwrap();
+    let mut mixed = vec![];
+    for seed in 0..3 {
+        let lower = random(seed, 60_000);
+        let upper = [lower.as_slice(), &[1]].concat();
+        let stored = Frame::chunks_joined(vec![key(&lower)], lower.clone(), 3);
+        store.live().data.append(&[stored]).unwrap();
+        recoder.know(deep(&lower, &[lower.as_slice(), &[2]].concat(), 3).header(), &lower);
+        recoder.know(deep(&upper, &lower, 4).header(), &upper);
+        mixed.extend_from_slice(&upper[..50_000]);
+    }
+    store.live().data.commit(0).unwrap();
+    let frame = Frame::chunks_joined(vec![key(&mixed)], mixed.clone(), 3);
+    recoder.take(frame, &mixed, |_| true).unwrap();
+    recoder.end_part().unwrap();
+    drop(recoder);
+    assert_depths(&store);
+    assert_eq!(store.live().chunk(&ChunkId::of(&mixed), &mut Default::default()).unwrap().as_slice(), mixed);
 }
 
 /// Contents of which every other one is named, in a store where they share frames.
