@@ -1,4 +1,5 @@
-"""A second S3 server, s3s-fs, on loopback, for tests. Objects are files below a directory that goes with it.
+"""A second S3 server, s3s-fs, on loopback, for tests. Objects are files below a directory that goes with it, so it does
+not keep the whole contract: it answers 500 to questions about a key that is a folder, which onenb never asks.
 
 Prints its address and runs until it is killed or its standard input ends. Ends with exit code 1 where it is not
 installed; `make test-slow` installs it with cargo.

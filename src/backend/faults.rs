@@ -159,7 +159,7 @@ impl<B: Backend + 'static> Backend for FaultBackend<B> {
     }
 
     fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), BackendError> {
-        self.write(key, bytes, |inner, key, bytes| inner.put(key, bytes))
+        self.write(key, bytes, B::put)
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<Created, BackendError> {

@@ -1,15 +1,18 @@
 //! Reading one content from a remote: ranged, coalesced, every chunk verified.
 //!
 //! - Only frames that hold asked bytes are fetched; a read that begins where the last one ended fetches further ahead,
-//!   doubling up to [`MAX_REQUEST_LEN`], as long as the next frames lie behind each other in one pack.
+//!   doubling up to [`MAX_REQUEST_LEN`], as long as the next frames lie behind each other in one pack. What is certainly
+//!   wanted next, or likely after a long way, is asked for while this is decoded, so that a reader waits for the line and
+//!   not for round trips.
 //! - Frames that were read come from the cache next time, verified like all others; what fails there is fetched.
 //! - If a pack is gone, the content is looked for once more, wherever the remote has it by now: its tag may have been moved
 //!   and its old data collected since it was opened.
-//! - At most one request's frames and a few decoded ones are kept, so memory does not grow with the content.
+//! - At most three requests' frames and a few decoded ones are kept, so memory does not grow with the content.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::SyncError;
 use super::read_cache::{CacheName, ReadCache};
@@ -22,11 +25,32 @@ use crate::id::ContentDigest;
 
 /// Most bytes of one ranged request.
 pub(super) const MAX_REQUEST_LEN: u64 = 8 * 1024 * 1024;
+/// Requests under way for a reader that goes on, beside the one that it is at.
+const REQUESTS_AHEAD: usize = 2;
 /// Frames that are kept decoded, at most 2 MiB each.
 const DECODED_FRAMES: usize = 4;
 
 /// Where a frame is.
 pub(super) type FramePlace = (Arc<str>, u64);
+
+/// Frames that lie behind each other in one pack.
+#[derive(Debug, Clone, Default)]
+struct Run {
+    pack: Arc<str>,
+    /// Position and length of each.
+    frames: Vec<(u64, u32)>,
+    /// The chunk that they begin with, and the one behind them.
+    first: usize,
+    next: usize,
+}
+
+/// A run that was asked for before anybody needs it.
+struct Coming {
+    /// A forked child has no such thread.
+    process: u32,
+    run: Run,
+    frames: Receiver<Result<Vec<Frame>, SyncError>>,
+}
 
 /// A content of a snapshot, read from the remote.
 pub struct RemoteContent {
@@ -42,6 +66,7 @@ pub struct RemoteContent {
     /// Where each chunk starts in the content, in bytes.
     starts: Vec<u64>,
     pub(super) fetched: VecDeque<(FramePlace, Frame)>,
+    coming: VecDeque<Coming>,
     decoded: VecDeque<(FramePlace, FrameHeader, Vec<u8>)>,
     /// Chunk behind the last run that was fetched.
     next_chunk: usize,
@@ -94,6 +119,7 @@ impl RemoteContent {
             chunks: vec![],
             starts: vec![],
             fetched: VecDeque::new(),
+            coming: VecDeque::new(),
             decoded: VecDeque::new(),
             next_chunk: usize::MAX,
             asked_until: 0,
@@ -120,6 +146,7 @@ impl RemoteContent {
         };
         self.starts = self.chunks.iter().map(start_of).collect();
         self.fetched.clear();
+        self.coming.clear();
         self.next_chunk = usize::MAX;
         Ok(())
     }
@@ -252,28 +279,73 @@ impl RemoteContent {
     fn fetch_run(&mut self, number: usize) -> Result<(), SyncError> {
         let reads_on = self.is_stream && number == self.next_chunk;
         self.ahead = if reads_on { (self.ahead * 2).clamp(1024 * 1024, MAX_REQUEST_LEN) } else { 0 };
-        let mut run: Vec<(u64, u32)> = vec![];
-        let (mut pack, mut end, mut total, mut next) = (None, 0, 0, number);
-        for (chunk, start) in self.chunks.iter().zip(&self.starts).skip(number) {
+        if self.coming.front().is_some_and(|coming| coming.process != std::process::id()) {
+            std::mem::forget(std::mem::take(&mut self.coming));
+        }
+        let coming = self.coming.pop_front().filter(|coming| coming.run.first == number);
+        if coming.is_none() {
+            self.coming.clear();
+        }
+        let (run, frames) = match coming {
+            // A thread that ended without an answer says nothing about the remote.
+            Some(Coming { run, frames, .. }) => (run, frames.recv().ok()),
+            None => (self.run_from(number), None),
+        };
+        if run.frames.is_empty() {
+            return Ok(());
+        }
+        let frames = frames.unwrap_or_else(|| fetch_frames(self.backend.as_ref(), &run.pack, &run.frames))?;
+        self.fetched = run.frames.iter().map(|(offset, _)| (Arc::clone(&run.pack), *offset)).zip(frames).collect();
+        self.next_chunk = run.next;
+        let is_long_way = reads_on && self.ahead == MAX_REQUEST_LEN;
+        while self.coming.len() < REQUESTS_AHEAD {
+            let next = self.coming.back().map_or(self.next_chunk, |coming| coming.run.next);
+            let is_asked_for = self.starts.get(next).is_some_and(|start| *start < self.asked_until);
+            if !(is_asked_for || is_long_way) || !self.ask_for(next) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what one request brings that begins with the frame of a chunk.
+    fn run_from(&self, first: usize) -> Run {
+        let mut run = Run { first, next: first, ..Run::default() };
+        let (mut end, mut total) = (0, 0);
+        for (chunk, start) in self.chunks.iter().zip(&self.starts).skip(first) {
             let is_wanted = *start < self.asked_until || total < self.ahead;
-            match run.last() {
-                Some((offset, _)) if pack.as_ref() == Some(&chunk.pack) && *offset == chunk.offset => {}
-                Some(_) if pack.as_ref() != Some(&chunk.pack) || chunk.offset != end || !is_wanted => break,
-                _ if total + u64::from(chunk.stored_len) > MAX_REQUEST_LEN && !run.is_empty() => break,
+            match run.frames.last() {
+                Some((offset, _)) if run.pack == chunk.pack && *offset == chunk.offset => {}
+                Some(_) if run.pack != chunk.pack || chunk.offset != end || !is_wanted => break,
+                _ if total + u64::from(chunk.stored_len) > MAX_REQUEST_LEN && !run.frames.is_empty() => break,
                 _ => {
-                    pack = Some(Arc::clone(&chunk.pack));
-                    run.push((chunk.offset, chunk.stored_len));
+                    run.pack = Arc::clone(&chunk.pack);
+                    run.frames.push((chunk.offset, chunk.stored_len));
                     end = chunk.offset + u64::from(chunk.stored_len);
                     total += u64::from(chunk.stored_len);
                 }
             }
-            next += 1;
+            run.next += 1;
         }
-        let Some(pack) = pack else { return Ok(()) };
-        let frames = fetch_frames(self.backend.as_ref(), &pack, &run)?;
-        self.fetched = run.iter().map(|(offset, _)| (Arc::clone(&pack), *offset)).zip(frames).collect();
-        self.next_chunk = next;
-        Ok(())
+        run
+    }
+
+    /// Asks for what a later [`Self::fetch_run`] wants; `false` at the end, and where no thread can be had.
+    fn ask_for(&mut self, first: usize) -> bool {
+        let run = self.run_from(first);
+        if run.frames.is_empty() {
+            return false;
+        }
+        let (sender, frames) = sync_channel(1);
+        let (backend, asked) = (Arc::clone(&self.backend), run.clone());
+        let asking = std::thread::Builder::new().name("onenb-ahead".to_owned()).spawn(move || {
+            // The reader may be gone.
+            let _ = sender.send(fetch_frames(backend.as_ref(), &asked.pack, &asked.frames));
+        });
+        if asking.is_ok() {
+            self.coming.push_back(Coming { process: std::process::id(), run, frames });
+        }
+        asking.is_ok()
     }
 }
 

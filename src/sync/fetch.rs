@@ -1,17 +1,21 @@
 //! Fetching contents into a local store: whole frames, verified, in big requests.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::content::{FramePlace, MAX_REQUEST_LEN, decode, fetch_frames};
 use super::plan::LocalContent;
 use super::remote::Remote;
 use super::{Progress, SyncError};
+use crate::backend::Backend;
 use crate::error::Result;
 use crate::format::pack::Frame;
 use crate::format::recipe::ChunkRef;
 use crate::format::tables::{DataTables, TableContent};
 use crate::id::{ChunkId, ContentDigest};
+
+/// Requests under way at once: one is being taken, the others keep the line busy.
+const REQUESTS_AHEAD: usize = 3;
 
 /// Where a fetch puts its data: the local store, as far as a fetch needs it.
 pub trait ChunkSink {
@@ -99,24 +103,49 @@ fn fetch_as_named(
     }
     let total_bytes = frames.values().map(|stored_len| u64::from(*stored_len)).sum();
     progress(Progress { done_bytes: 0, total_bytes });
-    for (pack, run) in runs_of(&frames) {
-        let frames = match fetch_frames(remote.backend(), &pack, &run) {
-            Err(absent @ SyncError::Absent { .. }) => return Ok(Err(absent)),
-            other => other?,
-        };
+    let taken = fetch_ahead(remote.backend(), runs_of(&frames), |frames| {
         for frame in frames {
-            decode(&pack, &frame)?;
             report.frames += 1;
             report.bytes_received += frame.header().frame_len();
             sink.insert_frame(frame)?;
         }
         progress(Progress { done_bytes: report.bytes_received, total_bytes });
+        Ok(())
+    })?;
+    if let Err(absent) = taken {
+        return Ok(Err(absent));
     }
     for (digest, content) in contents {
         sink.finish_content(&digest, content)?;
         report.contents += 1;
     }
     Ok(Ok(()))
+}
+
+/// Hands the verified frames of each run over in order, with [`REQUESTS_AHEAD`] requests under way at most. The inner error is a
+/// pack that is not there any more.
+fn fetch_ahead(
+    backend: &dyn Backend,
+    runs: Vec<Run>,
+    mut take: impl FnMut(Vec<Frame>) -> Result<()>,
+) -> Result<Result<(), SyncError>> {
+    let ask = |(pack, run): Run| {
+        let frames = fetch_frames(backend, &pack, &run)?;
+        frames.iter().try_for_each(|frame| decode(&pack, frame).map(drop))?;
+        Ok::<_, SyncError>(frames)
+    };
+    std::thread::scope(|scope| {
+        let (mut runs, mut pending) = (runs.into_iter(), VecDeque::new());
+        loop {
+            pending.extend(runs.by_ref().take(REQUESTS_AHEAD - pending.len()).map(|run| scope.spawn(move || ask(run))));
+            let Some(oldest) = pending.pop_front() else { return Ok(Ok(())) };
+            match oldest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+                Ok(frames) => take(frames)?,
+                Err(absent @ SyncError::Absent { .. }) => return Ok(Err(absent)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    })
 }
 
 /// Turns a content of the tables into a local one and notes the frames that must be fetched for it.

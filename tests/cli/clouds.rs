@@ -66,6 +66,11 @@ impl Server {
     }
 }
 
+fn tells_a_secret(bytes: &[u8]) -> bool {
+    let has = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+    has(CANARY) || has(AZURE_KEY)
+}
+
 /// A person with credentials, and the machine they sit at.
 struct Person<'a> {
     sandbox: &'a Sandbox,
@@ -79,15 +84,10 @@ impl Person<'_> {
         command.env("XDG_CACHE_HOME", self.sandbox.path(machine));
         let run = finish(command, b"");
         assert!(
-            !self.is_told(&[run.stdout.as_slice(), run.stderr.as_bytes()].concat()),
+            !tells_a_secret(&[run.stdout.as_slice(), run.stderr.as_bytes()].concat()),
             "{arguments:?} tells a secret"
         );
         run
-    }
-
-    fn is_told(&self, bytes: &[u8]) -> bool {
-        let has = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-        has(CANARY) || has(AZURE_KEY)
     }
 
     /// Checks every file that these commands left anywhere.
@@ -96,12 +96,16 @@ impl Person<'_> {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).expect("lists") {
                 let path = entry.expect("an entry").path();
-                assert!(!self.is_told(path.as_os_str().as_encoded_bytes()), "{}", path.display());
+                assert!(!tells_a_secret(path.as_os_str().as_encoded_bytes()), "{}", path.display());
                 if path.is_dir() {
                     folders.push(path);
                 } else {
                     files += 1;
-                    assert!(!self.is_told(&std::fs::read(&path).expect("reads")), "{} tells a secret", path.display());
+                    assert!(
+                        !tells_a_secret(&std::fs::read(&path).expect("reads")),
+                        "{} tells a secret",
+                        path.display()
+                    );
                 }
             }
         }

@@ -17,6 +17,7 @@ use crate::fs;
 
 /// Longest file of profiles that is read.
 const MAX_FILE_LEN: u64 = 1024 * 1024;
+
 /// Settings of one profile.
 type Section = BTreeMap<String, String>;
 

@@ -3,11 +3,12 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
+use tokio::sync::Mutex;
 
 /// For so long what was given is used; the shortest that Amazon hands out lives for 15 minutes.
 const KEEP: Duration = Duration::from_mins(5);
@@ -30,18 +31,14 @@ impl<I: Issuer> Renewed<I> {
         Self { issuer, kept: Mutex::new(None) }
     }
 
-    fn kept(&self) -> Option<Arc<AwsCredential>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().filter(|(since, _)| since.elapsed() < KEEP).map(|(_, credential)| Arc::clone(credential))
-    }
-
     async fn current(&self) -> object_store::Result<Arc<AwsCredential>> {
-        if let Some(credential) = self.kept() {
-            return Ok(credential);
+        // Requests that begin together wait for the one that asks.
+        let mut kept = self.kept.lock().await;
+        if let Some((_, credential)) = kept.as_ref().filter(|(since, _)| since.elapsed() < KEEP) {
+            return Ok(Arc::clone(credential));
         }
-        // Requests that begin together may each ask; the last answer is kept.
         let credential = Arc::new(self.issuer.issue().await?);
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&credential)));
+        *kept = Some((Instant::now(), Arc::clone(&credential)));
         Ok(credential)
     }
 }
@@ -72,7 +69,42 @@ pub(super) fn keys_in(json: &[u8], token: &str) -> Result<AwsCredential, &'stati
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
+
+    /// Answers when it is asked for its progress the second time.
+    #[derive(Debug, Default)]
+    struct Slow {
+        asked: AtomicU32,
+    }
+
+    impl Issuer for Slow {
+        async fn issue(&self) -> object_store::Result<AwsCredential> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let mut is_ready = false;
+            let wait = |_: &mut Context<'_>| {
+                if std::mem::replace(&mut is_ready, true) { Poll::Ready(()) } else { Poll::Pending }
+            };
+            std::future::poll_fn(wait).await;
+            Ok(AwsCredential { key_id: "K".to_owned(), secret_key: String::new(), token: None })
+        }
+    }
+
+    #[test]
+    fn requests_that_begin_together_ask_once() {
+        let renewed = Renewed::new(Slow::default());
+        let (mut one, mut two) = (renewed.get_credential(), renewed.get_credential());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(one.as_mut().poll(&mut context).is_pending() && two.as_mut().poll(&mut context).is_pending());
+        for asking in [one, two] {
+            let mut asking = asking;
+            let Poll::Ready(Ok(credential)) = asking.as_mut().poll(&mut context) else { panic!("it is there") };
+            assert_eq!(credential.key_id, "K");
+        }
+        assert_eq!(renewed.issuer.asked.load(Ordering::SeqCst), 1);
+    }
 
     #[test]
     fn keys_are_read_with_their_token_and_a_fault_shows_nothing_of_the_answer() {

@@ -24,7 +24,8 @@ struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // Its standard input ends, and so does whatever it started.
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
@@ -127,14 +128,6 @@ fn a_bucket_and_a_prefix_inside_it_keep_the_contract() {
     assert_eq!(above.len(), 7, "the prefix is where it should be");
     let error = server.backend("no-such-bucket", "").list(&Key::parse("x").expect("a key"), None, 1).expect_err("none");
     assert!(matches!(&error, BackendError::NoBucket { bucket } if bucket == "s3://no-such-bucket"), "{error}");
-}
-
-#[test]
-fn another_s3_server_keeps_the_contract() {
-    let Some(server) = Server::run("s3s_server.py") else { return };
-    let vars = [("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", "secret")];
-    let backend = CloudBackend::new("s3", BUCKET, "team/data", &options_with(&server.address, &vars));
-    conformance::run(&backend.expect("a good place"));
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Reading contents back: ranges, requests, damage.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::support::*;
 use super::*;
+use crate::backend::FaultBackend;
 use crate::error::Error;
 use crate::format::snapshot::Snapshot;
 
@@ -35,6 +38,41 @@ fn a_range_costs_one_request_and_a_scan_few() {
     assert!(all == bytes);
     assert!(remote.requests() < 12, "{}", remote.requests());
     assert!(content.seek(SeekFrom::Current(-1 - i64::try_from(bytes.len()).expect("short"))).is_err());
+}
+
+/// A place whose request of this number, counted from 0, is not answered before another one has come; and whether one came.
+fn meeting(place: &Arc<MemoryBackend>, request: u64) -> (Arc<dyn Backend>, Arc<AtomicBool>) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let met = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&met);
+    // The one that waits has not come as far as the inner count.
+    let inner =
+        FaultBackend::meanwhile(Arc::clone(place), request, Box::new(move || sender.send(()).expect("is waited for")));
+    let waits = move || noted.store(receiver.recv_timeout(Duration::from_mins(1)).is_ok(), Ordering::SeqCst);
+    (Arc::new(FaultBackend::meanwhile(inner, request, Box::new(waits))), met)
+}
+
+/// Whoever asks only when it has what it asked for waits for round trips and not for the line.
+#[test]
+fn who_reads_on_and_who_fetches_ask_for_more_before_they_have_all() {
+    let bytes = noise(1, 30 << 20);
+    let (there, store, snapshot) = pushed(&[("Sales", bytes.clone())]);
+    let digest = ContentDigest::of(&bytes);
+    let (place, met) = meeting(&there, 1);
+    let remote = Remote::open(Box::new(place), RemoteOptions::default());
+    let mut all = vec![0; bytes.len()];
+    let mut content = remote.open_content(&snapshot.data, &digest).expect("opens");
+    content.read_exact(&mut all).expect("reads");
+    assert!(all == bytes && met.load(Ordering::SeqCst));
+    let requests = remote.requests();
+    assert!(requests < 9, "{requests}");
+
+    let (place, met) = meeting(&there, 0);
+    let remote = Remote::open(Box::new(place), RemoteOptions::default());
+    let mut sink = Store::default();
+    let report = fetch(&remote, &snapshot.data, &[digest], &mut sink, &mut |_| {}).expect("fetches");
+    assert!(met.load(Ordering::SeqCst) && report.contents == 1);
+    assert_eq!(sink.contents.get(&digest).map(|_| ()), store.contents.get(&digest).map(|_| ()));
 }
 
 /// A column of a table is such a range: what lies behind it is another column.
