@@ -6,6 +6,7 @@ use super::*;
 use crate::format::pack::{FrameKind, MAX_DELTA_DEPTH};
 use crate::id::PackId;
 use crate::store::inventory::{FirstSight, Inventory};
+use crate::store::reader::FrameCache;
 
 /// All contents are named.
 fn all(store: &Store) -> HashSet<ContentDigest> {
@@ -405,7 +406,7 @@ fn leave_blank(dir: &Path, level: i32) -> PathBuf {
     let id = PackId::generate();
     let path = dir.join(format!("packs/data/{id}.open"));
     let header = PackHeader { compat: PackHeader::repacked(level), ..PackHeader::new(PackClass::Data, id) };
-    std::fs::write(&path, header.to_bytes()).unwrap();
+    crate::fs::write_atomic(&path, &header.to_bytes()).unwrap();
     path
 }
 
@@ -422,7 +423,7 @@ fn packs_without_frames_go_and_count_for_nothing() {
     assert!(report.after_bytes <= after + 80, "{after} before, {report:?}");
     // Collection does the same, also where the file is empty; a pack that somebody has just begun stays.
     let (left, empty, begun) = (leave_blank(dir.path(), 9), leave_blank(dir.path(), 9), leave_blank(dir.path(), 9));
-    std::fs::write(&empty, b"").unwrap();
+    crate::fs::write_atomic(&empty, b"").unwrap();
     let lock = crate::store::appender::lock_existing(&begun).unwrap().unwrap();
     let store = open(dir.path());
     store.gc(&mut || Ok(all(&store)), &mut |_| true).unwrap();
@@ -500,7 +501,7 @@ fn what_leans_on_frames_that_are_not_known_is_not_leant_on_too_deeply() {
     recoder.end_part().unwrap();
     drop(recoder);
     assert_depths(&store);
-    assert_eq!(store.live().chunk(&ChunkId::of(&mixed), &mut Default::default()).unwrap().as_slice(), mixed);
+    assert_eq!(store.live().chunk(&ChunkId::of(&mixed), &mut FrameCache::default()).unwrap().as_slice(), mixed);
 }
 
 /// Contents of which every other one is named, in a store where they share frames.
