@@ -8,8 +8,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module is where raw writes live")]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use fs2::FileExt as _;
@@ -64,13 +66,18 @@ pub mod fault {
     }
 }
 
+/// How many threads publish many files; they mostly wait for the disk.
+const SYNCING_THREADS: usize = 16;
+/// As many items as one thread takes before another one is worth it.
+const ALONE: usize = 32;
+
+/// Hidden file that serialises create-only writes in a directory of a file system without hard links.
+const CREATE_LOCK: &str = ".onenb.lock";
+
 /// Lets a thread that has much to compute give way to everything else. Where that is refused, it goes on as it is.
 pub fn lower_priority() {
     let _ = thread_priority::set_current_thread_priority(thread_priority::ThreadPriority::Min);
 }
-
-/// Hidden file that serialises create-only writes in a directory of a file system without hard links.
-const CREATE_LOCK: &str = ".onenb.lock";
 
 /// Makes the bytes of a file durable.
 ///
@@ -164,27 +171,50 @@ pub fn write_atomic_keeping_mode(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Publishes many files as [`write_atomic`] does, each of them whole, all of them durable on return. Each directory is
-/// synced once.
+/// synced once. Many go at a time, because syncs that wait together are one commit of the file system's journal.
 ///
 /// # Errors
 /// The operating system's error; some of the files may then be published.
 pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
-    let mut changed = std::collections::BTreeSet::new();
+    let changed = side_by_side(files, publish_all)?;
+    let changed: Vec<PathBuf> = changed.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
+    side_by_side(&changed, |part| part.iter().try_for_each(|dir| sync_dir(dir)))?;
+    Ok(())
+}
+
+/// Publishes files without making their names durable; returns the directories that changed.
+fn publish_all(files: &[(PathBuf, Vec<u8>)]) -> io::Result<BTreeSet<PathBuf>> {
+    let mut changed = BTreeSet::new();
     for (path, bytes) in files {
         let parent = parent_of(path);
         let mut missing = parent;
         while !missing.as_os_str().is_empty() && !missing.is_dir() {
             missing = parent_of(missing);
-            changed.insert(missing);
+            changed.insert(missing.to_path_buf());
         }
         fault::step()?;
         fs::create_dir_all(parent)?;
         let mut file = PendingFile::create(path)?;
         file.write_all(bytes)?;
         file.publish_name()?;
-        changed.insert(parent);
+        changed.insert(parent.to_path_buf());
     }
-    changed.into_iter().try_for_each(sync_dir)
+    Ok(changed)
+}
+
+/// Does `work` to parts of some items in threads of their own, if there are more than a few, and returns what it gave for each part.
+fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> io::Result<R> + Sync) -> io::Result<Vec<R>> {
+    let part = items.len().div_ceil(SYNCING_THREADS).max(ALONE);
+    if items.len() <= part {
+        return Ok(vec![work(items)?]);
+    }
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.chunks(part).map(|part| scope.spawn(move || work(part))).collect();
+        let done = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        // All are over before an error is looked at.
+        done.collect::<Vec<_>>().into_iter().collect()
+    })
 }
 
 /// Publishes `bytes` under `path` only if nothing is there; `false` means that something was.

@@ -127,3 +127,36 @@ fn a_batch_is_visible_as_a_whole_or_not_at_all_wherever_the_machine_stops() {
     assert!(ended, "the batch has more write steps than were tried");
     assert!(seen[0] > 3 && seen[1] > 3, "{seen:?}");
 }
+
+#[test]
+fn of_many_files_each_is_the_old_or_the_new_one_wherever_the_machine_stops() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let new = |number: usize| format!("new {number} ").repeat(number + 1).into_bytes();
+    let mut seen = [0, 0];
+    for step in (0..).step_by(13) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |number: usize| dir.path().join(format!("a/{}/b{number}/{number}.json", number % 7));
+        let files: Vec<_> = (0..200).map(|number| (path(number), new(number))).collect();
+        onenb::fs::create_dir_all(files[3].0.parent().unwrap()).unwrap();
+        onenb::fs::write_atomic(&files[3].0, b"old").unwrap();
+        fault::crash_after(step);
+        let written = onenb::fs::write_many(&files);
+        let stopped = fault::crashed();
+        fault::heal();
+        assert_eq!(written.is_err(), stopped, "stopped at step {step}: {written:?}");
+        for (number, (path, new)) in files.iter().enumerate() {
+            match std::fs::read(path) {
+                Ok(bytes) if bytes == *new => seen[1] += 1,
+                Ok(bytes) => assert!(number == 3 && bytes == b"old" && stopped, "step {step}, file {number}"),
+                Err(_) => {
+                    assert!(stopped, "step {step}, file {number}");
+                    seen[0] += 1;
+                }
+            }
+        }
+        if !stopped {
+            break;
+        }
+    }
+    assert!(seen[0] > 1_000 && seen[1] > 1_000, "{seen:?}");
+}

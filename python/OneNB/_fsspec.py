@@ -115,10 +115,10 @@ class OneNBFileSystem(AbstractFileSystem):
             raise IsADirectoryError(errno.EISDIR, "is a directory", path)
         found, _ = _found(repo, tag, name)
         if inner is not None:
-            return _asked(found.member, inner)
+            return _asked(found._shared_reader, inner)
         if found.is_directory:
             raise IsADirectoryError(errno.EISDIR, "is a directory", path)
-        return found.reader()
+        return found._shared_reader()
 
     def cat_file(self, path, start=None, end=None, **kwargs):
         """Returns the bytes from `start` to `end`; only those are fetched."""

@@ -10,6 +10,7 @@ from ._exported import SOURCE_SUFFIX
 
 # Small enough that a footer costs little, large enough that rows do not cost a call each.
 _BUFFER = 128 * 1024
+_PEEKED = 8 * 1024
 
 
 class _RawReader(io.RawIOBase):
@@ -35,7 +36,7 @@ class _RawReader(io.RawIOBase):
     def readall(self):
         # Without this, `io` would gather the whole in pieces of 8 KiB.
         self._check_open()
-        return self._native.read(self._native.size())
+        return self._native.read()
 
     def tell(self):
         self._check_open()
@@ -43,12 +44,7 @@ class _RawReader(io.RawIOBase):
 
     def seek(self, offset, whence=0):
         self._check_open()
-        if whence not in (0, 1, 2):
-            raise ValueError(f"whence {whence!r} is not 0, 1 or 2")
-        base = (0, self._native.tell(), self._native.size())[whence] if whence else 0
-        if base + offset < 0:
-            raise ValueError(f"negative position {base + offset}")
-        return self._native.seek(base + offset)
+        return self._native.seek(offset, whence)
 
     def close(self):
         self._native = None
@@ -57,6 +53,41 @@ class _RawReader(io.RawIOBase):
     def _check_open(self):
         if self._native is None:
             raise ValueError("I/O operation on closed file")
+
+
+class SharedReader(io.BufferedIOBase):
+    """A file that threads may share if each keeps the GIL between `seek` and `read`, as those of DuckDB do.
+
+    Both must be native for that: between two lines of Python, and in the lock of `BufferedReader`, another may run.
+    """
+
+    def __init__(self, native, name):
+        self.name = name
+        self.seek, self.read, self.tell = native.seek, native.read, native.tell
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def read1(self, size=-1):
+        return self.read(size if size >= 0 else _BUFFER)
+
+    def peek(self, size=0):
+        # With this, `io` looks for the end of a line in a piece and not byte by byte.
+        start = self.tell()
+        found = self.read(_PEEKED)
+        self.seek(start)
+        return found
+
+    def close(self):
+        self.seek = self.read = self.tell = _refuse_closed
+        super().close()
+
+
+def _refuse_closed(*_):
+    raise ValueError("I/O operation on closed file")
 
 
 class Imported:
@@ -98,12 +129,27 @@ class Imported:
 
     def reader(self):
         """Opens a seekable binary file that reads only what is asked of it."""
-        if self.is_directory:
+        return io.BufferedReader(_RawReader(*self._opened()), _BUFFER)
+
+    def member(self, path):
+        """Opens one file of a directory as `reader` opens an export; only what is read of it is fetched."""
+        return io.BufferedReader(_RawReader(*self._opened(str(path))), _BUFFER)
+
+    def _shared_reader(self, member=None):
+        """Opens it, or one file of a directory, for libraries whose threads share a file."""
+        return SharedReader(*self._opened(member))
+
+    def _opened(self, member=None):
+        """Returns a native reader of it, or of one file of a directory, and the name of that; it is an input now."""
+        if member is not None:
+            native, name = self._native.open_member(member), member
+        elif self.is_directory:
             raise Error(f"{self.name} is a directory", "use `path()`, or `member(path)` for one file of it")
-        native = self._native.open()
-        self._warn(self._native.noticed())
+        else:
+            native, name = self._native.open(), self.name + self._record["suffix"]
+            self._warn(self._native.noticed())
         _context.record_input(self._native)
-        return io.BufferedReader(_RawReader(native, self.name + self._record["suffix"]), _BUFFER)
+        return native, name
 
     @property
     def is_directory(self):
@@ -113,12 +159,6 @@ class Imported:
     def members(self):
         """Returns the paths of the files in a directory, sorted; links to files of it are among them."""
         return [path for path, kind, _ in self._native.members() if kind != "directory"]
-
-    def member(self, path):
-        """Opens one file of a directory as `reader` opens an export; only what is read of it is fetched."""
-        native = self._native.open_member(str(path))
-        _context.record_input(self._native)
-        return io.BufferedReader(_RawReader(native, str(path)), _BUFFER)
 
     def path(self):
         """Returns the path of a verified local file with the right suffix; a copy in the cache, not to be changed.

@@ -164,3 +164,48 @@ def test_a_time_stands_for_the_content(pushed):
     assert times[0] == times[1] != times[2]
     with pytest.raises(NotImplementedError):
         system.created("my-repo@v1/Sales")
+
+
+def test_threads_may_share_a_file_as_those_of_duckdb_do(pushed):
+    # DuckDB 2.0 seeks and reads one file in several threads; it keeps the GIL between the two and no lock.
+    pyarrow, duckdb = pytest.importorskip("pyarrow"), pytest.importorskip("duckdb")
+    from pyarrow import parquet
+
+    table = pyarrow.table({"a": list(range(1000)), "b": ["x"] * 1000})
+    with OneNB.export("Table").open(suffix=".parquet") as file:
+        parquet.write_table(table, file, row_group_size=100)
+    pushed.commit(tag="v2")
+    system = fsspec.filesystem("onenb")
+    query = "select sum(a), count(b) from read_parquet('onenb://my-repo@v2/Table')"
+    for _ in range(200):
+        with duckdb.connect() as connection:
+            connection.register_filesystem(system)
+            assert connection.execute(query).fetchall() == [(499500, 1000)]
+
+
+def test_a_file_by_url_is_a_file(pushed):
+    lines = [b"%d,%s\n" % (number, b"x" * (number % 50)) for number in range(2000)]
+    with OneNB.export("Lines").open(suffix=".csv") as file:
+        file.write(b"".join(lines))
+    pushed.commit(tag="v2")
+    whole, url = b"".join(lines), "onenb://my-repo@v2/Lines"
+    with fsspec.open(url) as file:
+        assert file.readable() and file.seekable() and not file.writable() and file.name == "Lines.csv"
+        assert list(file) == lines and file.tell() == len(whole) and file.read() == b""
+        assert file.seek(-9, 2) == len(whole) - 9 and file.read(4) == whole[-9:-5] and file.read(None) == whole[-5:]
+        assert file.seek(3) == 3 and file.seek(2, 1) == 5 and file.readline() == whole[5:].splitlines(True)[0]
+        file.seek(0)
+        buffer = bytearray(100)
+        assert file.readinto(buffer) == 100 and buffer == whole[:100] and file.peek(1)[:1] == whole[100:101]
+        assert file.read1(10) == whole[100:110] and file.tell() == 110
+        assert file.seek(len(whole) + 5) == len(whole) + 5 and file.read() == b""
+        for wrong in ((-1,), (-len(whole) - 1, 2), (0, 3)):
+            with pytest.raises(ValueError):
+                file.seek(*wrong)
+        assert file.tell() == len(whole) + 5
+    assert file.closed
+    for late in (file.read, file.tell, file.readline, lambda: file.seek(0)):
+        with pytest.raises(ValueError):
+            late()
+    with fsspec.open(url, "rt") as file:
+        assert file.read() == whole.decode()
