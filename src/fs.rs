@@ -74,6 +74,11 @@ const ALONE: usize = 32;
 /// Hidden file that serialises create-only writes in a directory of a file system without hard links.
 const CREATE_LOCK: &str = ".onenb.lock";
 
+/// Lets a thread that has much to compute give way to everything else. Where that is refused, it goes on as it is.
+pub fn lower_priority() {
+    let _ = thread_priority::set_current_thread_priority(thread_priority::ThreadPriority::Min);
+}
+
 /// Makes the bytes of a file durable.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Foreign crates and the only folders that may name them.
-const DOORS: [(&str, &[&str]); 12] = [
+const DOORS: [(&str, &[&str]); 13] = [
     ("gix", &["git"]),
     ("rusqlite", &["catalog"]),
     ("clap", &["cli"]),
@@ -26,6 +26,7 @@ const DOORS: [(&str, &[&str]); 12] = [
     ("ruff_python_parser", &["notebook"]),
     ("zstd", &["format", "store"]),
     ("fs2", &["fs"]),
+    ("thread_priority", &["fs"]),
     ("object_store", &["backend"]),
     ("rustls", &["backend"]),
     ("tokio", &["backend"]),

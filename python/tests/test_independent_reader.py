@@ -1,7 +1,9 @@
 """A store written through the package reads back with a reader that was written from `docs/format/` alone."""
 
+import json
 import pathlib
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -78,6 +80,24 @@ def test_everything_written_reads_back_with_the_independent_reader(written):
     assert {digest: int(length) for digest, length, _ in listed} == {key: len(value) for key, value in contents.items()}
     for digest, content in contents.items():
         assert reader(store, digest).stdout == content
+
+
+def test_a_repacked_store_reads_back_with_the_independent_reader(written, repository):
+    store, contents = written
+    before = counts(store)
+    # This process keeps the packs that it wrote to; a clone of the store has no such owner.
+    copy = repository.path / "copy"
+    repository.run("git", "init", "--quiet", str(copy))
+    repository.run("git", "-C", str(copy), "config", "onenb.store", str(copy / "store"))
+    shutil.copytree(store, copy / "store")
+    repository.onenb("-C", str(copy), "init", "--name", "copy", "local")
+    done = json.loads(repository.onenb("-C", str(copy), "repack", "--json"))
+    assert done["packs"] > 0 and done["contents"] == len(contents)
+    found = counts(copy / "store")
+    assert {name: found[name] for name in ("contents", "bytes")} == {name: before[name] for name in ("contents", "bytes")}
+    assert found["delta frames"] > 0 and found["shuffled frames"] > 0
+    for digest, content in contents.items():
+        assert reader(copy / "store", digest).stdout == content
 
 
 def test_the_independent_reader_sees_a_flipped_byte_and_passes_over_a_torn_tail(written):

@@ -12,8 +12,8 @@ use super::errors::{Exit, Failure};
 use super::output::{ColorWhen, Context, Talk};
 use super::{
     addnb, bind, cat, cat_object, completions, config, deps, diff, doctor, export, gc, get, hash_object, hook, hooks,
-    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pin, pull, push, reindex, remote, resolve, restore, rm,
-    show, show_pack, stats, status, take, tune, unbind, unpin, verify, verify_pack, write_object,
+    init, is_ancestor, log, ls, ls_chunks, nb, params_hash, pin, pull, push, reindex, remote, repack, resolve, restore,
+    rm, show, show_pack, stats, status, take, tune, unbind, unpin, verify, verify_pack, write_object,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -92,6 +92,7 @@ pub(super) enum Command {
     Unpin(unpin::Args),
     Verify(verify::Args),
     Gc(gc::Args),
+    Repack(repack::Args),
     Stats(stats::Args),
     Tune(tune::Args),
     Reindex(reindex::Args),
@@ -228,6 +229,7 @@ fn dispatch(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Unpin(args) => unpin::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Gc(args) => gc::run(&args, ctx),
+        Command::Repack(args) => repack::run(&args, ctx),
         Command::Stats(args) => stats::run(&args, ctx),
         Command::Tune(args) => tune::run(&args, ctx),
         Command::Reindex(args) => reindex::run(&args, ctx),

@@ -10,7 +10,7 @@ use crate::format::name::{ExportName, Suffix};
 use crate::format::params::Params;
 use crate::format::record::ExportRecord;
 use crate::id::{ContentDigest, ParamsHash};
-use crate::{LocalGcReport, WorkingExport};
+use crate::{LocalGcReport, RepackReport, WorkingExport};
 
 /// `gc`.
 #[derive(Debug, Serialize)]
@@ -37,6 +37,43 @@ impl CollectedHere {
             freed: report.freed_bytes,
             busy_packs: report.busy_packs,
             damaged_packs: report.damaged_packs,
+            dry_run,
+        }
+    }
+}
+
+/// `repack`.
+#[derive(Debug, Serialize)]
+pub(super) struct Repacked {
+    contents: u64,
+    packs: u64,
+    packs_bytes: u64,
+    kept_packs: u64,
+    busy_packs: u64,
+    damaged_packs: u64,
+    chunks: u64,
+    raw: u64,
+    before: u64,
+    /// `None` for what was not done.
+    after: Option<u64>,
+    no_gain: bool,
+    dry_run: bool,
+}
+
+impl Repacked {
+    pub(super) fn new(report: &RepackReport, dry_run: bool) -> Self {
+        Self {
+            contents: report.contents,
+            packs: report.packs,
+            packs_bytes: report.packs_bytes,
+            kept_packs: report.kept_packs,
+            busy_packs: report.busy_packs,
+            damaged_packs: report.damaged_packs,
+            chunks: report.chunks,
+            raw: report.raw_bytes,
+            before: report.before_bytes,
+            after: (!dry_run).then_some(report.after_bytes),
+            no_gain: report.no_gain,
             dry_run,
         }
     }

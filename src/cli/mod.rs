@@ -43,6 +43,7 @@ mod push;
 mod reindex;
 mod remote;
 mod render;
+mod repack;
 mod resolve;
 mod restore;
 mod rm;

@@ -21,7 +21,7 @@ mod tests;
 
 pub use footer::{Footer, TRAILER_LEN, Trailer};
 pub use frame::{BaseSpan, Check, Codec, DeltaBase, Frame, FrameHeader, FrameKey, FrameKind, Marker};
-pub use probe::split_by_worth;
+pub use probe::{Grain, MAX_NOISE_LEN, grain_of, split_by_worth};
 pub use scan::{PlacedHeader, Scan, ScanDepth, ScanStart, scan};
 
 use super::FormatError;
@@ -56,6 +56,8 @@ pub const MAX_PACK_FRAMES: usize = 1024 * 1024;
 pub const MAX_FOOTER_LEN: usize = 64 * 1024 * 1024;
 
 const PACK_MAGIC: [u8; 8] = *b"1nbpack\n";
+/// Optional feature: all frames were compressed anew. The byte above has the zstd level.
+const REPACKED: u64 = 1;
 
 /// What a pack holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,6 +112,19 @@ impl PackHeader {
     #[must_use]
     pub fn new(class: PackClass, pack: PackId) -> Self {
         Self { version: PACK_VERSION, class, pack, compat: 0 }
+    }
+
+    /// Returns the optional features of a pack all of whose frames were compressed anew at a zstd level.
+    #[must_use]
+    pub fn repacked(level: i32) -> u64 {
+        REPACKED | u64::from(level.clamp(0, 255).unsigned_abs()) << 8
+    }
+
+    /// Returns the zstd level at which all frames of the pack were compressed anew; `None` if they were not.
+    #[must_use]
+    pub fn repacked_at(&self) -> Option<i32> {
+        let [features, level, ..] = self.compat.to_le_bytes();
+        (u64::from(features) & REPACKED != 0).then_some(i32::from(level))
     }
 
     /// Encodes the header.

@@ -11,7 +11,7 @@ pub use crate::store::GcReport as LocalGcReport;
 use crate::store::GcStep;
 
 /// How long exports that no commit has, and that newer ones took the place of, are kept unless asked otherwise.
-const KEPT: Duration = Duration::from_hours(14 * 24);
+pub(super) const KEPT: Duration = Duration::from_hours(14 * 24);
 
 /// How `gc` goes about it.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ impl Repo {
 }
 
 /// Says why nothing is deleted where it cannot be told what is needed.
-fn unsure(error: Error) -> Error {
+pub(super) fn unsure(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Interrupted | ErrorKind::ReadOnly => error,
         _ => error.context("nothing was deleted, because not all that is needed is known"),

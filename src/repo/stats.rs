@@ -29,7 +29,8 @@ impl Repo {
         let (stats, costs) = store.stats()?;
         Ok(Stats {
             raw: stats.raw_bytes,
-            unique: stats.unique_bytes,
+            // Chunks that only share a frame with something needed are no content's.
+            unique: stats.unique_bytes.min(stats.raw_bytes),
             stored: stats.stored_bytes,
             delta_saved: stats.delta_saved_bytes,
             contents: stats.contents,

@@ -34,6 +34,8 @@ pub(super) struct Appender {
     prepared: bool,
     /// How often a sync failed. A writer that sees this grow has lost bytes.
     failures: u64,
+    /// Optional features of the packs that it makes, and of those that it takes over.
+    compat: u64,
 }
 
 /// The pack that this process appends to.
@@ -41,6 +43,7 @@ pub(super) struct Appender {
 struct OpenPack {
     id: PackId,
     version: u32,
+    compat: u64,
     ordinal: u32,
     file: AppendFile,
     frames: Vec<PlacedHeader>,
@@ -57,6 +60,14 @@ enum Tail {
     Unvouched,
 }
 
+impl Appender {
+    /// Makes an appender beside the one of the shelf, for new packs with optional features. What it appends is found once it
+    /// is committed, as if another process had appended it.
+    pub(super) fn beside(compat: u64) -> Self {
+        Self { compat, prepared: true, ..Self::default() }
+    }
+}
+
 impl Shelf {
     fn appender(&self) -> MutexGuard<'_, Appender> {
         self.appender.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,26 +81,32 @@ impl Shelf {
     /// Appends frames. They are found at once by this process, by others after [`Shelf::commit`], which also makes them
     /// durable.
     pub(super) fn append(&self, frames: &[Frame]) -> Result<(), StoreError> {
-        let mut appender = self.appender();
-        self.prepare(&mut appender)?;
+        self.append_by(&mut self.appender(), frames)
+    }
+
+    /// Appends frames to the pack of an appender.
+    pub(super) fn append_by(&self, appender: &mut Appender, frames: &[Frame]) -> Result<(), StoreError> {
+        self.prepare(appender)?;
         for frame in frames {
             if appender.pack.is_none() {
-                appender.pack = Some(self.create_pack()?);
+                appender.pack = Some(self.create_pack(appender.compat)?);
             }
             let Some(open) = &mut appender.pack else { continue };
             let offset = open.file.len();
             if let Err(error) = open.file.append(&frame.to_bytes()) {
                 // Half a frame may be there. If even the cut fails, the next owner's scan stops in front of it.
                 if open.file.truncate(offset).is_err() {
-                    self.give_up(&mut appender);
+                    self.give_up(appender);
                 }
                 return Err(self.write_error(error));
             }
             let placed = PlacedHeader { offset, header: frame.header().clone() };
-            self.state().insert(open.ordinal, &placed);
+            if open.compat == 0 {
+                self.state().insert(open.ordinal, &placed);
+            }
             open.frames.push(placed);
             if self.is_full(open) {
-                self.seal(&mut appender)?;
+                self.seal(appender)?;
             }
         }
         Ok(())
@@ -98,18 +115,34 @@ impl Shelf {
     /// Makes everything appended so far durable and visible to others. `failures` is what [`Shelf::failures`] returned
     /// before the caller's first append.
     pub(super) fn commit(&self, failures: u64) -> Result<(), StoreError> {
-        let mut appender = self.appender();
+        self.commit_by(&mut self.appender(), failures)
+    }
+
+    /// Does so for what an appender appended.
+    pub(super) fn commit_by(&self, appender: &mut Appender, failures: u64) -> Result<(), StoreError> {
         let Some(open) = appender.pack.as_mut().filter(|open| open.file.len() > open.synced) else {
             return if appender.failures == failures { Ok(()) } else { Err(StoreError::Unsynced) };
         };
         let done = append_marker(open).and_then(|()| open.file.sync());
         if let Err(error) = done {
-            self.give_up(&mut appender);
+            self.give_up(appender);
             return Err(self.write_error(error));
         }
+        self.show(open);
         open.committed = open.file.len();
         open.synced = open.committed;
         if appender.failures == failures { Ok(()) } else { Err(StoreError::Unsynced) }
+    }
+
+    /// Lets what was just made durable beside the shelf's own pack be found.
+    fn show(&self, open: &OpenPack) {
+        if open.compat == 0 {
+            return;
+        }
+        let mut state = self.state();
+        for placed in open.frames.iter().rev().take_while(|placed| placed.offset >= open.committed) {
+            state.insert(open.ordinal, placed);
+        }
     }
 
     /// Returns whether this process appends to a pack.
@@ -127,6 +160,19 @@ impl Shelf {
             pack.end = open.file.len();
         }
         Some(open.file)
+    }
+
+    /// Lets go of the pack of an appender, which nobody goes on with.
+    pub(super) fn retire(&self, mut appender: Appender) {
+        if appender.pack.as_ref().is_some_and(|open| open.file.len() > open.committed) {
+            self.give_up(&mut appender);
+        }
+        if let Some(open) = appender.pack
+            && let Some(pack) = self.state().pack_mut(open.ordinal)
+        {
+            pack.ours = false;
+            pack.end = open.file.len();
+        }
     }
 
     /// Returns whether a segment covers packs that are gone.
@@ -188,7 +234,7 @@ impl Shelf {
     }
 
     /// Once per process: takes over an orphaned pack, and makes sure that the tails of the others are sound.
-    fn prepare(&self, appender: &mut Appender) -> Result<(), StoreError> {
+    pub(super) fn prepare(&self, appender: &mut Appender) -> Result<(), StoreError> {
         if appender.prepared {
             return Ok(());
         }
@@ -216,7 +262,7 @@ impl Shelf {
         let Some(file) = lock_existing(&path).map_err(wrap)? else { return Ok(()) };
         let Some((mut open, tail)) = self.recover(id, file)? else { return Ok(()) };
         // One of an older version has no room for the frames of this one: it stays as it is.
-        if appender.pack.is_none() && open.version == PACK_VERSION {
+        if appender.pack.is_none() && open.version == PACK_VERSION && open.compat == appender.compat {
             // Its owner may have died before its name was durable.
             fs::sync_dir(&self.layout.packs_dir(self.class)).map_err(wrap)?;
             appender.pack = Some(open);
@@ -274,10 +320,12 @@ impl Shelf {
         if let Some(pack) = state.pack_mut(ordinal) {
             pack.stage = Some(Stage::Open);
             pack.ours = true;
+            pack.aside = header.compat != 0;
         }
         let open = OpenPack {
             id,
             version: header.version,
+            compat: header.compat,
             ordinal,
             file,
             frames: found.frames,
@@ -288,7 +336,7 @@ impl Shelf {
         Ok(Some((open, tail)))
     }
 
-    fn create_pack(&self) -> Result<OpenPack, StoreError> {
+    fn create_pack(&self, compat: u64) -> Result<OpenPack, StoreError> {
         loop {
             let id = PackId::generate();
             let path = self.layout.pack_path(self.class, id, Stage::Open);
@@ -297,7 +345,7 @@ impl Shelf {
             // Another process may have taken the new file over before we locked it.
             let Some(mut file) = lock_existing(&path).map_err(wrap)? else { continue };
             if file.is_empty() {
-                file.append(&PackHeader::new(self.class, id).to_bytes()).map_err(wrap)?;
+                file.append(&PackHeader { compat, ..PackHeader::new(self.class, id) }.to_bytes()).map_err(wrap)?;
             }
             fs::sync_dir(&self.layout.packs_dir(self.class)).map_err(wrap)?;
             if let Some((open, _)) = self.recover(id, file)? {
@@ -311,6 +359,7 @@ impl Shelf {
         let Some(open) = &mut appender.pack else { return Ok(()) };
         // Once others may have seen a marker, nothing before it is cut any more.
         let done = append_marker(open).and_then(|()| open.file.sync()).and_then(|()| {
+            self.show(open);
             open.committed = open.file.len();
             open.synced = open.committed;
             let body_len = open.file.len();

@@ -75,6 +75,8 @@ pub struct GcPlan {
     contents: HashSet<ContentDigest>,
     needs: Vec<Need>,
     cache: FrameCache,
+    /// New frames in packs marked as repacked are this process's own, checked before they were written.
+    pub(super) trusts_marked: bool,
 }
 
 impl Store {
@@ -88,20 +90,7 @@ impl Store {
         roots: &HashSet<ContentDigest>,
         progress: &mut dyn FnMut(GcStep) -> bool,
     ) -> Result<GcPlan, Error> {
-        let live = Arc::clone(self.live());
-        live.data.refresh()?;
-        live.meta.refresh()?;
-        let mut plan = GcPlan {
-            live,
-            data: Inventory::new(PackClass::Data),
-            meta: Inventory::new(PackClass::Meta),
-            contents: HashSet::new(),
-            needs: vec![],
-            cache: FrameCache::default(),
-        };
-        let live = Arc::clone(&plan.live);
-        plan.data.look(&live, FirstSight::Plan)?;
-        plan.meta.look(&live, FirstSight::Plan)?;
+        let mut plan = GcPlan::start(self.live())?;
         plan.need_facts()?;
         plan.close_stays(PackClass::Data)?;
         plan.close_stays(PackClass::Meta)?;
@@ -124,6 +113,24 @@ impl Store {
 }
 
 impl GcPlan {
+    /// Lists all packs and frames; nothing is needed yet.
+    pub(super) fn start(live: &Arc<Live>) -> Result<Self, StoreError> {
+        live.data.refresh()?;
+        live.meta.refresh()?;
+        let mut plan = Self {
+            live: Arc::clone(live),
+            data: Inventory::new(PackClass::Data),
+            meta: Inventory::new(PackClass::Meta),
+            contents: HashSet::new(),
+            needs: vec![],
+            cache: FrameCache::default(),
+            trusts_marked: false,
+        };
+        plan.data.look(live, FirstSight::Plan)?;
+        plan.meta.look(live, FirstSight::Plan)?;
+        Ok(plan)
+    }
+
     /// Says what carrying the plan out would come to.
     #[must_use]
     pub fn report(&self) -> GcReport {
@@ -219,7 +226,7 @@ impl GcPlan {
     }
 
     /// Needs everything in the packs of a class that stay whole, and what that names.
-    fn close_stays(&mut self, class: PackClass) -> Result<(), StoreError> {
+    pub(super) fn close_stays(&mut self, class: PackClass) -> Result<(), StoreError> {
         let packs = &self.inventory(class).packs;
         let staying: Vec<usize> =
             (0..packs.len()).filter(|at| packs.get(*at).is_some_and(|it| it.stays.is_some())).collect();
@@ -301,7 +308,7 @@ impl GcPlan {
     }
 
     /// Keeps one frame with a key and of less than some depth: the only one, or of several a sound one.
-    fn keep(&mut self, class: PackClass, key: &[u8; 32], below: u8) -> Result<(), StoreError> {
+    pub(super) fn keep(&mut self, class: PackClass, key: &[u8; 32], below: u8) -> Result<(), StoreError> {
         let places = self.inventory(class).places_of(key, below);
         if let [only] = places.as_slice() {
             self.select(class, *only);

@@ -4,15 +4,16 @@
 //! that stays keeps all its frames, so everything that those name stays as well.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 
 use super::appender::lock_existing;
 use super::layout::Stage;
-use super::shelf::{Shelf, open_pack};
+use super::shelf::{Shelf, open_pack, read_pack_header};
 use super::verify::list_frames;
 use super::{Live, StoreError};
 use crate::error::{Classify as _, ErrorKind};
-use crate::format::pack::{FrameKind, PackClass, PlacedHeader};
+use crate::format::pack::{FrameKind, PACK_HEADER_LEN, PackClass, PlacedHeader};
 use crate::id::{ChunkId, PackId};
 
 /// A frame.
@@ -25,6 +26,8 @@ pub(super) struct FrameEntry {
     /// The first of its keys.
     pub(super) key: Option<[u8; 32]>,
     pub(super) depth: u8,
+    /// Length unpacked.
+    pub(super) raw_len: u32,
     pub(super) bases: Vec<ChunkId>,
     /// Something that stays needs it.
     pub(super) live: bool,
@@ -43,6 +46,8 @@ pub(super) enum Stays {
     New,
     /// It was to go, and holds something that is needed now.
     Needed,
+    /// All that is in it was compressed anew before.
+    Repacked,
 }
 
 /// A pack.
@@ -64,6 +69,11 @@ pub(super) struct PackEntry {
 impl PackEntry {
     pub(super) fn goes(&self) -> bool {
         self.condemned && self.stays.is_none()
+    }
+
+    /// Returns whether it is what a write leaves behind that ended before its first frame.
+    pub(super) fn is_blank(&self) -> bool {
+        self.stage == Stage::Open && self.frames.is_empty() && self.len <= PACK_HEADER_LEN as u64
     }
 }
 
@@ -173,10 +183,10 @@ impl Inventory {
         entry.frames.push(number);
         for key in header.keys() {
             match self.places.entry(key.id) {
-                std::collections::hash_map::Entry::Vacant(vacant) => drop(vacant.insert(number)),
+                Entry::Vacant(vacant) => drop(vacant.insert(number)),
                 // A frame may hold one chunk twice.
-                std::collections::hash_map::Entry::Occupied(known) if *known.get() == number => {}
-                std::collections::hash_map::Entry::Occupied(_) => self.twins.entry(key.id).or_default().push(number),
+                Entry::Occupied(known) if *known.get() == number => {}
+                Entry::Occupied(_) => self.twins.entry(key.id).or_default().push(number),
             }
         }
         self.frames.push(FrameEntry {
@@ -186,6 +196,7 @@ impl Inventory {
             kind: header.kind(),
             key: header.keys().first().map(|key| key.id),
             depth: header.delta_depth(),
+            raw_len: header.raw_len(),
             bases: header.bases().iter().map(|span| span.chunk).collect(),
             live: false,
             sound: None,
@@ -226,11 +237,29 @@ impl Inventory {
         places.into_iter().any(|place| place != number && self.frames.get(place).is_some_and(same))
     }
 
-    /// Condemns the packs that hold something nobody needs.
+    /// Takes frames in packs marked as repacked to be what they say.
+    pub(super) fn trust_marked(&mut self, live: &Live, frames: &[usize]) -> Result<(), StoreError> {
+        let mut marked: HashMap<usize, bool> = HashMap::new();
+        for number in frames {
+            let Some(pack) = self.frames.get(*number).map(|frame| frame.pack) else { continue };
+            let Some(id) = self.packs.get(pack).map(|pack| pack.id) else { continue };
+            if let Entry::Vacant(unknown) = marked.entry(pack) {
+                let opened = open_pack(&live.layout, self.class, id)?;
+                let header = opened.and_then(|(file, _)| read_pack_header(&file, id).ok());
+                unknown.insert(header.is_some_and(|header| header.repacked_at().is_some()));
+            }
+            if let Some(frame) = self.frames.get_mut(*number).filter(|_| marked.get(&pack) == Some(&true)) {
+                frame.sound = Some(true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Condemns the packs that hold something nobody needs, or nothing.
     pub(super) fn condemn(&mut self) {
         for pack in &mut self.packs {
             let has_garbage = pack.frames.iter().any(|frame| self.frames.get(*frame).is_some_and(|it| !it.live));
-            pack.condemned = has_garbage && pack.stays.is_none();
+            pack.condemned = (has_garbage || pack.is_blank()) && pack.stays.is_none();
         }
     }
 

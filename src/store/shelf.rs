@@ -89,6 +89,8 @@ pub(super) struct KnownPack {
     pub(super) stage: Option<Stage>,
     /// This process is appending to it.
     pub(super) ours: bool,
+    /// It is appended to beside the pack that writes commit, which do not make it durable.
+    pub(super) aside: bool,
     /// It is sealed and all its keys are in memory or in a segment.
     pub(super) settled: bool,
     /// Position behind the last marker that was seen, in bytes.
@@ -324,7 +326,7 @@ impl State {
         let next = u32::try_from(self.packs.len()).expect("a store has fewer than 2^32 packs");
         let packs = &mut self.packs;
         *self.ordinals.entry(id).or_insert_with(|| {
-            packs.push(KnownPack { id, stage: None, ours: false, settled: false, end: 0, file: None });
+            packs.push(KnownPack { id, stage: None, ours: false, aside: false, settled: false, end: 0, file: None });
             next
         })
     }
@@ -468,7 +470,7 @@ impl State {
         let Some(pack) = self.packs.get(place.pack as usize).filter(|pack| pack.ours || pack.stage.is_some()) else {
             return Ok(());
         };
-        let (id, foreign) = (pack.id, pack.stage != Some(Stage::Sealed) && !pack.ours);
+        let (id, foreign) = (pack.id, pack.stage != Some(Stage::Sealed) && (pack.aside || !pack.ours));
         let offset = u64::from(place.offset);
         if wanted == Wanted::First && self.damaged.contains(&(id, offset)) {
             return Ok(());

@@ -26,7 +26,7 @@ use crate::id::{ContentDigest, PackId};
 const ORDER: [PackClass; 2] = [PackClass::Meta, PackClass::Data];
 
 /// Names the contents that are needed.
-type NameRoots<'a> = dyn FnMut() -> Result<HashSet<ContentDigest>, Error> + 'a;
+pub(super) type NameRoots<'a> = dyn FnMut() -> Result<HashSet<ContentDigest>, Error> + 'a;
 
 impl Store {
     /// Frees the room of all contents that `roots` does not name. It is asked twice, the second time while nobody writes,
@@ -39,29 +39,38 @@ impl Store {
         let live = Arc::clone(self.live());
         live.layout.create_dirs(PackClass::Meta)?;
         live.layout.create_dirs(PackClass::Data)?;
-        let Some(_only) = gate::only_collection(&live.layout)? else {
-            return Err(Error::new(ErrorKind::Conflict, "another `onenb gc` is running here").with_hint("let it end"));
-        };
+        let _only = gate::only_collection(&live.layout)?.ok_or_else(conflict)?;
         self.begin_gc()?;
         let mut plan = self.plan_gc(&roots()?, progress).map_err(refused)?;
         let locks = plan.copy(progress)?;
         let dropped = plan.drop_packs(roots)?;
         drop(locks);
-        let _active = ActiveWrite::begin(&live)?;
-        live.data.take_back_notes(|(pack, _)| dropped.contains(pack));
-        for shelf in [&live.meta, &live.data] {
-            shelf.refresh()?;
-            if shelf.has_stale_segments()? {
-                shelf.rebuild_index()?;
-            }
-        }
+        after_drop(&live, &dropped)?;
         Ok(plan.report())
     }
 }
 
+/// Says that only one collection or repacking runs at a time.
+pub(super) fn conflict() -> Error {
+    Error::new(ErrorKind::Conflict, "another `onenb gc` or `onenb repack` is running here").with_hint("let it end")
+}
+
+/// Brings what is derived from packs up to date once some are gone.
+pub(super) fn after_drop(live: &Arc<Live>, dropped: &HashSet<PackId>) -> Result<(), StoreError> {
+    let _active = ActiveWrite::begin(live)?;
+    live.data.take_back_notes(|(pack, _)| dropped.contains(pack));
+    for shelf in [&live.meta, &live.data] {
+        shelf.refresh()?;
+        if shelf.has_stale_segments()? {
+            shelf.rebuild_index()?;
+        }
+    }
+    Ok(())
+}
+
 impl GcPlan {
     /// Copies what is needed out of the packs that are to go. What is returned locks those of them that are open.
-    fn copy(&mut self, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<Vec<AppendFile>, Error> {
+    pub(super) fn copy(&mut self, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<Vec<AppendFile>, Error> {
         let live = Arc::clone(&self.live);
         let _active = ActiveWrite::begin(&live)?;
         let mut locks = vec![];
@@ -81,7 +90,7 @@ impl GcPlan {
     }
 
     /// Makes sure that nobody appends to the open packs that are to go, this process included.
-    fn lock_open_packs(&mut self, class: PackClass, locks: &mut Vec<AppendFile>) -> Result<(), StoreError> {
+    pub(super) fn lock_open_packs(&mut self, class: PackClass, locks: &mut Vec<AppendFile>) -> Result<(), StoreError> {
         let live = Arc::clone(&self.live);
         for number in self.inventory(class).going() {
             let inventory = self.inventory(class);
@@ -102,7 +111,7 @@ impl GcPlan {
     }
 
     /// Copies the live frames of a pack. One that cannot be read lets its pack stay.
-    fn copy_pack(
+    pub(super) fn copy_pack(
         &mut self,
         class: PackClass,
         pack: usize,
@@ -133,7 +142,7 @@ impl GcPlan {
     }
 
     /// Drops the packs that nobody needs any more. Returns which.
-    fn drop_packs(&mut self, roots: &mut NameRoots<'_>) -> Result<HashSet<PackId>, Error> {
+    pub(super) fn drop_packs(&mut self, roots: &mut NameRoots<'_>) -> Result<HashSet<PackId>, Error> {
         let live = Arc::clone(&self.live);
         if self.going(PackClass::Meta).is_empty() && self.going(PackClass::Data).is_empty() {
             return Ok(HashSet::new());
@@ -141,7 +150,7 @@ impl GcPlan {
         let Some(_closed) = gate::close(&live.layout)? else {
             return Err(Error::new(ErrorKind::Conflict, "an export or `onenb verify` is running and does not end")
                 .with_hint(
-                    "end it (in a notebook: close the file, or restart the kernel), then run `onenb gc` again",
+                    "end it (in a notebook: close the file, or restart the kernel), then run this command again",
                 ));
         };
         live.data.refresh()?;
@@ -151,6 +160,9 @@ impl GcPlan {
             inventory.look(&live, FirstSight::Later).map_err(|error| refused(Error::from(error)))
         };
         let (recipes, chunks) = (look(&mut self.meta)?, look(&mut self.data)?);
+        if self.trusts_marked {
+            self.data.trust_marked(&live, &chunks)?;
+        }
         self.close_frames(PackClass::Meta, recipes)?;
         self.close_frames(PackClass::Data, chunks)?;
         self.need_contents(&named, &mut |_| true).map_err(refused)?;

@@ -4,6 +4,7 @@ mod batch;
 mod damage;
 mod encodings;
 mod gc;
+mod repack;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

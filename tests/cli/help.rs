@@ -35,6 +35,7 @@ fn the_help_is_this() {
       unpin        Let `gc` delete what was pinned, unless something else names it
       verify       Read all data back and report damage
       gc           Delete local data that nothing names any more; --remote: on the remote
+      repack       Compress all local versions anew, so that they take less room
       stats        Show how much is stored, what saved the rest, and which exports need it
       tune         Measure how your data is best stored here; --apply writes with that from now on
       reindex      Rebuild the catalog from Git and the packs

@@ -27,6 +27,7 @@ mod params_hash;
 mod push;
 mod reindex;
 mod remotes;
+mod repack;
 mod repair;
 mod resolve;
 mod rm;

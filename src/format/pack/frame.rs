@@ -88,6 +88,12 @@ impl FrameHeader {
         self.codec
     }
 
+    /// Returns whether the payload was filtered before it was compressed.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        self.filter != 0
+    }
+
     /// Returns the names under which the frame is found, in payload order for chunks.
     #[must_use]
     pub fn keys(&self) -> &[FrameKey] {
@@ -383,6 +389,16 @@ impl Frame {
     #[must_use]
     pub fn chunks_as_they_are(keys: Vec<FrameKey>, raw: Vec<u8>, level: i32) -> Self {
         Self::build(FrameKind::Chunks, keys, raw, level)
+    }
+
+    /// Compresses chunks that repeat each other as they are, whatever samples of them look like; `None` where that does not pay.
+    ///
+    /// # Panics
+    /// As [`Frame::chunks_joined`].
+    #[must_use]
+    pub fn chunks_repeating(keys: &[FrameKey], raw: &[u8], level: i32) -> Option<Self> {
+        let payload = compress_all(raw, level)?;
+        Some(Self::assemble(FrameKind::Chunks, Codec::Zstd, keys.to_vec(), raw.len(), payload))
     }
 
     /// Compresses chunks that lie in one buffer against spans of chunks elsewhere; `None` where that does not pay.

@@ -222,6 +222,28 @@ fn where_a_recipe_is_damaged_nothing_is_deleted() {
 }
 
 #[test]
+fn damage_of_a_copy_is_never_cut_as_if_it_were_a_torn_tail() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept: Vec<_> = (0..3).map(|seed| put(&open(dir.path()), &random(seed, 60_000))).collect();
+    put(&open(dir.path()), &random(7, 400_000));
+    let before = files(&dir.path().join("packs/data"), "");
+    let store = open(dir.path());
+    collect(&store, &roots(&kept.iter().collect::<Vec<_>>())).unwrap();
+    drop(store);
+    let pack = files(&dir.path().join("packs/data"), ".open").remove(0);
+    assert!(!before.contains(&pack));
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let len = bytes.len();
+    bytes[len / 3] ^= 1;
+    crate::fs::write_atomic(&pack, &bytes).unwrap();
+    let readable = |store: &Store| kept.iter().filter(|stored| get(store, &stored.digest).is_ok()).count();
+    assert_eq!(readable(&open(dir.path())), 2);
+    put(&open(dir.path()), &random(9, 5_000));
+    assert_eq!(readable(&open(dir.path())), 2);
+    assert!(std::fs::metadata(&pack).unwrap().len() >= len as u64);
+}
+
+#[test]
 fn of_two_copies_the_sound_one_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     // Two processes that do not see each other's pack in time store the same chunk.
