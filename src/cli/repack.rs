@@ -1,10 +1,13 @@
 //! `onenb repack`: compresses everything local anew.
 
+use std::fmt::Write as _;
+
 use super::errors::{Exit, Failure};
 use super::json::document;
 use super::json_life::Repacked;
 use super::output::Context;
 use super::render;
+use crate::format::encoding::{Encoding, Encodings};
 use crate::{RepackOptions, RepackReport};
 
 const EXAMPLES: &str = "\
@@ -35,6 +38,10 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     let options = RepackOptions { level: args.level, all: args.all };
     let workspace = ctx.workspace();
     let repo = workspace.repo()?;
+    // Settings that cannot be used are none, and nothing of this depends on them.
+    if let Some(note) = repo.encodings().ok().and_then(|settings| unlike(&settings, args.level)) {
+        ctx.talk.note(&note);
+    }
     let mut progress = ctx.progress();
     let report = if args.dry_run {
         repo.plan_repack(&options, &mut |news| progress.update(news))?
@@ -50,6 +57,29 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::Damage);
     }
     Ok(Exit::Success)
+}
+
+/// Says what the settings of `onenb tune` ask for and repacking does not do; `None` if there is no such thing.
+fn unlike(settings: &Encodings, level: i32) -> Option<String> {
+    let usual = Encoding::default();
+    let highest = settings.iter().map(|(_, encoding)| encoding.level).max().filter(|highest| *highest > level);
+    let is_unlike = |encoding: Encoding| encoding.frame_len < usual.frame_len || !encoding.delta;
+    let shape = settings.iter().any(|(_, encoding)| is_unlike(encoding));
+    let mut text = "the settings of `onenb tune` are for new data: ".to_owned();
+    match (shape, highest) {
+        (false, None) => return None,
+        (true, None) => text.push_str("repacked, all is in frames of up to 1 MiB, with deltas"),
+        (false, Some(highest)) => {
+            let _ = write!(text, "`onenb repack --level {highest}` compresses as hard as they do");
+        }
+        (true, Some(highest)) => {
+            let _ = write!(
+                text,
+                "repacked, all is in frames of up to 1 MiB, with deltas; `--level {highest}` compresses as hard as they do"
+            );
+        }
+    }
+    Some(text)
 }
 
 fn note(report: &RepackReport, dry_run: bool) -> String {
@@ -75,4 +105,30 @@ fn note(report: &RepackReport, dry_run: bool) -> String {
         text = format!("{text}; {} in use by other processes left alone", render::count(report.busy_packs, "pack"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::kind::ContentKind;
+
+    #[test]
+    fn what_settings_ask_for_and_repacking_does_not_do_is_said() {
+        let with = |encoding| {
+            let mut settings = Encodings::default();
+            settings.set(ContentKind::Csv, encoding).unwrap();
+            unlike(&settings, 9).unwrap_or_default()
+        };
+        let usual = Encoding::default();
+        assert_eq!(unlike(&Encodings::default(), 1), None);
+        for harmless in [Encoding { level: 9, ..usual }, Encoding { shuffle: false, ..usual }] {
+            assert_eq!(with(harmless), "");
+        }
+        for shaped in [Encoding { frame_len: 65_536, ..usual }, Encoding { delta: false, ..usual }] {
+            assert!(with(shaped).contains("frames of up to 1 MiB") && !with(shaped).contains("--level"));
+            let hard = with(Encoding { level: 19, ..shaped });
+            assert!(hard.contains("frames of up to 1 MiB") && hard.contains("`--level 19`"), "{hard}");
+        }
+        assert!(with(Encoding { level: 12, ..usual }).contains("`onenb repack --level 12`"));
+    }
 }

@@ -73,3 +73,16 @@ fn a_damaged_pack_stays_and_is_told() {
     let run = sandbox.onenb(&["repack"]);
     assert!(run.code == 5 && run.stderr.contains("could not repack") && run.stderr.contains("onenb verify"), "{run}");
 }
+
+#[test]
+fn settings_that_repacking_does_not_follow_are_named() {
+    let sandbox = Sandbox::tagged();
+    let settings = b"version = 1\n[csv]\nlevel = 19\nframe_len = 65536\nshuffle = true\ndelta = true\n";
+    onenb::fs::write_atomic(&sandbox.in_repo(".git/onenb/encoding.toml"), settings).expect("a file");
+    let said = |arguments: &[&str]| sandbox.onenb(arguments).ok().stderr;
+    let planned = said(&["repack", "--dry-run"]);
+    assert!(planned.contains("frames of up to 1 MiB") && planned.contains("`--level 19`"), "{planned}");
+    assert!(!said(&["repack", "--dry-run", "--level", "19"]).contains("`--level 19`"));
+    said(&["tune", "--undo"]);
+    assert!(!said(&["repack", "--dry-run"]).contains("onenb tune"));
+}
