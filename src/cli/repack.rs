@@ -19,7 +19,7 @@ Examples:
 
 /// Compress all local versions anew, so that they take less room
 ///
-/// Every version is at hand now, so each is compressed against those that it is most like, on all cores at low priority. Contents and their digests stay as they are. Safe beside exports and reads. What was repacked before is left alone; stopped, also with --all, it goes on where it was when run again without --all. Where nothing is gained all stays as it is, and the next run tries again. Very small exports lie beside the records and are never repacked.
+/// Every version is at hand now, so each is compressed against those that it is most like, on all cores at low priority. Contents and their digests stay as they are. Safe beside exports and reads. What was repacked before is left alone; stopped, it goes on where it was when run again; what a stopped --all wrote is dropped or brought to its end. Where nothing is gained all stays as it is, and the next run tries again. Very small exports lie beside the records and are never repacked.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
@@ -85,11 +85,14 @@ fn unlike(settings: &Encodings, level: i32) -> Option<String> {
 fn note(report: &RepackReport, dry_run: bool) -> String {
     let packs = render::count(report.packs, "pack");
     let stored = render::size(report.before_bytes);
+    let left = render::size(report.after_bytes);
     let is_kept = report.busy_packs + report.damaged_packs > 0;
     let mut text = match (report.packs, dry_run) {
-        _ if report.no_gain => format!("compressed anew it would be no smaller: all stays as it is, {stored} stored"),
-        (0, false) if is_kept => format!("could not repack what is left, {stored} stored"),
-        (0, _) => format!("nothing to repack, {stored} stored"),
+        _ if report.no_gain => {
+            format!("compressed anew it would be no smaller: the packs stay as they were, {left} stored")
+        }
+        (0, false) if is_kept => format!("could not repack what is left, {left} stored"),
+        (0, _) => format!("nothing to repack, {left} stored"),
         (_, true) => format!(
             "would compress {} anew: {packs} of {}, {} unpacked",
             render::count(report.chunks, "chunk"),

@@ -51,6 +51,22 @@ struct OpenPack {
     committed: u64,
     /// Everything before this position is known to be durable.
     synced: u64,
+    /// A second marker says that the frames before this position are durable: no scan takes them for a torn tail.
+    vouched: u64,
+}
+
+impl OpenPack {
+    /// Ends a commit: a marker, and a sync of everything up to it.
+    fn mark(&mut self) -> io::Result<()> {
+        append_marker(self).and_then(|()| self.file.sync())
+    }
+
+    /// Takes note of the sync of the last marker.
+    fn set_committed(&mut self) {
+        self.vouched = self.committed;
+        self.committed = self.file.len();
+        self.synced = self.committed;
+    }
 }
 
 /// Whether a second marker says that the frames under the last one are durable.
@@ -123,15 +139,32 @@ impl Shelf {
         let Some(open) = appender.pack.as_mut().filter(|open| open.file.len() > open.synced) else {
             return if appender.failures == failures { Ok(()) } else { Err(StoreError::Unsynced) };
         };
-        let done = append_marker(open).and_then(|()| open.file.sync());
-        if let Err(error) = done {
+        if let Err(error) = open.mark() {
             self.give_up(appender);
             return Err(self.write_error(error));
         }
         self.show(open);
-        open.committed = open.file.len();
-        open.synced = open.committed;
+        open.set_committed();
         if appender.failures == failures { Ok(()) } else { Err(StoreError::Unsynced) }
+    }
+
+    /// Does what [`Shelf::commit`] does for what takes the place of copies that go: the next writer takes what only one marker
+    /// vouches for as torn if it is damaged, and cuts it.
+    pub(super) fn commit_for_good(&self, failures: u64) -> Result<(), StoreError> {
+        self.commit_for_good_by(&mut self.appender(), failures)
+    }
+
+    /// Does so for what an appender appended.
+    pub(super) fn commit_for_good_by(&self, appender: &mut Appender, failures: u64) -> Result<(), StoreError> {
+        self.commit_by(appender, failures)?;
+        let is_vouched = |open: &OpenPack| open.frames.last().is_none_or(|placed| placed.offset < open.vouched);
+        let Some(open) = appender.pack.as_mut().filter(|open| !is_vouched(open)) else { return Ok(()) };
+        if let Err(error) = open.mark() {
+            self.give_up(appender);
+            return Err(self.write_error(error));
+        }
+        open.set_committed();
+        Ok(())
     }
 
     /// Lets what was just made durable beside the shelf's own pack be found.
@@ -270,7 +303,7 @@ impl Shelf {
         }
         if tail == Tail::Unvouched {
             // From now on the scan of anybody finds this tail vouched for by a second marker.
-            append_marker(&mut open).and_then(|()| open.file.sync()).map_err(wrap)?;
+            open.mark().map_err(wrap)?;
         }
         if let Some(pack) = self.state().pack_mut(open.ordinal) {
             pack.ours = false;
@@ -332,6 +365,7 @@ impl Shelf {
             sequence: found.sequence,
             committed: found.end,
             synced: found.end,
+            vouched: found.durable_end,
         };
         Ok(Some((open, tail)))
     }
@@ -358,10 +392,9 @@ impl Shelf {
     fn seal(&self, appender: &mut Appender) -> Result<(), StoreError> {
         let Some(open) = &mut appender.pack else { return Ok(()) };
         // Once others may have seen a marker, nothing before it is cut any more.
-        let done = append_marker(open).and_then(|()| open.file.sync()).and_then(|()| {
+        let done = open.mark().and_then(|()| {
             self.show(open);
-            open.committed = open.file.len();
-            open.synced = open.committed;
+            open.set_committed();
             let body_len = open.file.len();
             let digest = hash_body(&open.file)?;
             let tail = Footer { frames: open.frames.clone() }.to_bytes(body_len, digest);

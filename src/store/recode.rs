@@ -304,7 +304,7 @@ impl<'a> Recoder<'a> {
         }
         self.last = None;
         self.uncommitted = 0;
-        self.live.data.commit_by(&mut self.appender, 0)?;
+        self.live.data.commit_for_good_by(&mut self.appender, 0)?;
         let next = Appender::beside(PackHeader::repacked(self.level));
         self.live.data.retire(std::mem::replace(&mut self.appender, next));
         Ok(())

@@ -125,9 +125,15 @@ impl Store {
         let _only = gate::only_collection(&live.layout)?.ok_or_else(conflict)?;
         self.begin_gc()?;
         let mut plan = RepackPlan::make(&live, *options, &roots()?, progress)?;
+        let (leavings, before_bytes) = (plan.leavings(*options)?, plan.report.before_bytes);
+        if !leavings.is_empty() {
+            take_back(&live, &leavings, progress)?;
+            plan = RepackPlan::make(&live, *options, &roots()?, progress)?;
+            plan.report.before_bytes = before_bytes;
+        }
         let locks = plan.secure()?;
         if plan.gc.data.going().is_empty() {
-            return Ok(plan.report());
+            return Ok(RepackReport { after_bytes: live.packs_len()?, ..plan.report() });
         }
         if let Err(error) = plan.rewrite(options.level, progress) {
             if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Failed) {
@@ -236,6 +242,41 @@ impl RepackPlan {
             }
         }
         Ok(())
+    }
+
+    /// Lists the packs that earlier runs left which did not come to their end, and that this run has no use for: all that they
+    /// have is also in others. A run over everything goes on with nothing, any other one does not go on with one over everything.
+    fn leavings(&self, options: RepackOptions) -> Result<HashSet<PackId>, StoreError> {
+        let mut levels = BTreeMap::new();
+        for (at, pack) in self.gc.data.packs.iter().enumerate().filter(|(_, pack)| !pack.is_blank()) {
+            levels.insert((pack.id, at), mark_of(&self.gc.live, pack.id)?);
+        }
+        let counts = |level: &Option<i32>| options.all || level.is_some_and(|level| level >= options.level);
+        let counting: HashSet<usize> =
+            levels.iter().filter(|(_, level)| counts(level)).map(|((_, at), _)| *at).collect();
+        let mut copies: HashMap<ChunkId, HashSet<usize>> = HashMap::new();
+        let mut chunks_of: HashMap<usize, Vec<ChunkId>> = HashMap::new();
+        for chunk in self.chunks.keys() {
+            for place in self.gc.data.places_of(chunk.as_bytes(), ANY_DEPTH) {
+                let Some(pack) = self.gc.data.frames.get(place).map(|frame| frame.pack) else { continue };
+                if counting.contains(&pack) && copies.entry(*chunk).or_default().insert(pack) {
+                    chunks_of.entry(pack).or_default().push(*chunk);
+                }
+            }
+        }
+        let mut leavings = HashSet::new();
+        // The newest first: what it repeats was complete when it was begun.
+        for ((id, at), level) in levels.iter().rev() {
+            let own = chunks_of.get(at).map_or(&[][..], Vec::as_slice);
+            let is_repeated = |chunk: &ChunkId| copies.get(chunk).is_some_and(|packs| packs.len() > 1);
+            if level.is_some() && !own.is_empty() && own.iter().all(is_repeated) {
+                leavings.insert(*id);
+                for chunk in own {
+                    copies.entry(*chunk).or_default().remove(at);
+                }
+            }
+        }
+        Ok(leavings)
     }
 
     /// Does not keep packs that a later run or one at a higher level began to replace.
@@ -462,7 +503,7 @@ impl RepackPlan {
         for pack in self.gc.data.going() {
             self.gc.copy_pack(DATA, pack, (0, 0), progress)?;
         }
-        live.data.commit(failures)?;
+        live.data.commit_for_good(failures)?;
         drop(active);
         let contents = self.contents.clone();
         self.gc.drop_packs(&mut || Ok(contents.clone()))
@@ -479,6 +520,8 @@ fn take_back(live: &Arc<Live>, fresh: &HashSet<PackId>, progress: &mut dyn FnMut
         pack.stays.get_or_insert(Stays::Needed);
     }
     plan.close_stays(DATA)?;
+    // Which of several copies is sound is found out here, and not while writes wait.
+    plan.need_contents(&contents, progress)?;
     plan.data.condemn();
     let locks = plan.copy(progress)?;
     let dropped = plan.drop_packs(&mut || Ok(contents.clone()))?;

@@ -80,11 +80,13 @@ impl GcPlan {
         self.settle()?;
         let (mut done, total) = (0, self.report().copied_bytes);
         for class in ORDER {
-            let failures = self.inventory(class).shelf(&live).failures();
-            for pack in self.inventory(class).going() {
-                done = self.copy_pack(class, pack, (done, total), progress)?;
+            let (failures, going) = (self.inventory(class).shelf(&live).failures(), self.inventory(class).going());
+            for pack in &going {
+                done = self.copy_pack(class, *pack, (done, total), progress)?;
             }
-            self.inventory(class).shelf(&live).commit(failures)?;
+            if !going.is_empty() {
+                self.inventory(class).shelf(&live).commit_for_good(failures)?;
+            }
         }
         Ok(locks)
     }

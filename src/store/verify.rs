@@ -111,15 +111,18 @@ impl Store {
         let packs = live.all_packs()?;
         // Or what is collected meanwhile would look lost.
         let _hold = if packs.is_empty() { None } else { self.hold().ok() };
-        let total = packs.iter().map(|(_, _, len)| len).sum();
-        let mut done = 0;
-        for (class, pack, len) in &packs {
-            // Opened one at a time: there may be more packs than a process may open files.
-            if let Some((file, stage)) = open_pack(&live.layout, *class, *pack)? {
-                live.survey_pack(*pack, &file, stage, &mut survey)?;
+        let (mut done, mut total) = (0, packs.iter().map(|(_, _, len)| len).sum());
+        // Chunks are written before what names them, so they are read behind it: what is exported meanwhile is whole.
+        for class in [PackClass::Meta, PackClass::Data] {
+            for (pack, len) in live.packs_of(class)? {
+                // Opened one at a time: there may be more packs than a process may open files.
+                if let Some((file, stage)) = open_pack(&live.layout, class, pack)? {
+                    live.survey_pack(pack, &file, stage, &mut survey)?;
+                }
+                done += len;
+                total = done.max(total);
+                progress(done, total);
             }
-            done += len;
-            progress(done, total);
         }
         survey.broken_frames.iter().for_each(|frame| live.data.note_damage(*frame));
         live.data.take_back_notes(|frame| survey.sound_frames.contains(frame));
@@ -191,18 +194,21 @@ type OpenedPack = (PackClass, PackId, u64);
 
 impl Live {
     fn all_packs(&self) -> Result<Vec<OpenedPack>, StoreError> {
+        let of = |class| Ok(self.packs_of(class)?.into_iter().map(move |(pack, len)| (class, pack, len)));
+        Ok(of(PackClass::Data)?.chain(of(PackClass::Meta)?).collect())
+    }
+
+    fn packs_of(&self, class: PackClass) -> Result<Vec<(PackId, u64)>, StoreError> {
         let mut packs = vec![];
-        for class in [PackClass::Data, PackClass::Meta] {
-            for pack in self.layout.list_packs(class)?.into_keys() {
-                let Some((file, stage)) = open_pack(&self.layout, class, pack)? else { continue };
-                let wrap = |error| StoreError::io("read", &self.layout.pack_path(class, pack, stage), error);
-                let len = file.metadata().map_err(wrap)?.len();
-                // The end of a sealed pack is checked with it; of an open one only what was committed counts.
-                if stage == Stage::Open && len < PACK_HEADER_LEN as u64 {
-                    continue;
-                }
-                packs.push((class, pack, len));
+        for pack in self.layout.list_packs(class)?.into_keys() {
+            let Some((file, stage)) = open_pack(&self.layout, class, pack)? else { continue };
+            let wrap = |error| StoreError::io("read", &self.layout.pack_path(class, pack, stage), error);
+            let len = file.metadata().map_err(wrap)?.len();
+            // The end of a sealed pack is checked with it; of an open one only what was committed counts.
+            if stage == Stage::Open && len < PACK_HEADER_LEN as u64 {
+                continue;
             }
+            packs.push((pack, len));
         }
         Ok(packs)
     }

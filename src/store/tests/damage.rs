@@ -183,3 +183,21 @@ fn noise_beside_text_does_not_cost_the_text_its_compression() {
     assert!(stored.new_chunk_bytes == 4_000_000 && stored.stored_bytes < 3_200_000, "{stored:?}");
     assert_eq!(get(&store, &stored.digest).unwrap(), content);
 }
+
+#[test]
+fn what_is_stored_while_everything_is_read_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, other) = (open(dir.path()), open(dir.path()));
+    // Each has packs of its own that it goes on with.
+    put(&store, &random(0, 60_000));
+    put(&other, &random(1, 60_000));
+    let mut seed = 1;
+    let report = store.verify(&mut |_, _| {
+        // Behind each pack that was read, of recipes as well as of chunks.
+        seed += 1;
+        put(&other, &random(seed, 60_000));
+    });
+    assert_eq!(report.unwrap().damaged, []);
+    assert!(seed > 2);
+    assert_sound(&store);
+}
