@@ -1,8 +1,10 @@
 //! The only raw writes and locks of the program.
 //!
 //! - What is published under a final name is written, synced, renamed, and its directory synced ([`write_atomic`]).
-//! - After a failed sync an [`AppendFile`] is poisoned: the kernel may have dropped the bytes, so nothing more is acknowledged.
-//! - Locks are advisory, belong to an open file, are never upgraded, and are released only by the process that took them.
+//! - After a failed sync an [`AppendFile`] is poisoned: the kernel may have dropped the bytes, so nothing more is
+//!   acknowledged.
+//! - Locks are advisory, belong to an open file, are never upgraded, and are released only by the process that took
+//!   them.
 //! - Platform calls have named twins here and nowhere else (`sync_file`, `sync_dir`, `read_exact_at`).
 //! - Tests stop the machine at any write step ([`fault`]); without that the hooks cost one relaxed load.
 
@@ -202,7 +204,8 @@ fn publish_all(files: &[(PathBuf, Vec<u8>)]) -> io::Result<BTreeSet<PathBuf>> {
     Ok(changed)
 }
 
-/// Does `work` to parts of some items in threads of their own, if there are more than a few, and returns what it gave for each part.
+/// Does `work` to parts of some items in threads of their own, if there are more than a few, and returns what it gave
+/// for each part.
 fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> io::Result<R> + Sync) -> io::Result<Vec<R>> {
     let part = items.len().div_ceil(SYNCING_THREADS).max(ALONE);
     if items.len() <= part {

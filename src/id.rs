@@ -196,7 +196,8 @@ impl ObjectId {
     }
 }
 
-/// Makes a ULID from the clock and the system's randomness. A generator kept in memory would repeat itself after a fork.
+/// Makes a ULID from the clock and the system's randomness. A generator kept in memory would repeat itself after a
+/// fork.
 pub(crate) fn fresh_ulid() -> Ulid {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let mut random = [0; 16];

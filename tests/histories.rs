@@ -1,8 +1,9 @@
 //! Random histories against a plain model: whatever people do with Git, every commit has what it should.
 //!
 //! A seed makes a history of commits, late bindings, amends, rebases, merges, cherry-picks, reverts, squashes, stashes,
-//! branches, tags, work trees and rebuilt catalogs, with the real `git` and its hooks. The model knows only maps. `R*` are exports
-//! whose record is committed, `L*` are bound late. Set `ONENB_SEED` to run one seed again, `--features slow` for 2,000.
+//! branches, tags, work trees and rebuilt catalogs, with the real `git` and its hooks. The model knows only maps. `R*`
+//! are exports whose record is committed, `L*` are bound late. Set `ONENB_SEED` to run one seed again,
+//! `--features slow` for 2,000.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! The machine stops at every write step of a repacking in turn: every content reads back, writers and collection go on,
-//! and the next run comes to the same end. The same where a step only fails, as on a full disk.
+//! The machine stops at every write step of a repacking in turn: every content reads back, writers and collection go
+//! on, and the next run comes to the same end. The same where a step only fails, as on a full disk.
 //!
 //! The fault switch is one for the whole process, so these tests have a program of their own and take turns.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]

@@ -1,4 +1,5 @@
-//! The machine stops at every write step in turn: what was acknowledged is there afterwards, the rest is whole or absent.
+//! The machine stops at every write step in turn: what was acknowledged is there afterwards, the rest is whole or
+//! absent.
 //!
 //! The fault switch is one for the whole process, so these tests have a program of their own and take turns.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
@@ -278,7 +279,8 @@ fn a_power_cut_between_the_marker_and_its_sync_loses_nothing_acknowledged() {
             let acknowledged = store.put_content(&fresh, &WriteOptions::default()).is_ok();
             drop(store);
             fault::heal();
-            // Metadata is appended only when the data was synced, so only the pack that was written last can lose bytes.
+            // Metadata is appended only when the data was synced, so only the pack that was written last can lose
+            // bytes.
             let grown = |at: usize, class| total_len(dir.path(), class) > before[at];
             let hit = if grown(1, "meta") { Some((1, "meta")) } else { grown(0, "data").then_some((0, "data")) };
             if let Some((at, class)) = hit.filter(|_| !acknowledged) {

@@ -33,6 +33,8 @@ const DOORS: [(&str, &[&str]); 13] = [
 ];
 
 const MAX_FILE_LINES: usize = 800;
+/// As for code, which rustfmt sees to.
+const MAX_COMMENT_LEN: usize = 120;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -143,6 +145,10 @@ fn files_stay_below_their_limit_and_start_with_what_they_are() {
         let lines = text.lines().count();
         if lines > MAX_FILE_LINES {
             broken.push(format!("{file} has {lines} lines, more than {MAX_FILE_LINES}"));
+        }
+        let is_long = |line: &&str| line.trim_start().starts_with("//") && line.chars().count() > MAX_COMMENT_LEN;
+        if let Some(line) = text.lines().find(is_long) {
+            broken.push(format!("{file} has a comment longer than {MAX_COMMENT_LEN} characters: {line}"));
         }
         if !text.starts_with("//!") {
             broken.push(format!("{file} does not start with its module documentation"));

@@ -7,7 +7,8 @@ use onenb::ErrorKind;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-/// Turns an error into the exception of `OneNB` that stands for its kind: message, causes and hint as the program shows.
+/// Turns an error into the exception of `OneNB` that stands for its kind: message, causes and hint as the program
+/// shows.
 pub(crate) fn to_python(py: Python<'_>, error: &onenb::Error) -> PyErr {
     if error.kind() == ErrorKind::Interrupted {
         return pyo3::exceptions::PyKeyboardInterrupt::new_err(error.to_string());

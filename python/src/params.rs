@@ -165,7 +165,8 @@ fn map_from_python(dict: &Bound<'_, PyDict>, place: &str, depth: usize) -> PyRes
     Ok(entries)
 }
 
-/// Returns the Python scalar that a NumPy bool, integer or float stands for; durations are integers only by inheritance.
+/// Returns the Python scalar that a NumPy bool, integer or float stands for; durations are integers only by
+/// inheritance.
 fn numpy_scalar<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let modules = value.py().import("sys")?.getattr("modules")?;
     let Ok(numpy) = modules.get_item("numpy") else { return Ok(None) };

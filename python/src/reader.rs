@@ -48,9 +48,9 @@ impl State {
 
 /// One export being read, by any number of threads.
 ///
-/// `seek` keeps the GIL, and `read` takes its place in the content before it lets go of it. Who holds the GIL from the one to
-/// the other therefore gets the bytes that it asked for, whatever other threads do. DuckDB 2.0 relies on that: it shares a file
-/// among its threads without a lock.
+/// `seek` keeps the GIL, and `read` takes its place in the content before it lets go of it. Who holds the GIL from the
+/// one to the other therefore gets the bytes that it asked for, whatever other threads do. DuckDB 2.0 relies on that:
+/// it shares a file among its threads without a lock.
 #[pyclass(frozen, module = "OneNB._native")]
 pub(crate) struct NativeReader {
     state: Mutex<State>,
@@ -64,8 +64,9 @@ impl NativeReader {
         Self { state: Mutex::new(State { reader, at: 0 }), len, position: AtomicU64::new(0) }
     }
 
-    /// Fills a buffer from a position without the GIL, and lets Python look at its signals now and then, without which Ctrl-C
-    /// would wait for the whole. The lock is taken after the GIL is gone, so that the two cannot wait for each other.
+    /// Fills a buffer from a position without the GIL, and lets Python look at its signals now and then, without which
+    /// Ctrl-C would wait for the whole. The lock is taken after the GIL is gone, so that the two cannot wait for each
+    /// other.
     fn fill(&self, py: Python<'_>, start: u64, buffer: &mut [u8]) -> PyResult<()> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -91,7 +92,8 @@ impl NativeReader {
         self.position.load(Ordering::Relaxed)
     }
 
-    /// Reads up to `limit` bytes, all that are left if it is negative or None; fewer only at the end, which is an empty result.
+    /// Reads up to `limit` bytes, all that are left if it is negative or None; fewer only at the end, which is an empty
+    /// result.
     #[pyo3(signature = (limit=None, /))]
     fn read<'py>(&self, py: Python<'py>, limit: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let start = self.tell();

@@ -1,11 +1,11 @@
 //! A backend in a bucket: S3 and its look-alikes, Google Cloud Storage, Azure.
 //!
-//! - One call is one request, blocking; retries with backoff and a deadline happen below, and no request hangs for long.
-//!   Their async runtime lives in this module alone, one for the process, made anew in a forked child.
+//! - One call is one request, blocking; retries with backoff and a deadline happen below, and no request hangs for
+//!   long. Their async runtime lives in this module alone, one for the process, made anew in a forked child.
 //! - Whether a create took effect may be unknown after a lost answer or a conflict: the object is looked for, and only
 //!   if it is not there the create is repeated.
-//! - Nothing here reads the environment or the terminal: [`CloudContext`] brings what the user's machine says. Credentials are
-//!   held in memory and never part of an error, a log or a URL.
+//! - Nothing here reads the environment or the terminal: [`CloudContext`] brings what the user's machine says.
+//!   Credentials are held in memory and never part of an error, a log or a URL.
 //! - This module is the only one that names `object_store`, `tokio` and `rustls`.
 
 mod container;
@@ -171,8 +171,8 @@ impl CloudBackend {
         })
     }
 
-    /// Runs a request that reads, again if its answer breaks off in the middle: below us only what failed before an answer
-    /// began is repeated.
+    /// Runs a request that reads, again if its answer breaks off in the middle: below us only what failed before an
+    /// answer began is repeated.
     fn ask<T, F>(&self, request: impl Fn(Arc<dyn Store>) -> F) -> Result<Result<T, object_store::Error>, BackendError>
     where
         T: Send + 'static,

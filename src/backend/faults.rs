@@ -1,8 +1,8 @@
 //! A backend that fails on purpose: a request is lost, its answer is lost or cut short, or it arrives too late.
 //!
-//! What providers and networks do comes down to these: 429, 500, 503, a refused connection and 409 before any effect are
-//! [`Fault::Before`]; a timeout is `Before`, [`Fault::After`] or [`Fault::Late`], nobody can tell which; 412 for one's own
-//! success is [`Fault::Retried`]; a connection that breaks within an answer is [`Fault::Truncated`].
+//! What providers and networks do comes down to these: 429, 500, 503, a refused connection and 409 before any effect
+//! are [`Fault::Before`]; a timeout is `Before`, [`Fault::After`] or [`Fault::Late`], nobody can tell which; 412 for
+//! one's own success is [`Fault::Retried`]; a connection that breaks within an answer is [`Fault::Truncated`].
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +19,8 @@ pub enum Fault {
     After,
     /// It takes effect, the answer is lost, and a retry below us sees its own work: `create` answers "already exists".
     Retried,
-    /// The answer of a read ends early: a whole object is cut in half unseen, a range is refused as too short. Others never
-    /// reach the place.
+    /// The answer of a read ends early: a whole object is cut in half unseen, a range is refused as too short. Others
+    /// never reach the place.
     Truncated,
     /// The caller sees an error, and the request takes effect so many requests later, among those of a rerun.
     Late(u64),

@@ -4,7 +4,8 @@
 //! - [`Backend::create`] is the only synchronisation: of several creators of one key exactly one wins. Because a lost
 //!   answer may be retried below us, [`Created::AlreadyExists`] means "unknown": read back and compare.
 //! - [`Backend::list`] answers in the byte order of keys and sees every object acknowledged before it was asked.
-//! - A [`Key`] cannot leave its root, whatever a remote wrote; symbolic links below a directory's root are not followed.
+//! - A [`Key`] cannot leave its root, whatever a remote wrote; symbolic links below a directory's root are not
+//!   followed.
 //! - This module knows nothing of packs, tags or snapshots; `backend::conformance` is the contract as tests.
 
 mod cloud;
@@ -62,8 +63,8 @@ pub trait Backend: Send + Sync {
     /// [`BackendError::NotFound`], [`BackendError::Truncated`] if the object ends earlier, or what the place answers.
     fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, BackendError>;
 
-    /// Stores an immutable object. Callers overwrite an object only with equal bytes. The bytes are handed over because a
-    /// request may have to be repeated from memory, and packs are too long to be copied for it.
+    /// Stores an immutable object. Callers overwrite an object only with equal bytes. The bytes are handed over because
+    /// a request may have to be repeated from memory, and packs are too long to be copied for it.
     ///
     /// # Errors
     /// What the place answers; the object may or may not be there afterwards.
@@ -93,8 +94,8 @@ pub trait Backend: Send + Sync {
     /// What the place answers.
     fn head(&self, key: &Key) -> Result<Option<u64>, BackendError>;
 
-    /// Counts, and with `delete` removes, what writers that were killed left behind: temporary files begun before a time, in
-    /// milliseconds since 1970. A bucket has none.
+    /// Counts, and with `delete` removes, what writers that were killed left behind: temporary files begun before a
+    /// time, in milliseconds since 1970. A bucket has none.
     ///
     /// # Errors
     /// What the place answers.

@@ -129,8 +129,8 @@ impl RemoteUrl {
     }
 }
 
-/// Refuses a URL that holds a secret, or looks like it, whatever its scheme: it would be stored, shown and sent on. What
-/// looks like one is not repeated.
+/// Refuses a URL that holds a secret, or looks like it, whatever its scheme: it would be stored, shown and sent on.
+/// What looks like one is not repeated.
 fn check_public(text: &str) -> Result<(), BackendError> {
     let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| *scheme != "file") else { return Ok(()) };
     let refuse = |text: &str, reason| {

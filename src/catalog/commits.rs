@@ -227,8 +227,8 @@ impl ReadTransaction {
         Ok(overlay)
     }
 
-    /// Returns what commits bound themselves, in the order of runs ([`ReadTransaction::runs_with_export`]): of one export,
-    /// or of one commit.
+    /// Returns what commits bound themselves, in the order of runs ([`ReadTransaction::runs_with_export`]): of one
+    /// export, or of one commit.
     ///
     /// # Errors
     /// [`CatalogError`].

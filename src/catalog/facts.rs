@@ -1,7 +1,7 @@
 //! Facts that no tree holds: pending exports, late bindings, pushes, and where branches started.
 //!
-//! The store keeps them as metadata objects; the caller decodes those and puts the facts here in whatever order it reads
-//! them. Of several facts about one thing the one with the greatest (time, object id) counts.
+//! The store keeps them as metadata objects; the caller decodes those and puts the facts here in whatever order it
+//! reads them. Of several facts about one thing the one with the greatest (time, object id) counts.
 
 use std::collections::BTreeSet;
 
@@ -148,7 +148,8 @@ impl ReadTransaction {
         self.all(sql, params![key.name.as_str(), key.params_hash.as_bytes()], |row| commit_column(row, 0))
     }
 
-    /// Returns the commits that something was bound to or unbound from late after a time, in microseconds since 1970, UTC.
+    /// Returns the commits that something was bound to or unbound from late after a time, in microseconds since 1970,
+    /// UTC.
     ///
     /// # Errors
     /// [`CatalogError`].

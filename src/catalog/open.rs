@@ -110,8 +110,8 @@ impl Drop for Slot {
 impl Catalog {
     /// Opens the catalog at `path`, making or emptying the file where that is needed and allowed.
     ///
-    /// A place that cannot be used, read-only or broken, gives an empty catalog in memory: an index must not keep people
-    /// from their data. [`Catalog::origin`] says which it was and so what the caller has to fill in.
+    /// A place that cannot be used, read-only or broken, gives an empty catalog in memory: an index must not keep
+    /// people from their data. [`Catalog::origin`] says which it was and so what the caller has to fill in.
     ///
     /// # Errors
     /// [`CatalogError::Busy`] if other processes keep the file locked for longer than the time-out.
@@ -208,7 +208,8 @@ impl Catalog {
         let mut slot = &self.slot;
         while slot.pid != std::process::id() {
             if slot.child.get().is_none() {
-                // SQLite keeps its locks in memory too; forked in the middle, they would be wrong in the child for ever.
+                // SQLite keeps its locks in memory too; forked in the middle, they would be wrong in the child for
+                // ever.
                 if matches!(slot.connection.try_lock(), Err(TryLockError::WouldBlock)) {
                     return Err(CatalogError::ForkedInUse);
                 }

@@ -135,7 +135,8 @@ fn ids_of_sha256_repositories_come_back() {
 
 type Model = BTreeMap<ExportKey, Bound>;
 
-/// Which earlier snapshot to derive from, counted from the newest, and the changes: a key, and a content or its removal.
+/// Which earlier snapshot to derive from, counted from the newest, and the changes: a key, and a content or its
+/// removal.
 type Step = (usize, Vec<(u8, Option<u32>)>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -21,7 +21,10 @@ Examples:
 
 /// Delete local data that nothing names any more; --remote: on the remote
 ///
-/// What any reference, reflog, stash, index or work tree names stays, and so do late bindings, pins, and uncommitted exports of the last 14 days. On a remote, what tags name, what they named before they were moved, and uploads of branches and commits stay, until `onenb push --delete` and `--forget-history` let go of them. Safe beside exports and pushes.
+/// What any reference, reflog, stash, index or work tree names stays, and so do late bindings, pins, and uncommitted
+/// exports of the last 14 days. On a remote, what tags name, what they named before they were moved, and uploads of
+/// branches and commits stay, until `onenb push --delete` and `--forget-history` let go of them. Safe beside exports
+/// and pushes.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
@@ -31,7 +34,8 @@ pub(super) struct Args {
     /// Only say what would be deleted
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// How long uncommitted exports are kept that newer ones replaced: `now`, or like `36h`, `14d`, `2w`; with --remote `now` gives up unfinished pushes of the last day too
+    /// How long uncommitted exports are kept that newer ones replaced: `now`, or like `36h`, `14d`, `2w`; with --remote
+    /// `now` gives up unfinished pushes of the last day too
     #[arg(long, value_name = "WHEN")]
     prune: Option<String>,
 }

@@ -19,7 +19,11 @@ Examples:
 
 /// Compress all local versions anew, so that they take less room
 ///
-/// Every version is at hand now, so each is compressed against those that it is most like, on all cores at low priority. Contents and their digests stay as they are. Safe beside exports and reads. What was repacked before is left alone; stopped, it goes on where it was when run again; what a stopped --all wrote is dropped or brought to its end. Where nothing is gained all stays as it is, and the next run tries again. Very small exports lie beside the records and are never repacked.
+/// Every version is at hand now, so each is compressed against those that it is most like, on all cores at low
+/// priority. Contents and their digests stay as they are. Safe beside exports and reads. What was repacked before is
+/// left alone; stopped, it goes on where it was when run again; what a stopped --all wrote is dropped or brought to its
+/// end. Where nothing is gained all stays as it is, and the next run tries again. Very small exports lie beside the
+/// records and are never repacked.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {

@@ -14,7 +14,8 @@ Examples:
 
 /// Make an earlier export the working one again
 ///
-/// Without --digest the newest that differs from the working one, so that twice goes back and forth. `onenb log NAME --working` lists what there is; `onenb gc` keeps it for 14 days.
+/// Without --digest the newest that differs from the working one, so that twice goes back and forth.
+/// `onenb log NAME --working` lists what there is; `onenb gc` keeps it for 14 days.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {

@@ -27,14 +27,21 @@ Examples:
 
 /// Measure how your data is best stored here; --apply writes with that from now on
 ///
-/// Samples the exports of this repository, by kind of content, and writes and reads the sample with other settings: level of compression, length of frames, byte shuffle, deltas. The best setting counts only if it also wins on data that it was not chosen on. Settings change how new data is encoded and nothing else: what is stored stays as it is, identities stay the same, and anybody can read both.
+/// Samples the exports of this repository, by kind of content, and writes and reads the sample with other settings:
+/// level of compression, length of frames, byte shuffle, deltas. The best setting counts only if it also wins on data
+/// that it was not chosen on. Settings change how new data is encoded and nothing else: what is stored stays as it is,
+/// identities stay the same, and anybody can read both.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// What is to be good: balanced, size, speed or cost
     ///
-    /// Each setting is compared with the present one on the same data, as ratios to the power of their weights, multiplied; smaller is better. balanced: stored bytes 1/2, the times of writing, of reading all and of reading 4 KiB anywhere 1/6 each, and never a quarter more bytes. size: stored bytes alone, however long it takes. speed: writing 1/2, reading all 1/4, reading anywhere 1/4. cost: dollars a year in a cloud, at the prices of `docs/tune.md`.
+    /// Each setting is compared with the present one on the same data, as ratios to the power of their weights,
+    /// multiplied; smaller is better. balanced: stored bytes 1/2, the times of writing, of reading all and of reading 4
+    /// KiB anywhere 1/6 each, and never a quarter more bytes. size: stored bytes alone, however long it takes. speed:
+    /// writing 1/2, reading all 1/4, reading anywhere 1/4. cost: dollars a year in a cloud, at the prices of
+    /// `docs/tune.md`.
     #[arg(long = "for", value_name = "GOAL", value_enum, default_value_t = Goal::Balanced)]
     #[arg(hide_possible_values = true)]
     goal: Goal,

@@ -18,20 +18,23 @@ Examples:
 
 /// Read all data back and report damage
 ///
-/// Changes nothing without `--repair`; what it finds damaged is stored anew by the next export or pull. Exit code 5 if anything is damaged. Data that is only on the remote is listed, and is no damage.
+/// Changes nothing without `--repair`; what it finds damaged is stored anew by the next export or pull. Exit code 5 if
+/// anything is damaged. Data that is only on the remote is listed, and is no damage.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// With `--remote`: only what this revision needs
     #[arg(requires = "remote")]
     rev: Option<String>,
-    /// Check the remote instead; exit code 3 if something cannot be read. Of REV: that every pack that its exports, notebooks and directories need is there; without REV everything of every tag is read
+    /// Check the remote instead; exit code 3 if something cannot be read. Of REV: that every pack that its exports,
+    /// notebooks and directories need is there; without REV everything of every tag is read
     #[arg(long)]
     remote: bool,
     /// Read so many contents of the remote in full, picked at random; of the others ask whether they are there
     #[arg(long, value_name = "N", requires = "remote")]
     sample: Option<usize>,
-    /// Fetch from the remote what is damaged or missing here; with `--remote` send what is damaged or missing there and sound here. The exit code tells whether damage is left
+    /// Fetch from the remote what is damaged or missing here; with `--remote` send what is damaged or missing there and
+    /// sound here. The exit code tells whether damage is left
     #[arg(long)]
     repair: bool,
 }

@@ -80,7 +80,8 @@ impl StorageConfig {
         Self { url: url.into(), endpoint_url: None, region: None }
     }
 
-    /// Returns what tells this place from every other, for people and for caches: the URL, and the endpoint if there is one.
+    /// Returns what tells this place from every other, for people and for caches: the URL, and the endpoint if there is
+    /// one.
     #[must_use]
     pub fn place(&self) -> String {
         match &self.endpoint_url {
@@ -257,7 +258,8 @@ fn check_storage(storage: &StorageConfig) -> Result<(), FormatError> {
     storage.region.as_deref().map_or(Ok(()), check_region)
 }
 
-/// Checks the region of a bucket, which becomes part of a host's name: `x@evil.example/` would send signed requests there.
+/// Checks the region of a bucket, which becomes part of a host's name: `x@evil.example/` would send signed requests
+/// there.
 ///
 /// # Errors
 /// [`FormatError::Refused`].
@@ -322,8 +324,8 @@ impl UserConfig {
     }
 }
 
-/// Reads sizes as Git's configuration writes them, a number with `k`, `m` or `g`, and as people do (`2 GB`, `500MiB`): all
-/// of these are powers of 1024.
+/// Reads sizes as Git's configuration writes them, a number with `k`, `m` or `g`, and as people do (`2 GB`, `500MiB`):
+/// all of these are powers of 1024.
 #[must_use]
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();

@@ -2,9 +2,10 @@
 //!
 //! - One line of JSON for the format, then one for each member, sorted by path; the encoding is canonical, and whatever
 //!   would not encode to the same bytes is refused. So equal directories have one digest.
-//! - A member is a file, whose bytes are a content of their own, an empty directory, or a symbolic link that stays inside.
-//! - Paths and links are hostile input: relative, `/` between components, no way out of the directory, nothing below a file
-//!   or a link. Whoever has a [`Manifest`] need not check again. Layout and example: `docs/format/directory.md`.
+//! - A member is a file, whose bytes are a content of their own, an empty directory, or a symbolic link that stays
+//!   inside.
+//! - Paths and links are hostile input: relative, `/` between components, no way out of the directory, nothing below a
+//!   file or a link. Whoever has a [`Manifest`] need not check again. Layout and example: `docs/format/directory.md`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -325,8 +326,8 @@ fn check_first_line(line: &str) -> Result<(), FormatError> {
     }
 }
 
-/// Returns whether a link can only lead to places inside the directory, also through other links: `..` may stand only at
-/// the start of its target, where it goes up through real directories.
+/// Returns whether a link can only lead to places inside the directory, also through other links: `..` may stand only
+/// at the start of its target, where it goes up through real directories.
 fn stays_inside(path: &MemberPath, target: &str) -> bool {
     let depth = path.ancestors().count();
     let ups = target.split('/').take_while(|component| *component == "..").count();

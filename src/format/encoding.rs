@@ -127,7 +127,8 @@ impl Encodings {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`FormatError::TooNew`] for a later version, [`FormatError::Malformed`] for anything that this one does not have.
+    /// [`FormatError::TooNew`] for a later version, [`FormatError::Malformed`] for anything that this one does not
+    /// have.
     pub fn from_text(text: &str) -> Result<Self, FormatError> {
         let malformed = |reason: String| FormatError::malformed(WHAT, reason);
         let mut table: toml::Table =

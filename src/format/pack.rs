@@ -6,8 +6,9 @@
 //!   its last marker; a sealed pack ends in a directory of all frame headers and a fixed trailer.
 //! - Every header is checksummed with its tables, every payload on its own, and chunks are named by their content, so
 //!   that a frame can be copied into another pack as it is.
-//! - A delta frame is compressed against spans of chunks in other frames, named by content; arrays of numbers are shuffled.
-//!   A field for dictionaries exists; frames that use what we do not know can be copied and listed, but decoding is refused.
+//! - A delta frame is compressed against spans of chunks in other frames, named by content; arrays of numbers are
+//!   shuffled. A field for dictionaries exists; frames that use what we do not know can be copied and listed, but
+//!   decoding is refused.
 //! - This module knows nothing of files, exports or Git. Byte layout: `docs/format/pack.md`.
 
 mod codec;

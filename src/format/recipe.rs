@@ -2,10 +2,11 @@
 //!
 //! | prefix 8 | length 8 | digest 32 | inline bytes, or chunk entries, or tree children |
 //!
-//! - A content of at most [`MAX_INLINE_LEN`] bytes lies in its recipe; up to [`MAX_FLAT_CHUNKS`] chunks are listed flat;
-//!   more are listed in nodes, which the root names. Nodes end where a chunk id says so, never at a fixed count, so that
-//!   versions of one content share most of their nodes.
-//! - One content under one chunker has exactly one recipe: equal inputs give equal bytes and therefore one [`RecipeId`].
+//! - A content of at most [`MAX_INLINE_LEN`] bytes lies in its recipe; up to [`MAX_FLAT_CHUNKS`] chunks are listed
+//!   flat; more are listed in nodes, which the root names. Nodes end where a chunk id says so, never at a fixed count,
+//!   so that versions of one content share most of their nodes.
+//! - One content under one chunker has exactly one recipe: equal inputs give equal bytes and therefore one
+//!   [`RecipeId`].
 //! - Lengths add up: of the entries to the node, of the children to the content. Decoding checks this.
 //! - This module does not know where chunks are. Byte layout: `docs/format/recipe.md`.
 

@@ -1,7 +1,8 @@
 //! Specifications: `[REPO@]REV:NAME[?k=v&k2=v2]`, how people and programs name one export of one revision.
 //!
 //! The text is cut at the first `?` after the last `:`, then at that `:`. REPO is what precedes an `@` that no `{`
-//! follows, and only if it is a known repository or a URL; everything else belongs to REV, so tags such as `pkg@1.0` work.
+//! follows, and only if it is a known repository or a URL; everything else belongs to REV, so tags such as `pkg@1.0`
+//! work.
 
 use std::fmt;
 

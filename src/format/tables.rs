@@ -1,6 +1,6 @@
 //! Data tables: which packs, frames and chunks of a remote hold which contents.
 //!
-//! | packs | frames: pack, offset, length | chunks: id, length, frame | contents: digest, length, inline bytes or chunks |
+//! | packs | frames: pack, offset, length | chunks: id, length, frame | contents: digest, length, inline or chunks |
 //!
 //! - The shared body of snapshots and index segments; each names everything it needs, so one object suffices to read.
 //! - Every number that points into another table is checked when decoding, lengths of chunks add up to their content,

@@ -38,7 +38,8 @@ impl GitRepo {
         Some(BranchBirth { commit, from, time_s, is_new: lines.next().is_none(), written_us })
     }
 
-    /// Returns the branch that was checked out in this work tree when `branch` was born, where HEAD's reflog still tells.
+    /// Returns the branch that was checked out in this work tree when `branch` was born, where HEAD's reflog still
+    /// tells.
     ///
     /// A name may be used again: of several moves to it those count that led to the commit of its birth, first those of
     /// the very second of the birth, and of these the last.

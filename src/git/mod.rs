@@ -5,8 +5,9 @@
 //!   paths and names that are not UTF-8 are skipped, and a repository of another owner is refused as Git refuses it.
 //! - Object ids of every kind (commits, trees, blobs) are [`CommitId`]s; paths inside trees are `String`s with `/`.
 //! - Shallow boundaries, replacement objects (`git replace`) and the deprecated `info/grafts` shape the history.
-//! - Opening reads configuration and nothing else, because hooks run on each commit. What is kept across calls is named by
-//!   its content (unpacked objects) or looked at again (references), so one [`GitRepo`] serves many threads, for long.
+//! - Opening reads configuration and nothing else, because hooks run on each commit. What is kept across calls is named
+//!   by its content (unpacked objects) or looked at again (references), so one [`GitRepo`] serves many threads, for
+//!   long.
 //! - This module knows nothing of exports, records or notebooks, and never runs `git push` or touches a remote.
 //!
 //! [`CommitId`]: crate::id::CommitId

@@ -1,5 +1,5 @@
-//! Everything that Git keeps from being deleted: references, the heads, indexes and logs of all work trees, stashes, and
-//! what an unfinished operation remembers.
+//! Everything that Git keeps from being deleted: references, the heads, indexes and logs of all work trees, stashes,
+//! and what an unfinished operation remembers.
 //!
 //! Whoever deletes what nothing names must know all names. So nothing is skipped here because it cannot be read: only a
 //! log may name commits that are gone, because Git itself lets them go, and a symbolic reference may dangle.

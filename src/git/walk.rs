@@ -146,7 +146,8 @@ impl GitRepo {
         Ok(None)
     }
 
-    /// Returns where the history of the branches and of `HEAD` begins: commits without parents. Walks all of it, in Git.
+    /// Returns where the history of the branches and of `HEAD` begins: commits without parents. Walks all of it, in
+    /// Git.
     ///
     /// # Errors
     /// [`GitError::Program`] or [`GitError::Spawn`].
@@ -158,7 +159,8 @@ impl GitRepo {
         Ok(String::from_utf8_lossy(&printed).lines().filter_map(|line| line.parse().ok()).collect())
     }
 
-    /// Returns which objects Git shows in the place of others (`git replace`), sorted, as of when the repository was opened.
+    /// Returns which objects Git shows in the place of others (`git replace`), sorted, as of when the repository was
+    /// opened.
     pub fn replacements(&self) -> Vec<(CommitId, CommitId)> {
         self.local().objects.store_ref().replacements().map(|(old, new)| (from_gix(&old), from_gix(&new))).collect()
     }

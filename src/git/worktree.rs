@@ -180,8 +180,8 @@ impl GitRepo {
         Ok(find_reference(&self.local(), name)?.map(|id| from_gix(&id)))
     }
 
-    /// Returns what Git last did to this work tree's `HEAD`, in the words of its reflog (`commit (amend): x`); `None` without
-    /// one.
+    /// Returns what Git last did to this work tree's `HEAD`, in the words of its reflog (`commit (amend): x`); `None`
+    /// without one.
     pub fn last_action(&self) -> Option<String> {
         let mut log = std::fs::File::open(self.git_dir().join("logs/HEAD")).ok()?;
         let len = log.metadata().ok()?.len();

@@ -1,8 +1,8 @@
 //! `IPython`'s additions to Python, taken out of a cell before it is parsed.
 //!
 //! - Line numbers never change, and [`neutralise`] keeps byte offsets too.
-//! - The parser has a mode for `IPython`, but some faulty cells make it panic in that mode (`lambda)` before a line that
-//!   starts with a comma), so it only ever sees plain Python.
+//! - The parser has a mode for `IPython`, but some faulty cells make it panic in that mode (`lambda)` before a line
+//!   that starts with a comma), so it only ever sees plain Python.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,8 @@ const WRAPPERS: [&str; 3] = ["time", "capture", "prun"];
 /// What makes a line a command for `IPython` when it stands first: magics, shell, help, and the calls without brackets.
 const ESCAPES: &[u8] = b"%!?,;/";
 
-/// Does what `IPython` does before it looks for Python: takes off the indentation of the first line, and looks at the cell
-/// magics in front. Those that only wrap Python become comments; line numbers stay.
+/// Does what `IPython` does before it looks for Python: takes off the indentation of the first line, and looks at the
+/// cell magics in front. Those that only wrap Python become comments; line numbers stay.
 pub(super) fn prepare(source: &str) -> Result<Cow<'_, str>, Unreadable> {
     let text = dedent(source);
     let mut magics_len = 0;
@@ -46,8 +46,8 @@ fn dedent(source: &str) -> Cow<'_, str> {
     Cow::Owned(lines.collect())
 }
 
-/// Puts a name and blanks in place of magics and commands, and a blank in place of a `?`, which plain Python has nowhere.
-/// What stands inside of texts, comments and brackets stays.
+/// Puts a name and blanks in place of magics and commands, and a blank in place of a `?`, which plain Python has
+/// nowhere. What stands inside of texts, comments and brackets stays.
 pub(super) fn neutralise(text: &str) -> String {
     let mut scanner = Scanner { bytes: text.as_bytes().to_vec(), at: 0, depth: 0 };
     let mut new_line = true;

@@ -2,7 +2,8 @@
 //!
 //! - Input is hostile: length and nesting are bounded, every fault is a [`NotebookError`] or a reported problem, and
 //!   nothing of a notebook is ever run.
-//! - What Jupyter tolerates is tolerated: missing metadata, odd cell ids, source as text or lines, outputs of any shape.
+//! - What Jupyter tolerates is tolerated: missing metadata, odd cell ids, source as text or lines, outputs of any
+//!   shape.
 //! - Memory follows the code of a notebook, not its outputs: of those only receipts are kept.
 //! - Cells count from 0, lines from 1 within their cell.
 //! - This module knows no files, no Git and no store. It is the one that names the Python parser.

@@ -1,7 +1,7 @@
 //! Parameters: what the cell tagged `parameters` declares, and which values a run had.
 //!
-//! - The statements are followed in order, first the declared defaults, then what papermill injected; the last assignment
-//!   of a name counts. A name is good if its value is a literal then; nothing is ever evaluated.
+//! - The statements are followed in order, first the declared defaults, then what papermill injected; the last
+//!   assignment of a name counts. A name is good if its value is a literal then; nothing is ever evaluated.
 //! - A value that may differ from what stands there is a problem, never a guess: `x += 1`, a value set inside `if`, a
 //!   list that a method call may have changed.
 //! - Imports and definitions are no parameters and no problems, unless they take a parameter's name.

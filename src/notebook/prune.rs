@@ -1,7 +1,7 @@
 //! Reads JSON and keeps only chosen parts of it.
 //!
-//! A notebook of 200 MB is nearly all outputs: pictures, tables, plots as millions of numbers. As a JSON tree those would
-//! take many times their length in memory, so what nobody asks for is skipped while it is read.
+//! A notebook of 200 MB is nearly all outputs: pictures, tables, plots as millions of numbers. As a JSON tree those
+//! would take many times their length in memory, so what nobody asks for is skipped while it is read.
 
 use std::fmt;
 

@@ -141,7 +141,8 @@ impl Level {
 }
 
 /// Returns an upper bound for the depth of the tree that the parser builds: between two separators of a level every
-/// token, and every closed level with all its depth, may add to the depth of the others (`a.b.c`, `1 + 1 + 1`, `not not x`).
+/// token, and every closed level with all its depth, may add to the depth of the others (`a.b.c`, `1 + 1 + 1`,
+/// `not not x`).
 fn depth_bound(text: &str) -> usize {
     let mut lexer = lexer::lex(text, Mode::Module);
     let mut levels = vec![Level::new(TokenKind::EndOfFile)];

@@ -62,7 +62,8 @@ impl Document {
     }
 }
 
-/// Returns `false` if the notebook has no receipts as any JSON writer spells them, so that it need not be parsed for them.
+/// Returns `false` if the notebook has no receipts as any JSON writer spells them, so that it need not be parsed for
+/// them.
 #[must_use]
 pub fn may_hold_receipts(bytes: &[u8]) -> bool {
     // Without the parts that JSON may escape: `/` and `+`. Bytes that are not UTF-8 are left to the parser.

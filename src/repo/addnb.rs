@@ -24,8 +24,8 @@ use crate::store::WriteOptions;
 pub(super) enum Newest {
     /// The receipts': a person asked to record exactly this notebook.
     Receipts,
-    /// The index's, if somebody staged another record; else those of a run that HEAD does not have; else the work tree's, for
-    /// a merge may have been settled there.
+    /// The index's, if somebody staged another record; else those of a run that HEAD does not have; else the work
+    /// tree's, for a merge may have been settled there.
     Staged,
 }
 
@@ -110,8 +110,8 @@ impl Repo {
         Ok(AddedNotebook { run: executed.run, staged, warnings: executed.warnings })
     }
 
-    /// Returns whether an export is of a run that HEAD's notebooks do not show. While others' commits are taken in, a person
-    /// decides between their runs and ours, and this says no.
+    /// Returns whether an export is of a run that HEAD's notebooks do not show. While others' commits are taken in, a
+    /// person decides between their runs and ours, and this says no.
     fn is_of_new_run(&self, executed: &Executed, key: &ExportKey) -> Result<bool> {
         let git = self.git();
         if git.operation_in_progress().is_some() || git.git_dir().join("SQUASH_MSG").exists() {

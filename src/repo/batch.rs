@@ -1,8 +1,8 @@
 //! Batches: many exports that become durable and visible together.
 //!
-//! - Order: the contents (one sync of each class of packs), then a journal with all records under its final name, then the
-//!   record files. The journal acknowledges the batch: before it nothing of the batch is named, and once it is there every
-//!   record will be, because whoever opens the repository next finishes what a killed process left.
+//! - Order: the contents (one sync of each class of packs), then a journal with all records under its final name, then
+//!   the record files. The journal acknowledges the batch: before it nothing of the batch is named, and once it is
+//!   there every record will be, because whoever opens the repository next finishes what a killed process left.
 //! - Journals lie beside `HEAD` of the work tree that they belong to and go when their records are durable.
 
 use std::collections::HashMap;
@@ -27,7 +27,8 @@ const LOCK_FILE: &str = "lock";
 /// Longest journal that is read back, in bytes.
 const MAX_JOURNAL_LEN: u64 = 1024 * 1024 * 1024;
 
-/// Exports that become durable and visible together, by [`ExportBatch::commit`]. Dropped before that, it leaves nothing.
+/// Exports that become durable and visible together, by [`ExportBatch::commit`]. Dropped before that, it leaves
+/// nothing.
 ///
 /// Clones are handles of the same batch, so that several exports can be written at once.
 #[derive(Clone)]
@@ -73,8 +74,8 @@ impl Repo {
         self.git().git_dir().join(STORE_DIR).join(JOURNALS_DIR)
     }
 
-    /// Finishes batches that were acknowledged by a process that died before it wrote all records. Every export does this
-    /// before it writes its own record, so that what a batch left never comes after it.
+    /// Finishes batches that were acknowledged by a process that died before it wrote all records. Every export does
+    /// this before it writes its own record, so that what a batch left never comes after it.
     pub(super) fn finish_batches(&self) -> Result<()> {
         let dir = self.journals_dir();
         if journals_in(&dir).is_empty() || self.work_dir().is_none() {
@@ -198,8 +199,8 @@ impl ExportBatch {
     /// Makes the whole batch durable, then visible in `working`.
     ///
     /// # Errors
-    /// What writing can meet. If the records could not all be written, the next command finishes that; otherwise nothing
-    /// of the batch is visible.
+    /// What writing can meet. If the records could not all be written, the next command finishes that; otherwise
+    /// nothing of the batch is visible.
     pub fn commit(&self) -> Result<BatchOutcome> {
         let state = self.lock().take().ok_or_else(ended)?;
         let State { hold: _hold, content, records, .. } = state;

@@ -1,4 +1,5 @@
-//! `rm`, `bind` and `unbind`: repairs of what commits have. Refused once a pushed tag inherits the change, unless forced.
+//! `rm`, `bind` and `unbind`: repairs of what commits have. Refused once a pushed tag inherits the change, unless
+//! forced.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,9 +1,10 @@
 //! Carrying late bindings to the commits that Git makes of older ones: amend, rebase, cherry-pick, revert, squash.
 //!
-//! - post-rewrite hears from Git which commit became which. For the others Git says so while it commits (`CHERRY_PICK_HEAD`,
-//!   `REVERT_HEAD`, `SQUASH_MSG`), and has tidied up before post-commit where a person finished the work by `git commit`.
-//!   So pre-commit leaves a note beside `HEAD`, which names the tree that is about to be committed, and post-commit believes
-//!   it for a commit of that very tree.
+//! - post-rewrite hears from Git which commit became which. For the others Git says so while it commits
+//!   (`CHERRY_PICK_HEAD`,
+//!   `REVERT_HEAD`, `SQUASH_MSG`), and has tidied up before post-commit where a person finished the work by
+//!   `git commit`. So pre-commit leaves a note beside `HEAD`, which names the tree that is about to be committed, and
+//!   post-commit believes it for a commit of that very tree.
 //! - Where no hook ran before, the message that Git proposed may still name the commits.
 //! - After `git reset` the files of what was reset may be committed again, as one commit.
 
@@ -88,8 +89,8 @@ impl Repo {
         self.carry(&origins.picked.into_iter().map(|old| (old, head)).collect::<Vec<_>>(), false)
     }
 
-    /// Returns the commits that were taken back by `git reset` and are now one: the files of the last of them are committed
-    /// on what the first was made on.
+    /// Returns the commits that were taken back by `git reset` and are now one: the files of the last of them are
+    /// committed on what the first was made on.
     pub(super) fn made_again(&self, head: CommitId) -> Result<Vec<CommitId>> {
         let git = self.git();
         let info = git.commit_info(head)?;
@@ -127,9 +128,9 @@ impl Repo {
         Ok(origins)
     }
 
-    /// Returns the commits of a squash into `parent` if any file that they bring there is among these changes, else none: Git
-    /// goes on listing them after a person put all files back. Where they bring no file there is nothing to tell by, and a file
-    /// that both sides changed need not be as any commit made it.
+    /// Returns the commits of a squash into `parent` if any file that they bring there is among these changes, else
+    /// none: Git goes on listing them after a person put all files back. Where they bring no file there is nothing to
+    /// tell by, and a file that both sides changed need not be as any commit made it.
     fn if_squashed(
         &self,
         listed: Vec<CommitId>,
@@ -181,8 +182,8 @@ impl Repo {
     }
 
     /// Gives new commits the late bindings of the old ones that they were made from; of two that became one, the later
-    /// counts. A record that the new commit changes and the old one did not have is a later word. `keeps_own` keeps what a
-    /// new commit was bound already.
+    /// counts. A record that the new commit changes and the old one did not have is a later word. `keeps_own` keeps
+    /// what a new commit was bound already.
     pub(super) fn carry(&self, rewritten: &[(CommitId, CommitId)], keeps_own: bool) -> Result<()> {
         let mut carried = Vec::new();
         let mut time_us = self.late_time_us()?;

@@ -338,8 +338,8 @@ impl Workspace {
         self.read(&member_of(export, *digest, *size))
     }
 
-    /// Writes a directory export to `target`, which must not exist. It appears whole or not at all. Returns the number of
-    /// members.
+    /// Writes a directory export to `target`, which must not exist. It appears whole or not at all. Returns the number
+    /// of members.
     ///
     /// # Errors
     /// `Conflict` if something is there; what reading and writing can meet.

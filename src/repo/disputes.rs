@@ -1,5 +1,5 @@
-//! Merges that nothing but the order of their parents decided: each side had bound an export late, to other data, and no
-//! record in a tree says which is meant. The first parent's counts; `status` names what that passed over.
+//! Merges that nothing but the order of their parents decided: each side had bound an export late, to other data, and
+//! no record in a tree says which is meant. The first parent's counts; `status` names what that passed over.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Keeping collection of garbage away from what is being stored and is not named yet, and knowing who shares a store.
 //!
-//! A store that several repositories share keeps a note of each: `users/<hash>`, a file with the path of its work tree, or
-//! of its Git directory where it has none. Whoever collects asks all of them what they need.
+//! A store that several repositories share keeps a note of each: `users/<hash>`, a file with the path of its work tree,
+//! or of its Git directory where it has none. Whoever collects asks all of them what they need.
 
 use std::io;
 use std::path::{Path, PathBuf};

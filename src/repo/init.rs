@@ -14,7 +14,8 @@ use crate::store::{Store, StoreOptions};
 const ATTRIBUTES_PATH: &str = ".1nb/.gitattributes";
 
 impl Repo {
-    /// Sets up the repository that holds `dir`: configuration, attributes, store, hooks, and its name in the user's list.
+    /// Sets up the repository that holds `dir`: configuration, attributes, store, hooks, and its name in the user's
+    /// list.
     ///
     /// # Errors
     /// `NotARepository`, Usage for a bad name, Conflict for a name that another repository has.

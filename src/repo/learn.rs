@@ -1,7 +1,8 @@
 //! Late bindings that other machines made, taken from the snapshots that they pushed.
 //!
-//! - A late binding is kept by the machine that made it. The remote's snapshot of a commit has what was bound to the commit or
-//!   to one that it inherits from; a clone that lacks such a key binds it to that commit, so that the usual rule hands it down.
+//! - A late binding is kept by the machine that made it. The remote's snapshot of a commit has what was bound to the
+//!   commit or to one that it inherits from; a clone that lacks such a key binds it to that commit, so that the usual
+//!   rule hands it down.
 //! - Only what is missing here is taken: what Git or this machine says of a key stays, also that somebody took it away.
 //! - A history that is cut off before a commit that was pushed leaves open what was bound before.
 
@@ -75,8 +76,8 @@ impl Repo {
         Ok(Learned { bindings: objects.len(), cut_off: nearest.cut_off, damaged })
     }
 
-    /// Asks the remote once more, before a revision counts as not having an export. A remote that cannot be asked changes
-    /// nothing about that.
+    /// Asks the remote once more, before a revision counts as not having an export. A remote that cannot be asked
+    /// changes nothing about that.
     pub(super) fn learned_about(&self, commit: CommitId) -> bool {
         let learn = || -> Result<usize> {
             self.check_writable()?;

@@ -1,4 +1,5 @@
-//! `log`: which runs made what, newest commit first. Exports that no notebook run covers appear as runs of their producer.
+//! `log`: which runs made what, newest commit first. Exports that no notebook run covers appear as runs of their
+//! producer.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -85,7 +85,8 @@ impl Workspace {
     }
 }
 
-/// Deletes what nobody asked for in [`MAX_AGE`]. A program may hold on to a path for long, so no limit of size cuts it short.
+/// Deletes what nobody asked for in [`MAX_AGE`]. A program may hold on to a path for long, so no limit of size cuts it
+/// short.
 fn forget_unused(files: &Path) {
     let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     for folder in entries(files).flat_map(|letters| entries(&letters).collect::<Vec<_>>()) {

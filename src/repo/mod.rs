@@ -1,7 +1,7 @@
 //! The facade: one file per verb. It owns the order in which things become durable and the way layers work together.
 //!
-//! - [`Repo`] is one initialised Git repository with its store and catalog; [`Workspace`] is a place on the machine from
-//!   which specifications are resolved, in a repository or not.
+//! - [`Repo`] is one initialised Git repository with its store and catalog; [`Workspace`] is a place on the machine
+//!   from which specifications are resolved, in a repository or not.
 //! - Publication goes pack, recipe, record, catalog; remotely chunks, snapshot, tag. Nothing names what is not durable.
 //! - Nothing here prints or reads the environment: front ends hand in an [`Environment`].
 

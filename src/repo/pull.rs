@@ -70,7 +70,8 @@ impl Workspace {
 }
 
 impl Repo {
-    /// Fetches what can be fetched. The inner error names the first export whose data is neither here nor on the remote.
+    /// Fetches what can be fetched. The inner error names the first export whose data is neither here nor on the
+    /// remote.
     fn pull_exports(
         &self,
         exports: &[BoundExport],
@@ -101,7 +102,8 @@ impl Repo {
         Ok((summary, absent))
     }
 
-    /// Fetches the contents that are not all here, as far as is known; returns the first that is not on the remote either.
+    /// Fetches the contents that are not all here, as far as is known; returns the first that is not on the remote
+    /// either.
     fn pull_contents(
         &self,
         exports: &[BoundExport],

@@ -30,8 +30,8 @@ const MAX_PUSHES_READ: usize = 16;
 pub(super) struct PushItem {
     /// What people call it.
     pub(super) label: String,
-    /// The tag that the remote shall have; `None` uploads the commit without naming it. A branch has none, even where a tag is
-    /// called alike.
+    /// The tag that the remote shall have; `None` uploads the commit without naming it. A branch has none, even where a
+    /// tag is called alike.
     pub(super) tag: Option<String>,
     /// The commit.
     pub(super) commit: CommitId,
@@ -149,8 +149,8 @@ impl Repo {
         Ok(PushItem { label: rev.to_owned(), tag, commit })
     }
 
-    /// Writes down where the remote says something else than this machine last heard: tags deleted there, moved there, or
-    /// lost with the whole place.
+    /// Writes down where the remote says something else than this machine last heard: tags deleted there, moved there,
+    /// or lost with the whole place.
     fn correct_push_log(
         &self,
         tags: &[(String, CommitId)],
@@ -253,8 +253,8 @@ impl Repo {
         settle(summary, refused, named)
     }
 
-    /// Makes a place a remote: a directory costs nothing and is plain to see, a bucket only when the user says so. Returns whether
-    /// it did.
+    /// Makes a place a remote: a directory costs nothing and is plain to see, a bucket only when the user says so.
+    /// Returns whether it did.
     fn make_place(
         &self,
         (remote, storage): (&Remote, &StorageConfig),
@@ -396,7 +396,8 @@ impl Repo {
         Ok(!since.into_iter().any(|bound| self.git().is_ancestor(bound, commit).unwrap_or(false)))
     }
 
-    /// Says what this repository is to a remote that is new: the beginning of what is pushed tells, whatever is checked out.
+    /// Says what this repository is to a remote that is new: the beginning of what is pushed tells, whatever is checked
+    /// out.
     pub(super) fn identity(&self, pushed: Option<CommitId>) -> Result<RepoIdentity> {
         let root = match pushed.map(|commit| self.git().root_of(commit)) {
             // Of a commit that only the remote has.
@@ -473,8 +474,8 @@ impl Repo {
         Ok(runs)
     }
 
-    /// Returns the contents that the directories among some exports name. A manifest that nobody has is missing itself; one
-    /// that is none, or is damaged, does not keep the other exports back.
+    /// Returns the contents that the directories among some exports name. A manifest that nobody has is missing itself;
+    /// one that is none, or is damaged, does not keep the other exports back.
     pub(super) fn members_of(&self, exports: &[ExportRecord], rev: &str, commit: Option<CommitId>) -> Result<Members> {
         let mut members = Members::default();
         for record in exports.iter().filter(|record| record.suffix.is_directory()) {
@@ -513,7 +514,8 @@ impl Repo {
         Ok(())
     }
 
-    /// Returns the contents of the tags that the remote confirmed last: nearly all, since tags inherit from one another.
+    /// Returns the contents of the tags that the remote confirmed last: nearly all, since tags inherit from one
+    /// another.
     pub(super) fn pushed_contents(&self) -> Result<BTreeSet<ContentDigest>> {
         let Some(storage) = self.storage()? else { return Ok(BTreeSet::new()) };
         let mut contents = BTreeSet::new();
@@ -529,7 +531,8 @@ impl Repo {
         Ok(contents)
     }
 
-    /// Returns the raw length of everything that these revisions have and no pushed one; an upper bound of what a push sends.
+    /// Returns the raw length of everything that these revisions have and no pushed one; an upper bound of what a push
+    /// sends.
     pub(super) fn raw_len_of(&self, items: &[PushItem]) -> Result<u64> {
         let mut contents = BTreeMap::new();
         for item in items {

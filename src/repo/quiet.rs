@@ -1,8 +1,9 @@
 //! What hooks ask first: whether there can be anything to do for them, answered without the store and the catalog.
 //!
-//! After a commit, post-commit leaves a note beside `HEAD` that says what it found: whether exports are pending, whether
-//! anything was ever bound late, and which files made exports here. The note holds while no metadata object came in since,
-//! in any process, which the packs show from outside. Lost, damaged or outdated, it costs a look into the catalog.
+//! After a commit, post-commit leaves a note beside `HEAD` that says what it found: whether exports are pending,
+//! whether anything was ever bound late, and which files made exports here. The note holds while no metadata object
+//! came in since, in any process, which the packs show from outside. Lost, damaged or outdated, it costs a look into
+//! the catalog.
 
 use std::collections::BTreeSet;
 

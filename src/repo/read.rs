@@ -103,7 +103,8 @@ impl Content {
 }
 
 impl ResolvedExport {
-    /// Returns the tag if a read found that the remote has it for another commit, which nobody knew when it was resolved.
+    /// Returns the tag if a read found that the remote has it for another commit, which nobody knew when it was
+    /// resolved.
     #[must_use]
     pub fn noticed(&self) -> Option<&MovedTag> {
         match &self.place {

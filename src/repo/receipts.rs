@@ -113,7 +113,8 @@ pub(super) fn record_of(receipt: &Receipt, path: &str, code_identity: Option<Cod
     }
 }
 
-/// Which run ids notebooks hold, by the notebooks' content: each is read once, whatever the number of commits that have it.
+/// Which run ids notebooks hold, by the notebooks' content: each is read once, whatever the number of commits that have
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct HeldRuns {
     by_blob: HashMap<CommitId, BTreeSet<RunId>>,

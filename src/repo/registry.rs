@@ -1,6 +1,7 @@
 //! The user's configuration: registered repositories, and the remotes this user approved on this machine.
 //!
-//! - A remote known only from a tracked file is neither read nor written until its URL, endpoint and region are approved.
+//! - A remote known only from a tracked file is neither read nor written until its URL, endpoint and region are
+//!   approved.
 //! - The file is rewritten whole under a lock, so that two processes registering at once both stay registered.
 //! - Without a configuration directory nothing is registered and nothing is approved.
 
@@ -67,7 +68,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Registers a clone: the same remote or root commit is the same repository, anything else under a taken name is refused.
+    /// Registers a clone: the same remote or root commit is the same repository, anything else under a taken name is
+    /// refused.
     ///
     /// A clone that was registered before its first commit is asked for its root commit through `root_of`.
     pub(crate) fn register(
@@ -120,7 +122,8 @@ impl Registry {
         })
     }
 
-    /// Chooses the credential profile for a place; an empty one goes back to the usual one, and `None` leaves it as it is.
+    /// Chooses the credential profile for a place; an empty one goes back to the usual one, and `None` leaves it as it
+    /// is.
     pub(crate) fn choose_profile(&self, storage: &StorageConfig, profile: Option<&str>) -> Result<()> {
         let Some(profile) = profile else { return Ok(()) };
         self.change(|config| {

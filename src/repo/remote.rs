@@ -83,7 +83,8 @@ fn described(storage: &StorageConfig) -> String {
     text
 }
 
-/// Writes the command that approves a remote, safe to paste: its words come from a file that strangers may have written.
+/// Writes the command that approves a remote, safe to paste: its words come from a file that strangers may have
+/// written.
 fn approve_command(storage: &StorageConfig) -> String {
     let mut command = format!("onenb remote approve {}", shell_word(&storage.url));
     for (option, value) in [("--endpoint-url", &storage.endpoint_url), ("--region", &storage.region)] {
@@ -138,7 +139,8 @@ impl Repo {
         Ok(Some((storage, if local { "local" } else { "tracked" }, approved)))
     }
 
-    /// Sets the tracked remote, staging the configuration, or with `local` this machine's override. Typing it approves it.
+    /// Sets the tracked remote, staging the configuration, or with `local` this machine's override. Typing it approves
+    /// it.
     ///
     /// # Errors
     /// Usage for a malformed URL.

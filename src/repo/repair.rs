@@ -1,6 +1,7 @@
 //! `verify --repair`: stores again what is damaged on one side and sound on the other.
 //!
-//! - Nothing is overwritten: a sound copy is added, durable like any export or push, and what is read from then on is that.
+//! - Nothing is overwritten: a sound copy is added, durable like any export or push, and what is read from then on is
+//!   that.
 //! - What is fetched is verified before it is stored, what is sent before it is named; a repair that stops half way is
 //!   completed by the next.
 
@@ -15,8 +16,8 @@ use crate::id::{CommitId, ContentDigest};
 use crate::sync::{PushRequest, Remote, SyncError, TagOutcome, TagToPush};
 
 impl Repo {
-    /// Verifies the local store and fetches from the remote what is damaged or missing. The summary tells what was repaired
-    /// and what is damaged still.
+    /// Verifies the local store and fetches from the remote what is damaged or missing. The summary tells what was
+    /// repaired and what is damaged still.
     ///
     /// # Errors
     /// As [`Repo::verify`]; Auth for a remote that is not approved, and what the remote answers besides damage.
@@ -60,8 +61,8 @@ impl Repo {
         Ok(found)
     }
 
-    /// Verifies the remote, writes records of tags and index segments again that were lost, and sends again what is damaged
-    /// or missing there and sound here.
+    /// Verifies the remote, writes records of tags and index segments again that were lost, and sends again what is
+    /// damaged or missing there and sound here.
     ///
     /// # Errors
     /// As [`Repo::verify_remote_data`], and what a push can meet besides data that this clone does not have.

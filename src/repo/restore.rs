@@ -32,8 +32,8 @@ impl Repo {
         Ok(rows)
     }
 
-    /// Makes an earlier export of this work tree the working one again: the newest with a digest that starts so, or without
-    /// that the newest with another content than the working one.
+    /// Makes an earlier export of this work tree the working one again: the newest with a digest that starts so, or
+    /// without that the newest with another content than the working one.
     ///
     /// # Errors
     /// `NotFound` if there is none, Conflict if the start of the digest fits several contents.

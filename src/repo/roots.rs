@@ -1,9 +1,11 @@
 //! What a store must keep: every content that something names. `docs/design/0008-gc.md` lists the rules.
 //!
-//! - Named by Git: each version of each record that any reference, log, stash, index or unfinished operation of any work
-//!   tree leads to, read from the trees themselves; and what receipts bind there, by the catalog.
-//! - Named here: the records of all work trees, batches that are not finished, late bindings, pins, exports that are not old.
-//! - Whatever cannot be read is an error: it could name anything. A record that cannot be decoded names every digest in it.
+//! - Named by Git: each version of each record that any reference, log, stash, index or unfinished operation of any
+//!   work tree leads to, read from the trees themselves; and what receipts bind there, by the catalog.
+//! - Named here: the records of all work trees, batches that are not finished, late bindings, pins, exports that are
+//!   not old.
+//! - Whatever cannot be read is an error: it could name anything. A record that cannot be decoded names every digest in
+//!   it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read as _};
@@ -109,8 +111,8 @@ impl RootFinder {
     pub(super) fn find(&mut self) -> Result<HashSet<ContentDigest>> {
         let mut absent = HashSet::new();
         for place in &mut self.places {
-            // Git may move a record from a work tree into a commit or stash, or back, at any time: whatever it does, one
-            // of the three looks meets it.
+            // Git may move a record from a work tree into a commit or stash, or back, at any time: whatever it does,
+            // one of the three looks meets it.
             for tree in place.repo.git().work_trees()? {
                 add_work_tree(&tree, &mut self.names)?;
             }

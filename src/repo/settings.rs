@@ -1,5 +1,5 @@
-//! What `onenb tune` needs of a repository: its exports with all their versions, its settings, a scratch place and how far
-//! away its remote is.
+//! What `onenb tune` needs of a repository: its exports with all their versions, its settings, a scratch place and how
+//! far away its remote is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

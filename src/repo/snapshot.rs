@@ -1,8 +1,9 @@
 //! Snapshots: everything exported as seen at one commit.
 //!
 //! Per key, in this order (docs/design/0005-snapshots.md): what the commit's tree changed against every parent, by
-//! its record files or else by the receipts of its notebooks; the commit's own late bindings; what the parents hand down.
-//! The answer for a commit never changes, so the catalog keeps it. History from before `.1nb` first existed is not walked.
+//! its record files or else by the receipts of its notebooks; the commit's own late bindings; what the parents hand
+//! down. The answer for a commit never changes, so the catalog keeps it. History from before `.1nb` first existed is
+//! not walked.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -388,8 +389,8 @@ pub(super) fn read_record(git: &GitRepo, blob: CommitId, path: &str) -> Result<R
     })
 }
 
-/// Returns what was read; `None` where reading again would give no more. What Git could not fetch now is an error, because
-/// the catalog keeps what it is told for ever.
+/// Returns what was read; `None` where reading again would give no more. What Git could not fetch now is an error,
+/// because the catalog keeps what it is told for ever.
 pub(super) fn what_is_there(read: Result<Vec<u8>, GitError>) -> Result<Option<Vec<u8>>> {
     match read {
         Err(error) if is_damage(&error) => Ok(None),

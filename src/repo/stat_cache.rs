@@ -1,8 +1,8 @@
 //! What files looked like when their content was stored, so that an unchanged file costs a `stat` the next time.
 //!
 //! - An entry counts only if length, times, inode and device are the same as when the file was read.
-//! - Git's rule against races: a file that was changed less than two seconds before it was read may change again without
-//!   looking different, so no entry is kept for it.
+//! - Git's rule against races: a file that was changed less than two seconds before it was read may change again
+//!   without looking different, so no entry is kept for it.
 //! - A store through a memory map moves the times only when it makes a clean page dirty, so what is noted was synced
 //!   before it was read.
 //! - One file for each exported path, in the store's directory. Derived: deleting it costs reading the files once more.

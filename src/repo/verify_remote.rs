@@ -87,9 +87,9 @@ impl Subject {
 }
 
 impl Repo {
-    /// Reads contents back from the remote: those of a revision, else those of everything that stays there (tags, what they
-    /// named before, uploads), with the notebooks and the members of directories. With `sample` so many of them, picked at random, are read, and of the others only whether their
-    /// packs are there and long enough is asked.
+    /// Reads contents back from the remote: those of a revision, else those of everything that stays there (tags, what
+    /// they named before, uploads), with the notebooks and the members of directories. With `sample` so many of them,
+    /// picked at random, are read, and of the others only whether their packs are there and long enough is asked.
     ///
     /// # Errors
     /// `NotFound` for an unknown revision, `Failed` without a remote, Auth for one that is not approved.

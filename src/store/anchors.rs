@@ -1,8 +1,8 @@
 //! Anchors: a sparse, content-defined sample of a stretch of bytes, by which a changed stretch finds its earlier self.
 //!
-//! A place is sampled where the Gear hash of the last [`WINDOW_LEN`] bytes has some bits clear, once in 1 KiB on random bytes;
-//! its key is a hash of these bytes. So inserted and deleted rows move anchors along, and a changed cell costs only the
-//! anchors that cover it. Anchors are never stored: an index of them can be made from the bytes at any time.
+//! A place is sampled where the Gear hash of the last [`WINDOW_LEN`] bytes has some bits clear, once in 1 KiB on random
+//! bytes; its key is a hash of these bytes. So inserted and deleted rows move anchors along, and a changed cell costs
+//! only the anchors that cover it. Anchors are never stored: an index of them can be made from the bytes at any time.
 
 use super::chunker::gear;
 

@@ -77,8 +77,8 @@ enum Tail {
 }
 
 impl Appender {
-    /// Makes an appender beside the one of the shelf, for new packs with optional features. What it appends is found once it
-    /// is committed, as if another process had appended it.
+    /// Makes an appender beside the one of the shelf, for new packs with optional features. What it appends is found
+    /// once it is committed, as if another process had appended it.
     pub(super) fn beside(compat: u64) -> Self {
         Self { compat, prepared: true, ..Self::default() }
     }
@@ -148,8 +148,8 @@ impl Shelf {
         if appender.failures == failures { Ok(()) } else { Err(StoreError::Unsynced) }
     }
 
-    /// Does what [`Shelf::commit`] does for what takes the place of copies that go: the next writer takes what only one marker
-    /// vouches for as torn if it is damaged, and cuts it.
+    /// Does what [`Shelf::commit`] does for what takes the place of copies that go: the next writer takes what only one
+    /// marker vouches for as torn if it is damaged, and cuts it.
     pub(super) fn commit_for_good(&self, failures: u64) -> Result<(), StoreError> {
         self.commit_for_good_by(&mut self.appender(), failures)
     }
@@ -422,7 +422,8 @@ impl Shelf {
         Ok(())
     }
 
-    /// Writes segments for sealed packs that have none. The index is derived: what fails now is done by the next writer.
+    /// Writes segments for sealed packs that have none. The index is derived: what fails now is done by the next
+    /// writer.
     fn index_uncovered(&self) {
         let uncovered = {
             let state = self.state();

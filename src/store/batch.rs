@@ -118,7 +118,8 @@ impl ContentBatch {
     /// Makes all contents durable and then visible. Returns the bytes that the store grew by for their chunks.
     ///
     /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Unsynced`] or [`StoreError::Forked`]; nothing of the batch is then in the store.
+    /// [`StoreError::Io`], [`StoreError::Unsynced`] or [`StoreError::Forked`]; nothing of the batch is then in the
+    /// store.
     pub fn commit(mut self) -> Result<u64, StoreError> {
         self.active.check_process()?;
         self.check_whole()?;

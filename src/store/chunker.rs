@@ -1,6 +1,7 @@
 //! Cutting a content into chunks by what it holds.
 //!
-//! - Gear hash, one mask, reset at each cut; the shape of the content alone decides, never how it was written or its length.
+//! - Gear hash, one mask, reset at each cut; the shape of the content alone decides, never how it was written or its
+//!   length.
 //! - The table and the lengths are part of the format, version 1: `docs/format/recipe.md`. A change is a new version.
 
 use std::sync::LazyLock;

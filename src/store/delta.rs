@@ -2,10 +2,11 @@
 //!
 //! - The anchors of the parent are made from its bytes, in a window that moves along with the content and grows where
 //!   nothing is found; none are stored. What is read of the parent is verified, so damage there only costs space.
-//! - The depth of a frame is the number of other frames that decoding it takes, at most [`MAX_DELTA_DEPTH`]. So chunks that
-//!   lean on different frames go into different frames, and only what is spread over several leans on several.
-//! - Where bases would go deeper, the frames at the bottom of their chains take their place. Those are further from the new
-//!   bytes, so the result has to be clearly smaller than a frame that stands alone, which else becomes the new bottom.
+//! - The depth of a frame is the number of other frames that decoding it takes, at most [`MAX_DELTA_DEPTH`]. So chunks
+//!   that lean on different frames go into different frames, and only what is spread over several leans on several.
+//! - Where bases would go deeper, the frames at the bottom of their chains take their place. Those are further from the
+//!   new bytes, so the result has to be clearly smaller than a frame that stands alone, which else becomes the new
+//!   bottom.
 //! - The figures behind these rules: `docs/design/0006-delta-frames.md`.
 
 use std::cmp::Reverse;
@@ -90,8 +91,8 @@ impl DeltaSearch {
         Self { parent, window: 0..0, window_len: 0, anchors: HashMap::new(), cache, misses: 0, fruitless: 0 }
     }
 
-    /// Compresses a batch. `rely_on` is told of every frame that a delta leans on. A pack that cannot be read is no base,
-    /// and no reason to fail.
+    /// Compresses a batch. `rely_on` is told of every frame that a delta leans on. A pack that cannot be read is no
+    /// base, and no reason to fail.
     pub(super) fn encode(&mut self, live: &Live, batch: &Batch, rely_on: &mut impl FnMut(&Found)) -> Vec<Frame> {
         // New data all through: looking at one batch in eight is enough to notice where that ends.
         self.fruitless += 1;
@@ -353,8 +354,8 @@ fn group_of(batch: &Batch, numbers: Range<usize>, bytes: Range<usize>, bases: Ca
     Some(Group { keys, raw: batch.raw.get(bytes)?, bases })
 }
 
-/// Returns the wanted chunks of a frame, and the ones between them where chunks are not tiny: these have likely changed so much
-/// that no anchor is left.
+/// Returns the wanted chunks of a frame, and the ones between them where chunks are not tiny: these have likely changed
+/// so much that no anchor is left.
 fn spans_of(found: &Found, wanted: &HashSet<ChunkId>) -> Vec<BaseSpan> {
     let is_wanted = |key: &FrameKey| wanted.contains(&ChunkId::from_bytes(key.id));
     let keys = found.header.keys();

@@ -7,16 +7,16 @@ use crate::format::encoding::Encodings;
 use crate::fs::{self, FileLock, Sharing};
 use crate::id::fresh_ulid;
 
-/// A folder for scratch stores. One process at a time has it; it and what is in it vanish when it is dropped, and what a
-/// killed process left vanishes when the next one begins.
+/// A folder for scratch stores. One process at a time has it; it and what is in it vanish when it is dropped, and what
+/// a killed process left vanishes when the next one begins.
 pub struct Scratch {
     dir: PathBuf,
     _lock: FileLock,
 }
 
 impl Store {
-    /// Returns how new chunks are encoded. Writers that meet an error here use the defaults: settings never keep anybody
-    /// from storing data.
+    /// Returns how new chunks are encoded. Writers that meet an error here use the defaults: settings never keep
+    /// anybody from storing data.
     ///
     /// # Errors
     /// [`StoreError::Settings`] for a file that is newer or was changed by hand and not well, [`StoreError::Io`].

@@ -1,7 +1,7 @@
 //! The lock that every write shares and the last step of collection has for itself.
 //!
-//! - A write holds `store.lock` shared, from before it looks anything up until what it stored is named. Collection holds
-//!   it alone while it drops packs, so that no write relies on what goes.
+//! - A write holds `store.lock` shared, from before it looks anything up until what it stored is named. Collection
+//!   holds it alone while it drops packs, so that no write relies on what goes.
 //! - A write that begins first passes `gc.intent`, which collection holds while it waits: otherwise writes that overlap
 //!   would keep it out for ever. A write within another of the same process does not stop there.
 //! - Nobody upgrades a lock, and collection waits only so long: an export that stays open must not stop all others.

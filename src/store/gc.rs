@@ -1,10 +1,10 @@
 //! Collection of garbage: what is needed, which packs that leaves, and what may go. `docs/design/0008-gc.md` says why.
 //!
-//! - Needed are the contents that the caller names: their recipes, the nodes of those, their chunks, and whatever frames
-//!   with these chunks lean on. Objects of other kinds are facts and always stay.
-//! - A pack that holds something nobody needs goes, after its live frames were copied. One that cannot go (another process
-//!   appends to it, or it is damaged) stays whole, and then everything its frames name is needed too: no frame is ever left
-//!   without its bases, and no recipe without its chunks.
+//! - Needed are the contents that the caller names: their recipes, the nodes of those, their chunks, and whatever
+//!   frames with these chunks lean on. Objects of other kinds are facts and always stay.
+//! - A pack that holds something nobody needs goes, after its live frames were copied. One that cannot go (another
+//!   process appends to it, or it is damaged) stays whole, and then everything its frames name is needed too: no frame
+//!   is ever left without its bases, and no recipe without its chunks.
 //! - Of a chunk that lies in several places one is kept, which was read and found sound.
 //! - The plan is a value, made without a lock that anybody would notice. Carrying it out is in `sweep`.
 
@@ -80,8 +80,8 @@ pub struct GcPlan {
 }
 
 impl Store {
-    /// Finds out what nobody needs, given the contents that somebody does. Changes nothing. A content that is not here is
-    /// passed over. `progress` is asked now and then whether to go on.
+    /// Finds out what nobody needs, given the contents that somebody does. Changes nothing. A content that is not here
+    /// is passed over. `progress` is asked now and then whether to go on.
     ///
     /// # Errors
     /// An error of kind `Damaged` if it cannot be told what is needed, Interrupted, or [`StoreError::Io`].

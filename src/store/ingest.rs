@@ -1,9 +1,11 @@
 //! Writing contents: cut, hash, look up, compress, append, and only then name.
 //!
 //! - The caller's thread cuts and hashes, a worker compresses and appends; what waits between them is bounded.
-//! - A chunk is looked up before it is compressed, also among the chunks of the same content that are still on their way.
+//! - A chunk is looked up before it is compressed, also among the chunks of the same content that are still on their
+//!   way.
 //! - Order: frames, marker and sync of the data pack; then recipe, marker and sync of the metadata pack.
-//! - How chunks are encoded is decided here alone, for every writer: by what the content is and the settings of the store.
+//! - How chunks are encoded is decided here alone, for every writer: by what the content is and the settings of the
+//!   store.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -309,8 +311,8 @@ impl ContentWriter {
         Ok(())
     }
 
-    /// Stores a chunk anew that is here but damaged. It leans on nothing: others may lean on it, and they look for it in
-    /// shallower frames than their own.
+    /// Stores a chunk anew that is here but damaged. It leans on nothing: others may lean on it, and they look for it
+    /// in shallower frames than their own.
     fn heal(&mut self, bytes: &[u8], key: FrameKey) -> Result<(), StoreError> {
         let frames = plain_frames(&[key], bytes, self.encoding());
         self.stored_bytes += frames.iter().map(|frame| frame.header().frame_len()).sum::<u64>();
@@ -396,7 +398,8 @@ impl Drop for ContentWriter {
 }
 
 impl Worker {
-    /// Hands chunks over; `false` if the worker ended, which it does early only on an error that [`Worker::join`] returns.
+    /// Hands chunks over; `false` if the worker ended, which it does early only on an error that [`Worker::join`]
+    /// returns.
     pub(super) fn send(&self, batch: Batch) -> bool {
         self.batches.send(batch).is_ok()
     }

@@ -1,7 +1,7 @@
 //! All frames of one class of packs, as collection sees them: where each key lies, and which packs may go.
 //!
-//! A pack stays whole or goes. One that goes is empty of what counts, because its live frames were copied elsewhere; one
-//! that stays keeps all its frames, so everything that those name stays as well.
+//! A pack stays whole or goes. One that goes is empty of what counts, because its live frames were copied elsewhere;
+//! one that stays keeps all its frames, so everything that those name stays as well.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -204,8 +204,8 @@ impl Inventory {
         Some(number)
     }
 
-    /// Returns the frames that name a key and have less than some depth, those to be preferred first: in use already, in
-    /// packs that stay, newest.
+    /// Returns the frames that name a key and have less than some depth, those to be preferred first: in use already,
+    /// in packs that stay, newest.
     pub(super) fn places_of(&self, key: &[u8; 32], below: u8) -> Vec<usize> {
         let first = self.places.get(key).into_iter();
         let twins = self.twins.get(key).into_iter().flatten();

@@ -10,10 +10,11 @@
 //! locks/                      store.lock: writers share, gc excludes; index.lock: one merge at a time
 //! ```
 //!
-//! - What a call acknowledged is durable: chunks first, then the recipe that names them. Nothing names what is not there.
+//! - What a call acknowledged is durable: chunks first, then the recipe that names them. Nothing names what is not
+//!   there.
 //! - A read gives the exact bytes or a typed error; every chunk is checked against its id when it leaves.
-//! - Many processes write at once, each to its own open pack, and see each other's acknowledged data: a lookup that misses
-//!   looks at the directories again before it gives up.
+//! - Many processes write at once, each to its own open pack, and see each other's acknowledged data: a lookup that
+//!   misses looks at the directories again before it gives up.
 //! - A store is opened per process. After a fork the child starts afresh and never touches its parent's pack or locks.
 //! - This module knows no exports, notebooks, Git or SQL. Layout: `docs/format/store.md`.
 

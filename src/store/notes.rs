@@ -2,7 +2,8 @@
 //!
 //! - A note is an empty file `damaged/<ULID>-<position>` named after a frame of a data pack, so any number of processes
 //!   can leave and read notes without a lock.
-//! - Writers do not rely on a noted frame; readers still try it, after all others. A wrong note costs space, never data.
+//! - Writers do not rely on a noted frame; readers still try it, after all others. A wrong note costs space, never
+//!   data.
 //! - Notes are derived like the index: each may be deleted at any time, and `verify` finds what they said again.
 
 use std::collections::HashSet;

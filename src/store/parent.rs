@@ -24,8 +24,8 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    /// Loads the first of some earlier versions that can be used. What is missing, damaged, inline or too long is passed
-    /// over: a parent only ever saves space and time.
+    /// Loads the first of some earlier versions that can be used. What is missing, damaged, inline or too long is
+    /// passed over: a parent only ever saves space and time.
     pub(super) fn load(live: &Live, candidates: &[ContentDigest]) -> Option<Self> {
         candidates.iter().find_map(|digest| Self::load_one(live, digest))
     }
@@ -100,7 +100,8 @@ impl Forecast {
         Self { parent: Arc::new(parent), position: 0, misses: 0 }
     }
 
-    /// Recognizes the chunk that `bytes` start with, without looking for a cut: the same bytes are cut at the same place.
+    /// Recognizes the chunk that `bytes` start with, without looking for a cut: the same bytes are cut at the same
+    /// place.
     pub(super) fn recognize(&mut self, bytes: &[u8]) -> Option<ChunkRef> {
         let guess = *self.parent.starting_at(self.position)?;
         // A guess costs a hash. Where they keep failing, one in eight is enough to notice that they would not.

@@ -3,12 +3,12 @@
 //! - Frames come as they were written, so that keys come before what leans on them. One that stands alone and is like
 //!   nothing known stays whole, beside others of its grain; if that is no smaller than it was, it stays as it was.
 //! - Of all others each chunk goes behind the frame that it shares anchors with, else behind what it leaned on before.
-//! - A frame leans on the one that it continues, one deeper each time. Where that gets too deep, the key at the bottom of the
-//!   chain takes its place, as in exports: [`MAX_DELTA_DEPTH`] bounds what a read decodes.
+//! - A frame leans on the one that it continues, one deeper each time. Where that gets too deep, the key at the bottom
+//!   of the chain takes its place, as in exports: [`MAX_DELTA_DEPTH`] bounds what a read decodes.
 //! - One thread reads and sorts, all cores compress, and frames are appended in the order in which they lean on each
 //!   other. Each is unpacked and compared before it is appended. After an error nothing more is appended.
-//! - Memory: [`MAX_OPEN_LEN`] of frames being filled, [`MAX_RECENT_LEN`] of those filled last, a few jobs for each core, two
-//!   generations of anchors, and about 100 bytes for each chunk.
+//! - Memory: [`MAX_OPEN_LEN`] of frames being filled, [`MAX_RECENT_LEN`] of those filled last, a few jobs for each
+//!   core, two generations of anchors, and about 100 bytes for each chunk.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -56,7 +56,8 @@ struct Known {
     keys: Vec<FrameKey>,
     /// What the chain that it ends starts with; `None` if it stands alone.
     bottom: Option<Part>,
-    /// It is something large: versions of its stretches are kept apart, so that what is behind it leans on little of it.
+    /// It is something large: versions of its stretches are kept apart, so that what is behind it leans on little of
+    /// it.
     is_split: bool,
 }
 
@@ -169,8 +170,8 @@ impl<'a> Recoder<'a> {
         })
     }
 
-    /// Makes a frame known that stays where it is, so that chunks may lean on it; those that it leans on come first. One
-    /// whose bases are not known is passed over: nothing could take its place where a chain gets too deep.
+    /// Makes a frame known that stays where it is, so that chunks may lean on it; those that it leans on come first.
+    /// One whose bases are not known is passed over: nothing could take its place where a chain gets too deep.
     pub(super) fn know(&mut self, header: &FrameHeader, raw: &[u8]) {
         let bases: Vec<_> = header.bases().iter().filter_map(|base| self.homes.get(base.chunk.as_bytes())).collect();
         let bottom = bases.first().map(|(first, _)| {
@@ -446,8 +447,9 @@ impl<'a> Recoder<'a> {
         lean
     }
 
-    /// Chooses the frame that a frame continues; where that has less than half of the anchors, those that have most. Together
-    /// they take no more than the frames that a read may decode: for one that is too deep, the key that its chain starts with.
+    /// Chooses the frame that a frame continues; where that has less than half of the anchors, those that have most.
+    /// Together they take no more than the frames that a read may decode: for one that is too deep, the key that its
+    /// chain starts with.
     fn choose_bases(&self, bin: &Bin) -> (Vec<Part>, bool) {
         let Slot::Behind(before, _) = bin.slot else { return (vec![], false) };
         let total: u32 = bin.votes.values().map(|(votes, _)| votes).sum();
@@ -547,8 +549,8 @@ fn work(incoming: &Jobs, stopped: &AtomicBool) {
 }
 
 impl Job {
-    /// Compresses, and makes sure that the result unpacks to the same bytes. What it is made of stays as it was where that
-    /// takes no more room.
+    /// Compresses, and makes sure that the result unpacks to the same bytes. What it is made of stays as it was where
+    /// that takes no more room.
     fn encode(self) -> Encoded {
         if let [source] = self.sources.as_slice()
             && source.header().codec() == Codec::Raw
@@ -606,7 +608,8 @@ fn split<'a>(keys: &[FrameKey], raw: &'a [u8]) -> Vec<Taken<'a>> {
     chunks
 }
 
-/// Returns the chunks of a frame that are wanted, and where they are not tiny those between them; for each its position.
+/// Returns the chunks of a frame that are wanted, and where they are not tiny those between them; for each its
+/// position.
 fn spans_of(keys: &[FrameKey], wanted: &HashSet<u16>) -> Vec<(usize, BaseSpan)> {
     let first = wanted.iter().min().copied().unwrap_or_default();
     let last = wanted.iter().max().copied().unwrap_or(u16::MAX);

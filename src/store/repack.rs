@@ -2,12 +2,13 @@
 //! were in go. Contents, recipes and ids stay as they are. `docs/design/0010-repack.md` says why.
 //!
 //! - It stands on collection: the same lock, the same plan of which packs may go, the same second look with nobody
-//!   writing. But nothing that a recipe names goes. What roots name only decides what shares frames: a later collection frees
-//!   what they do not name now. What they name no longer by then may share frames with what they do, until the next run.
+//!   writing. But nothing that a recipe names goes. What roots name only decides what shares frames: a later collection
+//!   frees what they do not name now. What they name no longer by then may share frames with what they do, until the
+//!   next run.
 //! - Old packs go only if the new ones are smaller; else the new ones go. Either way all is in one of the two.
 //! - What packs that stay lean on is copied as it is, because new frames may be too deep for it.
-//! - New frames go into packs with a mark. A run that was stopped, or a later one, leaves the chunks in marked packs alone
-//!   and lets new frames lean on them.
+//! - New frames go into packs with a mark. A run that was stopped, or a later one, leaves the chunks in marked packs
+//!   alone and lets new frames lean on them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -107,8 +108,8 @@ impl Store {
         RepackPlan::make(self.live(), *options, roots, progress)
     }
 
-    /// Compresses all contents anew and lets the packs go that they were in, if that makes the store smaller. Safe beside
-    /// writers, readers and collection.
+    /// Compresses all contents anew and lets the packs go that they were in, if that makes the store smaller. Safe
+    /// beside writers, readers and collection.
     ///
     /// # Errors
     /// An error of kind `Damaged` if a recipe cannot be read, Conflict if a collection runs or a write does not end,
@@ -205,8 +206,8 @@ impl RepackPlan {
         }
     }
 
-    /// Lets the packs stay that were repacked at this level or a higher one, unless much of what they have lies in frames
-    /// with other things and nothing names it any more: collection could not free that.
+    /// Lets the packs stay that were repacked at this level or a higher one, unless much of what they have lies in
+    /// frames with other things and nothing names it any more: collection could not free that.
     fn keep_marked(&mut self, options: RepackOptions) -> Result<(), StoreError> {
         let mut named: HashMap<usize, u64> = HashMap::new();
         for (chunk, wanted) in self.chunks.iter().filter(|(_, wanted)| wanted.named) {
@@ -244,8 +245,9 @@ impl RepackPlan {
         Ok(())
     }
 
-    /// Lists the packs that earlier runs left which did not come to their end, and that this run has no use for: all that they
-    /// have is also in others. A run over everything goes on with nothing, any other one does not go on with one over everything.
+    /// Lists the packs that earlier runs left which did not come to their end, and that this run has no use for: all
+    /// that they have is also in others. A run over everything goes on with nothing, any other one does not go on with
+    /// one over everything.
     fn leavings(&self, options: RepackOptions) -> Result<HashSet<PackId>, StoreError> {
         let mut levels = BTreeMap::new();
         for (at, pack) in self.gc.data.packs.iter().enumerate().filter(|(_, pack)| !pack.is_blank()) {
@@ -460,8 +462,8 @@ impl RepackPlan {
         Ok(())
     }
 
-    /// Lists the packs that repeat what is in packs that go: those of this run, and of earlier ones that did not come to
-    /// their end.
+    /// Lists the packs that repeat what is in packs that go: those of this run, and of earlier ones that did not come
+    /// to their end.
     fn fresh_packs(&self, level: i32) -> Result<HashSet<PackId>, StoreError> {
         let data = &self.gc.data;
         let known: HashSet<PackId> = data.packs.iter().map(|pack| pack.id).collect();

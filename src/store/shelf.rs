@@ -1,6 +1,7 @@
 //! All packs of one class: which there are, where each key lies in them, and how a frame is read.
 //!
-//! - Keys of sealed packs come from segments; keys of open packs, and of sealed ones no segment covers yet, lie in memory.
+//! - Keys of sealed packs come from segments; keys of open packs, and of sealed ones no segment covers yet, lie in
+//!   memory.
 //! - A place is a hint until the frame header there confirms the whole key.
 //! - Whatever cannot be read here is skipped and remembered; only a key with no other place turns that into an error.
 
@@ -387,7 +388,8 @@ impl State {
             }
             let Some(scanned) = scan_file(&file, id, end, depth)? else { return Ok(()) };
             if let Some(pack) = self.pack_mut(ordinal) {
-                // A pack with gaps is read from its start each time, so that nothing depends on where they seemed to be.
+                // A pack with gaps is read from its start each time, so that nothing depends on where they seemed to
+                // be.
                 pack.end = if scanned.gaps.is_empty() { scanned.end } else { 0 };
             }
             scanned.frames
@@ -499,8 +501,8 @@ impl State {
         Ok(())
     }
 
-    /// Returns whether every chunk that a frame leans on has a place at less depth of which the same holds. Without notes
-    /// about damage, all do. The depth falls with each step, so that this ends.
+    /// Returns whether every chunk that a frame leans on has a place at less depth of which the same holds. Without
+    /// notes about damage, all do. The depth falls with each step, so that this ends.
     fn stands_on_sound(&mut self, header: &FrameHeader) -> Result<bool, StoreError> {
         if self.damaged.is_empty() {
             return Ok(true);

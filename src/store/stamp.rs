@@ -1,4 +1,5 @@
-//! What the packs of metadata objects look like from outside, so that who has read them all need not open the store again.
+//! What the packs of metadata objects look like from outside, so that who has read them all need not open the store
+//! again.
 
 use std::fmt::Write as _;
 use std::fs::Metadata;
@@ -14,8 +15,8 @@ use crate::id::{ContentDigest, PackId};
 /// again without looking different (Git's rule against races).
 const GRANULARITY: Duration = Duration::from_secs(2);
 
-/// The names of the packs, and length and time of those that are still written. While it is the same, no object came in:
-/// sealed packs never change, and the others are only appended to.
+/// The names of the packs, and length and time of those that are still written. While it is the same, no object came
+/// in: sealed packs never change, and the others are only appended to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectsStamp {
     dir: PathBuf,

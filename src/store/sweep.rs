@@ -1,11 +1,11 @@
 //! Carrying a plan of collection out: copy, shut writes out, look again, drop.
 //!
-//! 1. Beside other writers, the live frames of the packs that are to go are copied into the pack that this process appends
-//!    to, checked on the way, and made durable. Until here there is only more of everything.
-//! 2. With nobody writing, it is looked at again what is needed. A pack that holds something new of that stays, and what
-//!    was written meanwhile counts as needed whether anybody names it or not.
-//! 3. Deletion goes the other way than writing: metadata packs, their directory synced, then data packs. So no recipe is
-//!    ever there without its chunks. Readers that meet a pack that is gone look again and find the copies.
+//! 1. Beside other writers, the live frames of the packs that are to go are copied into the pack that this process
+//!    appends to, checked on the way, and made durable. Until here there is only more of everything.
+//! 2. With nobody writing, it is looked at again what is needed. A pack that holds something new of that stays, and
+//!    what was written meanwhile counts as needed whether anybody names it or not.
+//! 3. Deletion goes the other way than writing: metadata packs, their directory synced, then data packs. So no recipe
+//!    is ever there without its chunks. Readers that meet a pack that is gone look again and find the copies.
 //!
 //! Where it stops, by a crash or an error, all that is needed is in at least one place, and the next run goes on.
 
@@ -29,12 +29,12 @@ const ORDER: [PackClass; 2] = [PackClass::Meta, PackClass::Data];
 pub(super) type NameRoots<'a> = dyn FnMut() -> Result<HashSet<ContentDigest>, Error> + 'a;
 
 impl Store {
-    /// Frees the room of all contents that `roots` does not name. It is asked twice, the second time while nobody writes,
-    /// and must not write to this store then.
+    /// Frees the room of all contents that `roots` does not name. It is asked twice, the second time while nobody
+    /// writes, and must not write to this store then.
     ///
     /// # Errors
-    /// An error of kind `Damaged` if it cannot be told what is needed, Conflict if another collection runs or a write does
-    /// not end, Interrupted, [`StoreError::ReadOnly`] or [`StoreError::Io`].
+    /// An error of kind `Damaged` if it cannot be told what is needed, Conflict if another collection runs or a write
+    /// does not end, Interrupted, [`StoreError::ReadOnly`] or [`StoreError::Io`].
     pub fn gc(&self, roots: &mut NameRoots<'_>, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<GcReport, Error> {
         let live = Arc::clone(self.live());
         live.layout.create_dirs(PackClass::Meta)?;

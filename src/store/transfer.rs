@@ -55,8 +55,8 @@ impl Store {
         Ok(bytes.as_slice().to_vec())
     }
 
-    /// Takes over what processes that died left, as every write does first. A torn tail that is cut then may hold chunks
-    /// of which [`Store::is_complete`] says before that they are here.
+    /// Takes over what processes that died left, as every write does first. A torn tail that is cut then may hold
+    /// chunks of which [`Store::is_complete`] says before that they are here.
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] or [`StoreError::Io`].

@@ -1,12 +1,12 @@
 //! Reading one content from a remote: ranged, coalesced, every chunk verified.
 //!
 //! - Only frames that hold asked bytes are fetched; a read that begins where the last one ended fetches further ahead,
-//!   doubling up to [`MAX_REQUEST_LEN`], as long as the next frames lie behind each other in one pack. What is certainly
-//!   wanted next, or likely after a long way, is asked for while this is decoded, so that a reader waits for the line and
-//!   not for round trips.
+//!   doubling up to [`MAX_REQUEST_LEN`], as long as the next frames lie behind each other in one pack. What is
+//!   certainly wanted next, or likely after a long way, is asked for while this is decoded, so that a reader waits for
+//!   the line and not for round trips.
 //! - Frames that were read come from the cache next time, verified like all others; what fails there is fetched.
-//! - If a pack is gone, the content is looked for once more, wherever the remote has it by now: its tag may have been moved
-//!   and its old data collected since it was opened.
+//! - If a pack is gone, the content is looked for once more, wherever the remote has it by now: its tag may have been
+//!   moved and its old data collected since it was opened.
 //! - At most three requests' frames and a few decoded ones are kept, so memory does not grow with the content.
 
 use std::collections::VecDeque;
@@ -99,8 +99,8 @@ impl Remote {
         Ok(content)
     }
 
-    /// As [`Remote::open_content`], but everything read comes from where these tables say: neither a cache nor another copy
-    /// covers damage up.
+    /// As [`Remote::open_content`], but everything read comes from where these tables say: neither a cache nor another
+    /// copy covers damage up.
     pub(super) fn open_plain(&self, data: &DataTables, digest: &ContentDigest) -> Result<RemoteContent, SyncError> {
         RemoteContent::new(self.shared_backend(), data, digest)
     }

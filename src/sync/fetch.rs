@@ -58,8 +58,8 @@ pub struct FetchReport {
     pub bytes_received: u64,
 }
 
-/// Fetches contents of a snapshot or segment into a store. Contents and chunks that it has are skipped, so a repeated fetch goes on
-/// where the last one stopped.
+/// Fetches contents of a snapshot or segment into a store. Contents and chunks that it has are skipped, so a repeated
+/// fetch goes on where the last one stopped.
 ///
 /// # Errors
 /// [`SyncError`] for the remote, and whatever the sink answers.
@@ -72,8 +72,8 @@ pub fn fetch(
 ) -> Result<FetchReport> {
     let mut report = FetchReport::default();
     let Err(absent) = fetch_as_named(remote, data, digests, sink, progress, &mut report)? else { return Ok(report) };
-    // The tag may have been moved, and what it named collected, since the tables were read: each content is looked for once
-    // more, wherever the remote has it by now.
+    // The tag may have been moved, and what it named collected, since the tables were read: each content is looked for
+    // once more, wherever the remote has it by now.
     for digest in digests {
         if !sink.has_content(digest)? {
             let Some(now) = remote.data_with(digest)? else { return Err(absent.into()) };
@@ -122,8 +122,8 @@ fn fetch_as_named(
     Ok(Ok(()))
 }
 
-/// Hands the verified frames of each run over in order, with [`REQUESTS_AHEAD`] requests under way at most. The inner error is a
-/// pack that is not there any more.
+/// Hands the verified frames of each run over in order, with [`REQUESTS_AHEAD`] requests under way at most. The inner
+/// error is a pack that is not there any more.
 fn fetch_ahead(
     backend: &dyn Backend,
     runs: Vec<Run>,

@@ -1,10 +1,12 @@
 //! Garbage collection of a remote, safe beside pushers by the log alone.
 //!
-//! - What tags name, what they named before they were moved, and commits uploaded without a tag is kept; everything else goes.
+//! - What tags name, what they named before they were moved, and commits uploaded without a tag is kept; everything
+//!   else goes.
 //! - The plan is made from a state of the log and counts only if its `revoke` entry is the next one; whoever pushed
 //!   in between makes it be thought over again. From that entry on no push can build on what it voids, and a push
 //!   that it voids cannot be committed. Only then is anything deleted.
-//! - Names go before what they name: snapshots, index segments, packs. A collection that stops anywhere is completed by the next.
+//! - Names go before what they name: snapshots, index segments, packs. A collection that stops anywhere is completed by
+//!   the next.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +29,9 @@ const MAX_PLANS: u32 = 16;
 pub struct GcOptions {
     /// Only plan: nothing is written or deleted.
     pub dry_run: bool,
-    /// Unfinished pushes that began and sent their last pack before this time are given up, in milliseconds since 1970. It is a courtesy to those who are
-    /// still sending and has no part in safety: a push that is given up fails and can be repeated.
+    /// Unfinished pushes that began and sent their last pack before this time are given up, in milliseconds since 1970.
+    /// It is a courtesy to those who are still sending and has no part in safety: a push that is given up fails and can
+    /// be repeated.
     pub give_up_before_ms: u64,
 }
 
@@ -56,8 +59,8 @@ struct Plan {
 /// Collects what nothing names any more.
 ///
 /// # Errors
-/// [`SyncError::Busy`] if others keep pushing, [`SyncError::Backend`], or [`SyncError::Damaged`] and its like: a remote whose
-/// snapshots cannot be read keeps everything.
+/// [`SyncError::Busy`] if others keep pushing, [`SyncError::Backend`], or [`SyncError::Damaged`] and its like: a remote
+/// whose snapshots cannot be read keeps everything.
 pub fn gc(remote: &Remote, options: &GcOptions) -> Result<GcReport, SyncError> {
     if !options.dry_run {
         remote.check_writable()?;

@@ -72,7 +72,8 @@ impl LogState {
 }
 
 impl Remote {
-    /// Returns what garbage collection keeps: what tags name, what they named before, and what was uploaded without a tag.
+    /// Returns what garbage collection keeps: what tags name, what they named before, and what was uploaded without a
+    /// tag.
     ///
     /// # Errors
     /// As [`Remote::tags`].
@@ -129,8 +130,9 @@ impl Remote {
         self.without_record(state)?.iter().try_for_each(|tag| self.write_tag_record(state, tag))
     }
 
-    /// Puts lost and damaged index segments back: from this machine's cache, else made anew from the snapshots that must
-    /// stay. What a new one lists is no less than anybody needs: what those snapshots have and no other segment lists.
+    /// Puts lost and damaged index segments back: from this machine's cache, else made anew from the snapshots that
+    /// must stay. What a new one lists is no less than anybody needs: what those snapshots have and no other segment
+    /// lists.
     ///
     /// # Errors
     /// As [`Remote::bad_segments`].

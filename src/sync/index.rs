@@ -1,8 +1,8 @@
 //! The index: which chunks and contents the remote has already.
 //!
-//! Every complete push left a segment. They are read newest first in the order of the log, from the cache where possible, and only what was asked
-//! for is kept, so memory follows the push and not the remote. A place counts only while the push that wrote its pack
-//! is complete and not revoked.
+//! Every complete push left a segment. They are read newest first in the order of the log, from the cache where
+//! possible, and only what was asked for is kept, so memory follows the push and not the remote. A place counts only
+//! while the push that wrote its pack is complete and not revoked.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -46,8 +46,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Forgets whatever lies in packs that are gone, too short or damaged where it matters, so that it is sent again. Everything
-    /// that would be built on is read.
+    /// Forgets whatever lies in packs that are gone, too short or damaged where it matters, so that it is sent again.
+    /// Everything that would be built on is read.
     pub(super) fn forget_lost(&mut self, remote: &Remote) -> Result<(), SyncError> {
         let of_contents = self.contents.values().flat_map(|body| match body {
             RemoteBody::Inline(_) => &[],
@@ -77,8 +77,8 @@ pub(super) fn session_of_name(name: &str) -> Option<SessionId> {
 }
 
 impl Remote {
-    /// Looks wanted chunks and contents up in the segments of all complete pushes. Who doubts what is there is not answered
-    /// from the cache.
+    /// Looks wanted chunks and contents up in the segments of all complete pushes. Who doubts what is there is not
+    /// answered from the cache.
     pub(super) fn look_up(&self, state: &LogState, wanted: &Wanted, doubts: bool) -> Result<Found, SyncError> {
         let mut found = Found::default();
         for (session, key) in state.newest_first() {
@@ -163,13 +163,14 @@ fn cached_name(session: SessionId) -> String {
     format!("index/{session}.seg")
 }
 
-/// Returns which packs of some tables count. Packs are few and chunks are many, so the question is asked once for each pack.
+/// Returns which packs of some tables count. Packs are few and chunks are many, so the question is asked once for each
+/// pack.
 fn live_packs<'a>(data: &'a DataTables, state: &LogState) -> HashSet<&'a str> {
     data.packs().iter().map(AsRef::as_ref).filter(|pack| state.is_live(pack)).collect()
 }
 
-/// Returns whether tables list a content all of which is where they say. A collection takes single packs from a push that
-/// stays, and with them the truth of its listing, whatever brings the same chunks again.
+/// Returns whether tables list a content all of which is where they say. A collection takes single packs from a push
+/// that stays, and with them the truth of its listing, whatever brings the same chunks again.
 fn is_whole(data: &DataTables, digest: &ContentDigest, live: &HashSet<&str>) -> bool {
     match data.content(digest) {
         Some(TableContent::Inline(_)) => true,

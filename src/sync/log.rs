@@ -1,7 +1,7 @@
 //! The log: create-only numbered entries, and the state they add up to.
 //!
-//! - Entry `n` lies under `log/<16 hex digits of !n>`, so the first key of a listing is the newest entry. Numbers have no
-//!   gaps: an entry is created only by who has seen its predecessor.
+//! - Entry `n` lies under `log/<16 hex digits of !n>`, so the first key of a listing is the newest entry. Numbers have
+//!   no gaps: an entry is created only by who has seen its predecessor.
 //! - The state is a fold over the entries in order; every reader gets the same one. Entries that break a rule count as
 //!   empty, so nobody can commit a revoked push or move a tag without asking.
 //! - A checkpoint is the state after some entry, written before an entry names it.
@@ -41,7 +41,8 @@ pub(super) struct TagState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "CommittedText")]
 pub(super) struct Committed {
-    /// The entry that said so. Which push is newer says this alone: the time in a session's id is that of some machine's clock.
+    /// The entry that said so. Which push is newer says this alone: the time in a session's id is that of some
+    /// machine's clock.
     pub(super) number: u64,
     /// Key of its index segment.
     pub(super) index: String,
@@ -233,7 +234,8 @@ pub(super) fn number_of(key: &Key) -> Option<u64> {
 }
 
 impl Remote {
-    /// Brings the state up to date and returns a copy of it. Two requests if nothing happened since this machine's cache.
+    /// Brings the state up to date and returns a copy of it. Two requests if nothing happened since this machine's
+    /// cache.
     pub(super) fn refresh(&self) -> Result<LogState, SyncError> {
         let newest = self.newest_entry()?;
         let seen = self.state().take();

@@ -4,10 +4,11 @@
 //!   garbage; it never leaves a name of something absent. Repeating the push completes it.
 //! - The create-only numbered log decides who was first; nothing on a remote is ever changed in place.
 //! - Everything read from a remote is hostile: bounded, checksummed, and each chunk verified against its id.
-//! - A tag reads with three requests before its data: list, tag record, snapshot. Frames that a reader used come from the
+//! - A tag reads with three requests before its data: list, tag record, snapshot. Frames that a reader used come from
+//!   the
 //!   [`ReadCache`] next time; tags and snapshots only if nobody answers, and then the [`OfflineNote`] says so.
-//! - This module knows neither Git nor the local store; [`ChunkSource`] and [`ChunkSink`] stand for the latter. Layout and
-//!   order: `docs/format/remote.md`.
+//! - This module knows neither Git nor the local store; [`ChunkSource`] and [`ChunkSink`] stand for the latter. Layout
+//!   and order: `docs/format/remote.md`.
 
 mod cache;
 mod content;

@@ -49,8 +49,8 @@ struct OpenPack {
 impl OpenPack {
     fn start(session: SessionId, pack_len: usize) -> Self {
         let id = PackId::generate();
-        // Room that is never touched costs nothing, and from 32 MiB on every allocator gives back what is freed; of packs of
-        // half the size glibc's kept the room of several more.
+        // Room that is never touched costs nothing, and from 32 MiB on every allocator gives back what is freed; of
+        // packs of half the size glibc's kept the room of several more.
         let mut bytes = Vec::with_capacity(2 * pack_len + ROOM_FOR_FOOTER);
         bytes.extend_from_slice(&PackHeader::new(PackClass::Data, id).to_bytes());
         debug_assert_eq!(bytes.len(), PACK_HEADER_LEN);
@@ -118,7 +118,8 @@ impl<'a> Packer<'a> {
             let feature = "a frame that stands alone".to_owned();
             return Err(SyncError::Format(FormatError::Unsupported { what: "push", feature }).into());
         }
-        // As it is only where nothing goes along that was not asked for: old versions may hold what was taken out since.
+        // As it is only where nothing goes along that was not asked for: old versions may hold what was taken out
+        // since.
         let asked = |key: &FrameKey| {
             let id = ChunkId::from_bytes(key.id);
             self.wanted.contains(&id) || self.places.contains_key(&id)

@@ -41,8 +41,8 @@ pub trait ChunkSource {
     /// What the store says; the push stops.
     fn frame_with(&self, chunk: &ChunkId) -> Result<Frame>;
 
-    /// Returns whether the history of the repository that pushes begins with a commit, perhaps among others: it may have
-    /// pushed here from another beginning. Not what it only fetched from elsewhere.
+    /// Returns whether the history of the repository that pushes begins with a commit, perhaps among others: it may
+    /// have pushed here from another beginning. Not what it only fetched from elsewhere.
     ///
     /// # Errors
     /// What the repository says; the push stops.

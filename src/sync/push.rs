@@ -1,8 +1,8 @@
 //! Pushing tags: plan, send, commit in the log, name.
 //!
-//! Packs, index segment, snapshots, the log's commit entry, tag records: each step is durable before the next one names it.
-//! The commit entry is the moment of truth. Until it exists nothing of the push counts, and from then on anybody who
-//! repeats the push only writes the tag records that are missing.
+//! Packs, index segment, snapshots, the log's commit entry, tag records: each step is durable before the next one names
+//! it. The commit entry is the moment of truth. Until it exists nothing of the push counts, and from then on anybody
+//! who repeats the push only writes the tag records that are missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,8 @@ pub struct TagToPush {
     pub runs: Vec<RunRecord>,
     /// Contents that these name: the members of directories, with what people call them.
     pub members: Vec<(ContentDigest, String)>,
-    /// Whether a tag that names another commit there is moved, and a commit that is there is sent again after reading what it builds on.
+    /// Whether a tag that names another commit there is moved, and a commit that is there is sent again after reading
+    /// what it builds on.
     pub force: bool,
 }
 
@@ -126,8 +127,8 @@ pub fn push(
     Err(SyncError::Busy { attempts: MAX_RESTARTS }.into())
 }
 
-/// Returns how many requests a push makes after the plan: one a pack, the index, a snapshot for each commit, a record for each
-/// tag, the marker unless it was read, and two log entries with a look at the newest before each.
+/// Returns how many requests a push makes after the plan: one a pack, the index, a snapshot for each commit, a record
+/// for each tag, the marker unless it was read, and two log entries with a look at the newest before each.
 fn requests_to_write(remote: &Remote, request: &PushRequest, planned: &PushReport) -> u64 {
     let pushed = request.tags.iter().zip(&planned.outcomes).filter(|(_, outcome)| **outcome == TagOutcome::Pushed);
     let pushed: Vec<&TagToPush> = pushed.map(|(tag, _)| tag).collect();
@@ -274,8 +275,8 @@ struct Written {
     index: String,
 }
 
-/// Says as which repository to push: the one that the remote knows already, if its first commit is also ours. Which of several
-/// beginnings of a history is the first depends on the branch.
+/// Says as which repository to push: the one that the remote knows already, if its first commit is also ours. Which of
+/// several beginnings of a history is the first depends on the branch.
 fn identity(state: &LogState, ours: &RepoIdentity, source: &dyn ChunkSource) -> Result<RepoIdentity> {
     match &state.repo {
         Some(there @ RepoIdentity { root: Some(root), .. }) if !there.is_same(ours) && source.begins_with(root)? => {

@@ -2,10 +2,10 @@
 //!
 //! - A file is its checksum and its bytes, under the hash of what it holds. It is checked whenever it is read, frames
 //!   besides chunk by chunk as everywhere; what does not match is removed and fetched again.
-//! - Files appear whole, by rename, and are not synced: a lost one costs a request. Any of them, or the folder, may vanish
-//!   at any time, also while it is in use. Nothing here can fail a command.
-//! - Processes share the folder without locks. Each measures it before it first writes and again after every eighth of the
-//!   limit that it wrote; above seven eighths the files that were not read for longest go.
+//! - Files appear whole, by rename, and are not synced: a lost one costs a request. Any of them, or the folder, may
+//!   vanish at any time, also while it is in use. Nothing here can fail a command.
+//! - Processes share the folder without locks. Each measures it before it first writes and again after every eighth of
+//!   the limit that it wrote; above seven eighths the files that were not read for longest go.
 
 use std::fs::File;
 use std::io::Read as _;

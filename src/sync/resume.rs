@@ -1,8 +1,8 @@
 //! Going on with an interrupted push: its packs are on the remote already, under a session that is still open.
 //!
 //! The cache remembers the session's id, under a lock that the pushing process holds, so that two pushes at once never
-//! share one. Which packs arrived the remote says itself: they are listed and their directories read. A lost cache or a session
-//! that garbage collection revoked costs nothing but sending again.
+//! share one. Which packs arrived the remote says itself: they are listed and their directories read. A lost cache or a
+//! session that garbage collection revoked costs nothing but sending again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ const TAIL_LEN: u64 = 64 * 1024;
 /// The session of one push, begun in the log.
 pub(super) struct Session {
     pub(super) id: SessionId,
-    /// What its index segment and snapshots are called: its id, and behind that in a repeated attempt something fresh, so
-    /// that what the earlier attempt wrote, perhaps only now arriving, is never in the way.
+    /// What its index segment and snapshots are called: its id, and behind that in a repeated attempt something fresh,
+    /// so that what the earlier attempt wrote, perhaps only now arriving, is never in the way.
     pub(super) name: String,
     /// Chunks that an earlier attempt sent.
     pub(super) places: HashMap<ChunkId, LocatedChunk>,

@@ -1,7 +1,7 @@
 //! Tags: what readers ask for, and the records that answer them in one listing.
 //!
-//! `tags/<tag>/<16 hex digits of !n>` repeats what log entry `n` says about one tag, so readers need no log. It is written
-//! after the entry; a tag without its record is not found yet, and the next push of it writes the record.
+//! `tags/<tag>/<16 hex digits of !n>` repeats what log entry `n` says about one tag, so readers need no log. It is
+//! written after the entry; a tag without its record is not found yet, and the next push of it writes the record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -81,7 +81,8 @@ impl Remote {
         Ok(self.refresh()?.uploads.contains_key(commit))
     }
 
-    /// Returns the commits that tags name or that were uploaded without one. Two requests, as for [`Remote::tag_words`].
+    /// Returns the commits that tags name or that were uploaded without one. Two requests, as for
+    /// [`Remote::tag_words`].
     ///
     /// # Errors
     /// As [`Remote::tags`].
@@ -94,8 +95,8 @@ impl Remote {
     /// Returns what a tag names; `None` if the remote does not have it. Three requests.
     ///
     /// # Errors
-    /// [`SyncError::NotCreated`] if the place is no remote at all, [`SyncError::Backend`], or [`SyncError::Damaged`] and
-    /// its like if the remote is.
+    /// [`SyncError::NotCreated`] if the place is no remote at all, [`SyncError::Backend`], or [`SyncError::Damaged`]
+    /// and its like if the remote is.
     pub fn snapshot_of_tag(&self, tag: &str) -> Result<Option<(RemoteTag, Snapshot)>, SyncError> {
         let found = twice(|| {
             let place = self.resolve_tag(tag)?;
@@ -152,8 +153,8 @@ impl Remote {
         Ok(twice(|| self.resolve_tag(tag))?.is_some_and(|place| place.commit == *commit))
     }
 
-    /// Hides a tag, unless it is hidden already: then it answers `false`. Its data stays until garbage collection, its history
-    /// in the log.
+    /// Hides a tag, unless it is hidden already: then it answers `false`. Its data stays until garbage collection, its
+    /// history in the log.
     ///
     /// # Errors
     /// [`SyncError::NoTag`] if the tag was never pushed, else as [`Remote::tags`].

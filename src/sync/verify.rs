@@ -59,7 +59,8 @@ pub fn verify_tag(remote: &Remote, tag: &str, depth: VerifyDepth) -> Result<Vec<
     verify_contents(remote, &snapshot.data, &labels, &|_| depth == VerifyDepth::Everything)
 }
 
-/// Returns what of some contents cannot be read. Of those that are not read in full only the presence of packs is asked.
+/// Returns what of some contents cannot be read. Of those that are not read in full only the presence of packs is
+/// asked.
 ///
 /// # Errors
 /// A backend that fails.

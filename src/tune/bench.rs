@@ -181,7 +181,8 @@ impl<'a> StoreBench<'a> {
         Ok((measured, known.frames))
     }
 
-    /// Runs two settings right after each other, by turns in either order: whatever else the machine does meets both alike.
+    /// Runs two settings right after each other, by turns in either order: whatever else the machine does meets both
+    /// alike.
     fn pair(&mut self, other: Encoding, turn: u32) -> Result<Pair> {
         if turn.is_multiple_of(2) {
             let present = self.run(self.present)?.0;

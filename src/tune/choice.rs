@@ -4,7 +4,8 @@ use crate::format::encoding::Encoding;
 
 /// Scores this close to the best one are as good: what is left is noise of the clock.
 const TIE: f64 = 0.01;
-/// Bytes that a balanced setting may need, where the present one needs 1: whoever wants speed at any price asks for speed.
+/// Bytes that a balanced setting may need, where the present one needs 1: whoever wants speed at any price asks for
+/// speed.
 const MOST_GROWTH: f64 = 1.25;
 
 /// What one setting did to one sample.
@@ -210,7 +211,8 @@ impl Objective {
         }
     }
 
-    /// Returns the share by which a setting has to be better than the present one on data held out. Bytes are exact; clocks are not.
+    /// Returns the share by which a setting has to be better than the present one on data held out. Bytes are exact;
+    /// clocks are not.
     #[must_use]
     pub fn least_gain(self) -> f64 {
         match self {
@@ -240,8 +242,8 @@ impl Objective {
 
 /// Returns the number of the best row, the first of which is the present setting.
 ///
-/// Of rows as good as the best one the present setting is chosen, and else the one that writes fastest. So is the present
-/// setting where the best one is not clearly better.
+/// Of rows as good as the best one the present setting is chosen, and else the one that writes fastest. So is the
+/// present setting where the best one is not clearly better.
 pub(super) fn choose(objective: Objective, rows: &[Row]) -> usize {
     let present = rows.first().map(|row| row.measured).unwrap_or_default();
     let allowed = || rows.iter().enumerate().filter(|(_, row)| objective.allows(&row.measured, &present));

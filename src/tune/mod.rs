@@ -6,8 +6,8 @@
 //!  of exports  seeded     stores    a score
 //! ```
 //!
-//! - Data comes in as contents that a closure opens; settings go out as a value. This module knows no repository, no remote
-//!   and no terminal, and writes nothing but scratch stores.
+//! - Data comes in as contents that a closure opens; settings go out as a value. This module knows no repository, no
+//!   remote and no terminal, and writes nothing but scratch stores.
 //! - What is measured is what exports and reads run: the store's writer and its reader, on the same disk.
 //! - [`choice`] and [`search`] see only measured rows, so that tests can plant them.
 //! - A setting is offered only if it also wins on data that it was not chosen on.
@@ -106,7 +106,8 @@ pub struct HeldOut {
     pub runs: usize,
     /// In how many runs the chosen one was better.
     pub wins: usize,
-    /// How far from 1 the present setting scores beside itself; `None` where both make the same frames, which needs no runs.
+    /// How far from 1 the present setting scores beside itself; `None` where both make the same frames, which needs no
+    /// runs.
     pub noise: Option<f64>,
 }
 
@@ -171,7 +172,8 @@ impl TuneReport {
     }
 }
 
-/// Samples contents and measures settings on them. `progress` hears of bytes that were written so far and returns `false` to interrupt.
+/// Samples contents and measures settings on them. `progress` hears of bytes that were written so far and returns
+/// `false` to interrupt.
 ///
 /// # Errors
 /// `Failed` if there is nothing to measure, Interrupted, or what writing and reading scratch stores can meet.

@@ -1,11 +1,12 @@
 //! The sample: a bounded part of somebody's contents, the same at every run over the same exports.
 //!
-//! - Exports are taken in an order that a fixed seed gives, one of each group in turn, so that neither the largest nor the most
-//!   numerous ones stand for all.
-//! - Of an export a few versions in a row are taken. The earlier ones are chosen on, the later ones held out; exports of
-//!   one version go to one side or the other. What is held out and mostly known from the other side is left out.
-//! - Long contents are sampled by whole chunks: from the start, from the end and from where versions differ. A chunk that the
-//!   version before has is taken only if it is in the sample of that one too, so that nothing is new that was not new.
+//! - Exports are taken in an order that a fixed seed gives, one of each group in turn, so that neither the largest nor
+//!   the most numerous ones stand for all.
+//! - Of an export a few versions in a row are taken. The earlier ones are chosen on, the later ones held out; exports
+//!   of one version go to one side or the other. What is held out and mostly known from the other side is left out.
+//! - Long contents are sampled by whole chunks: from the start, from the end and from where versions differ. A chunk
+//!   that the version before has is taken only if it is in the sample of that one too, so that nothing is new that was
+//!   not new.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Seek, SeekFrom};
@@ -121,8 +122,8 @@ impl KindSample {
         }
     }
 
-    /// Counts what is new on either side. What is held out and mostly known from the other side, as a copy under another
-    /// name is, would check a choice on what it was made on, and is left out.
+    /// Counts what is new on either side. What is held out and mostly known from the other side, as a copy under
+    /// another name is, would check a choice on what it was made on, and is left out.
     fn settle(mut self) -> Self {
         let mut known = HashSet::new();
         for series in &self.chosen_on {
@@ -172,8 +173,8 @@ pub(super) struct Sampled {
     pub(super) met_damage: bool,
 }
 
-/// Takes a sample of at most about `limit` bytes; what takes longer than `deadline` is left out. `go_on` returns `false` to
-/// interrupt.
+/// Takes a sample of at most about `limit` bytes; what takes longer than `deadline` is left out. `go_on` returns
+/// `false` to interrupt.
 pub(super) fn take(
     sources: &[Source],
     open: Open<'_>,
@@ -317,8 +318,9 @@ fn placed(chunks: &[ChunkRef]) -> Vec<Part> {
     chunks.iter().map(place).collect()
 }
 
-/// Returns the chunks to sample of each of some versions in a row: all of a content of at most `len` bytes; of a longer one
-/// about a quarter of that from the start, a quarter from the end, and the rest from where versions begin to differ.
+/// Returns the chunks to sample of each of some versions in a row: all of a content of at most `len` bytes; of a longer
+/// one about a quarter of that from the start, a quarter from the end, and the rest from where versions begin to
+/// differ.
 fn parts(versions: &[&[ChunkRef]], len: u64) -> Vec<Vec<Part>> {
     let versions: Vec<Vec<Part>> = versions.iter().map(|chunks| placed(chunks)).collect();
     let mut differ: Vec<u64> = versions.windows(2).filter_map(first_difference).collect();

@@ -486,7 +486,8 @@ fn by_size() -> TuneOptions {
 
 #[test]
 fn levels_that_make_the_same_deltas_are_one_candidate() {
-    // Deltas have level 9 at least, so that four levels stored the very same bytes and one of them won by the clock alone.
+    // Deltas have level 9 at least, so that four levels stored the very same bytes and one of them won by the clock
+    // alone.
     let sample = [Series { before: Some(table(1, 0, 4000)), versions: vec![table(1, 1, 4000), table(1, 2, 4000)] }];
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &StoreOptions::default()).unwrap();

@@ -1,5 +1,5 @@
-//! The whole way through buckets: S3, Google Cloud Storage and Azure, against servers of the tests on loopback. Whatever a
-//! command says, and every file that is left in the end, is searched for the credentials.
+//! The whole way through buckets: S3, Google Cloud Storage and Azure, against servers of the tests on loopback.
+//! Whatever a command says, and every file that is left in the end, is searched for the credentials.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

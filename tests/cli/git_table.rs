@@ -1,8 +1,8 @@
 //! Every row of `docs/git.md`, run with the machine's own Git.
 //!
 //! Each test is a row: it starts from a repository with a tag `v1`, does what the row says, and checks what the row
-//! promises. Afterwards, of every row: `git fsck --strict` has nothing to say, `v1` reads as before, and the answers about
-//! every branch and tag are the same from a rebuilt catalog.
+//! promises. Afterwards, of every row: `git fsck --strict` has nothing to say, `v1` reads as before, and the answers
+//! about every branch and tag are the same from a rebuilt catalog.
 
 use std::collections::BTreeSet;
 
@@ -614,7 +614,8 @@ mod scenario {
     }
 
     pub(super) fn other_hooks(s: &Sandbox) {
-        // A hook in Python, as the pre-commit framework writes it, is no shell script: it is moved beside and still runs.
+        // A hook in Python, as the pre-commit framework writes it, is no shell script: it is moved beside and still
+        // runs.
         s.onenb(&["hooks", "uninstall"]).ok();
         let theirs = b"#!/usr/bin/env -S sh -e\necho \"theirs $0\" >> .git/ran\n";
         s.write(".git/hooks/pre-commit", theirs);

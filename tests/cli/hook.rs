@@ -111,7 +111,8 @@ fn a_script_that_exported_before_is_looked_at_when_it_is_committed() {
     assert_eq!(sandbox.git(&["status", "--porcelain"]).ok().text(), "");
 }
 
-/// Whatever went wrong inside onenb stopped every push, also of branches that it only warns about, and named no way out.
+/// Whatever went wrong inside onenb stopped every push, also of branches that it only warns about, and named no way
+/// out.
 #[test]
 fn a_fault_of_ours_stops_only_who_wants_to_be_sure_and_names_the_way_out() {
     let sandbox = Sandbox::tagged();

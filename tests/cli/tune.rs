@@ -1,4 +1,5 @@
-//! `onenb tune`. No assertion depends on a clock: only bytes count for `--for size`, and there is time for every setting.
+//! `onenb tune`. No assertion depends on a clock: only bytes count for `--for size`, and there is time for every
+//! setting.
 
 use serde_json::{Value, json};
 

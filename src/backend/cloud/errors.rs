@@ -72,8 +72,8 @@ fn names_no_credentials(text: &str) -> bool {
         .any(|sign| text.contains(sign))
 }
 
-/// Returns whether a provider refused who asked. The client says so by the kind of its error for everything but listings and
-/// requests for tokens; there only the text tells.
+/// Returns whether a provider refused who asked. The client says so by the kind of its error for everything but
+/// listings and requests for tokens; there only the text tells.
 fn is_refused(text: &str) -> bool {
     let signs = [
         "status code: 401",

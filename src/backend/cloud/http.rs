@@ -1,7 +1,7 @@
 //! How patient one request is: with a connection, with an answer, with a slow line.
 //!
-//! The client below repeats what failed, but a request that hangs must fail first, and a machine that is not there is no
-//! reason to try for minutes.
+//! The client below repeats what failed, but a request that hangs must fail first, and a machine that is not there is
+//! no reason to try for minutes.
 
 use std::future::Future;
 use std::pin::Pin;

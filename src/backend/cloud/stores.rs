@@ -1,7 +1,7 @@
 //! Clients of the three providers, made from what the user's machine says.
 //!
-//! A repository's configuration contributes bucket, endpoint and region, all approved by the user; everything else comes
-//! from the user's own environment and files.
+//! A repository's configuration contributes bucket, endpoint and region, all approved by the user; everything else
+//! comes from the user's own environment and files.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -170,7 +170,8 @@ fn s3(bucket: &str, options: &CloudOptions) -> Result<Arc<dyn Store>, BackendErr
     made("S3", builder.build())
 }
 
-/// Without any other credentials only a machine in Amazon's cloud has some; elsewhere asking would take a minute to fail.
+/// Without any other credentials only a machine in Amazon's cloud has some; elsewhere asking would take a minute to
+/// fail.
 fn need_metadata_service() -> Result<(), BackendError> {
     TcpStream::connect_timeout(&SocketAddr::from(METADATA_SERVICE), METADATA_TIMEOUT).map(drop).map_err(|_| {
         BackendError::NoCredentials {

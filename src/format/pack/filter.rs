@@ -1,8 +1,8 @@
-//! Byte shuffle: the first bytes of all elements, then the second bytes, and so on, so that what numbers of an array have
-//! in common lies side by side.
+//! Byte shuffle: the first bytes of all elements, then the second bytes, and so on, so that what numbers of an array
+//! have in common lies side by side.
 //!
-//! - Whether it helps is decided by the bytes alone, on a sample; what kind of file they come from does not matter, and an
-//!   array that starts anywhere in an element is as good.
+//! - Whether it helps is decided by the bytes alone, on a sample; what kind of file they come from does not matter, and
+//!   an array that starts anywhere in an element is as good.
 //! - Text is told by its bytes and costs nothing.
 
 use std::cmp::Reverse;
@@ -11,11 +11,12 @@ use std::cmp::Reverse;
 const ELEMENT_SIZES: [u8; 3] = [8, 4, 2];
 /// How much is tried first, in bytes.
 const SAMPLE_LEN: usize = 16 * 1024;
-/// How much is tried of what looked promising: rows that repeat only show in a longer stretch, and are better left alone.
+/// How much is tried of what looked promising: rows that repeat only show in a longer stretch, and are better left
+/// alone.
 const LONG_SAMPLE_LEN: usize = 128 * 1024;
 
-/// Returns the element size with which bytes should be shuffled; `None` where that would gain less than a tenth. A short
-/// sample shows only half of the gain.
+/// Returns the element size with which bytes should be shuffled; `None` where that would gain less than a tenth. A
+/// short sample shows only half of the gain.
 pub(super) fn choose(raw: &[u8]) -> Option<u8> {
     let sample = middle(raw, SAMPLE_LEN);
     // Arrays of numbers are full of bytes that no text has.

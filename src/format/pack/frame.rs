@@ -59,7 +59,8 @@ pub struct BaseSpan {
 /// Everything about a frame but its payload.
 ///
 /// Invariants, kept by the constructors of [`Frame`] and checked by [`FrameHeader::decode`]: lengths and counts are
-/// within the limits of this module; the lengths of chunk keys add up to `raw_len`; a raw payload has `stored_len == raw_len`.
+/// within the limits of this module; the lengths of chunk keys add up to `raw_len`; a raw payload has
+/// `stored_len == raw_len`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameHeader {
     kind: FrameKind,
@@ -391,7 +392,8 @@ impl Frame {
         Self::build(FrameKind::Chunks, keys, raw, level)
     }
 
-    /// Compresses chunks that repeat each other as they are, whatever samples of them look like; `None` where that does not pay.
+    /// Compresses chunks that repeat each other as they are, whatever samples of them look like; `None` where that does
+    /// not pay.
     ///
     /// # Panics
     /// As [`Frame::chunks_joined`].
@@ -404,7 +406,8 @@ impl Frame {
     /// Compresses chunks that lie in one buffer against spans of chunks elsewhere; `None` where that does not pay.
     ///
     /// # Panics
-    /// As [`Frame::chunks_joined`], and if the base is empty, longer than [`MAX_BASE_LEN`], or deeper than [`MAX_DELTA_DEPTH`].
+    /// As [`Frame::chunks_joined`], and if the base is empty, longer than [`MAX_BASE_LEN`], or deeper than
+    /// [`MAX_DELTA_DEPTH`].
     #[must_use]
     pub fn chunks_against(keys: &[FrameKey], raw: &[u8], base: &DeltaBase, level: i32) -> Option<Self> {
         let payload = compress_against(raw, &base.bytes, level)?;

@@ -9,8 +9,8 @@ const SAMPLE_LEN: usize = 4 * 1024;
 /// Chunks shorter than this join the run before them.
 const MIN_LEN: usize = 1024;
 
-/// Chunks that do not compress are joined up to this many bytes. They gain nothing by it but a shorter index, and who wants
-/// a few bytes of a frame fetches all of it.
+/// Chunks that do not compress are joined up to this many bytes. They gain nothing by it but a shorter index, and who
+/// wants a few bytes of a frame fetches all of it.
 pub const MAX_NOISE_LEN: u64 = 256 * 1024;
 
 /// What bytes are to a compressor, so that like lies with like in a frame.

@@ -1,7 +1,8 @@
 //! Finding the frames of a pack that was never sealed.
 //!
-//! - A marker is appended only after the sync of the marker before it returned. So of a pack that lost power, everything
-//!   up to the last marker but one is whole, and only the frames behind that can be torn under a header that looks good.
+//! - A marker is appended only after the sync of the marker before it returned. So of a pack that lost power,
+//!   everything up to the last marker but one is whole, and only the frames behind that can be torn under a header that
+//!   looks good.
 //! - Bytes that are no frame end the scan if nothing behind them was acknowledged: they are the torn tail. If a marker
 //!   behind them proves that they were durable once, they are a gap, and the scan goes on at the next frame.
 

@@ -232,7 +232,8 @@ fn one_bad_byte_hides_one_frame_and_nothing_behind_it() {
         body[at] ^= 1;
         for depth in [ScanDepth::Headers, ScanDepth::TailPayloads] {
             let found = scan_bytes(&body, depth);
-            // What only the last marker vouches for is a torn tail, and so is everything from a bad last marker but one.
+            // What only the last marker vouches for is a torn tail, and so is everything from a bad last marker but
+            // one.
             let sure = placed.iter().filter(|frame| {
                 let end = frame.offset + frame.header.frame_len();
                 end <= at as u64 || (frame.offset > at as u64 && at < usize::try_from(placed[2].offset).unwrap())

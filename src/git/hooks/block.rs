@@ -36,7 +36,8 @@ impl Block {
     /// Writes the lines of the block.
     ///
     /// They run in any POSIX shell, under `set -e` and `set -u`, start no process but onenb (and `cat` for a very long
-    /// stdin), and leave nothing behind in the shell. `ONENB_IN_HOOK` keeps the Git commands that onenb runs from calling it again.
+    /// stdin), and leave nothing behind in the shell. `ONENB_IN_HOOK` keeps the Git commands that onenb runs from
+    /// calling it again.
     pub(super) fn to_text(&self) -> String {
         let event = self.event.as_str();
         let mut lines = vec![

@@ -266,7 +266,8 @@ fn assert_no_larger(dir: &Path, stored: &[(ContentDigest, Vec<u8>)]) -> (u64, u6
 
 #[test]
 fn many_versions_of_something_large_do_not_grow() {
-    // Where a chain got too deep, the next frame was a key again: stores of many versions became two to three times larger.
+    // Where a chain got too deep, the next frame was a key again: stores of many versions became two to three times
+    // larger.
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let mut stored: Vec<(ContentDigest, Vec<u8>)> = vec![];

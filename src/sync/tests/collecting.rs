@@ -51,8 +51,8 @@ fn what_no_tag_names_goes_pack_by_pack_and_the_rest_stays() {
     assert_eq!((count(&place, "packs/"), count(&place, "index/"), count(&place, "snapshots/")), (0, 0, 0));
 }
 
-/// Its chunks came back with other contents, so nothing was sent, and the listing that led to the packs that are gone was
-/// taken for good. Who has the content by the remote alone did not find it.
+/// Its chunks came back with other contents, so nothing was sent, and the listing that led to the packs that are gone
+/// was taken for good. Who has the content by the remote alone did not find it.
 #[test]
 fn a_content_whose_chunks_came_back_with_another_is_listed_anew() {
     let place = Arc::new(MemoryBackend::new());
@@ -124,8 +124,8 @@ fn what_a_kept_tag_has_stays_listed_also_if_another_push_brought_it() {
     assert_eq!(count(&place, "index/"), 0);
 }
 
-/// A push left a content out of its segment because an earlier one listed it; when a collection voided that one meanwhile,
-/// nothing listed the content any more, and a clone without the data could not push what inherits it.
+/// A push left a content out of its segment because an earlier one listed it; when a collection voided that one
+/// meanwhile, nothing listed the content any more, and a clone without the data could not push what inherits it.
 #[test]
 fn what_a_push_takes_for_listed_is_listed_also_after_a_collection_meanwhile() {
     let place = Arc::new(MemoryBackend::new());

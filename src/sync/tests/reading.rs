@@ -40,7 +40,8 @@ fn a_range_costs_one_request_and_a_scan_few() {
     assert!(content.seek(SeekFrom::Current(-1 - i64::try_from(bytes.len()).expect("short"))).is_err());
 }
 
-/// A place whose request of this number, counted from 0, is not answered before another one has come; and whether one came.
+/// A place whose request of this number, counted from 0, is not answered before another one has come; and whether one
+/// came.
 fn meeting(place: &Arc<MemoryBackend>, request: u64) -> (Arc<dyn Backend>, Arc<AtomicBool>) {
     let (sender, receiver) = std::sync::mpsc::channel();
     let met = Arc::new(AtomicBool::new(false));

@@ -1,7 +1,9 @@
 //! The client's own integration suite, through our connector and settings, against the servers of the tests.
 //!
-//! Left out, because nothing of ours asks for it: multipart uploads, copies, renames, attributes. Left out for one provider:
-//! - Azure: offsets of listings, and the part that ends with them. Azure begins with the offset itself; we leave it out.
+//! Left out, because nothing of ours asks for it: multipart uploads, copies, renames, attributes. Left out for one
+//! provider:
+//! - Azure: offsets of listings, and the part that ends with them. Azure begins with the offset itself; we leave it
+//!   out.
 //! - GCS: conditional reads and old versions, of which the emulator knows nothing, nor do we ask for any.
 
 use object_store::integration as suite;
