@@ -18,9 +18,10 @@ const STATEMENT_CACHE: usize = 96;
 /// Most memory for pages of the file, in KiB.
 const CACHE_KIB: i64 = 32 * 1024;
 
-/// Pages in the write-ahead log after which a commit moves them into the file. Whoever opens the file while nobody else
-/// has it open reads the log from end to end first, and that is every hook and every command.
-const LOG_PAGES: i64 = 128;
+/// Length of the write-ahead log, in bytes, after which a commit moves it into the file and empties it. Whoever opens the
+/// file while nobody else has it open reads the log from end to end first, and that is every hook and every command;
+/// and forgets how much of it is in the file, so that a log that was only copied would be copied again by every writer.
+const MAX_LOG_LEN: u64 = 512 * 1024;
 
 /// What a process may do with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -174,9 +175,15 @@ impl Catalog {
         self.fallback.as_ref()
     }
 
-    /// Moves the whole write-ahead log into the file and empties it, unless somebody is in the way: after much was
-    /// written, so that the next to open the file need not read it ([`LOG_PAGES`]).
-    pub fn empty_log(&self) {
+    /// Moves the write-ahead log into the file and empties it if it is long, unless somebody is in the way.
+    pub(super) fn keep_log_short(&self) {
+        let Place::File(path) = &self.place else { return };
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        // Its length only: opening and closing a file of SQLite's would drop its locks (POSIX).
+        if std::fs::metadata(log).map_or(true, |found| found.len() <= MAX_LOG_LEN) {
+            return;
+        }
         let emptied = self.with_connection::<_, CatalogError>(|transaction| {
             transaction.with_patience(Duration::ZERO, self.timeout(), |connection| {
                 connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sqlite)
@@ -352,6 +359,7 @@ fn settle(connection: &Connection) -> Result<(), CatalogError> {
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
     let set =
         |name: &str, value: i64| connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(sqlite);
-    set("wal_autocheckpoint", LOG_PAGES)?;
+    // [`Catalog::keep_log_short`] does it.
+    set("wal_autocheckpoint", 0)?;
     set("journal_size_limit", 4 << 20)
 }

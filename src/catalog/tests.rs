@@ -471,6 +471,25 @@ fn garbage_foreign_and_newer_files_are_emptied_and_say_so() {
 }
 
 #[test]
+fn the_log_stays_short_however_much_is_written_and_by_however_many() {
+    let (_dir, path) = temporary();
+    let log_len = || std::fs::metadata(path.with_file_name("catalog.sqlite-wal")).expect("there").len();
+    write(&open(&path), |tx| {
+        let many: Vec<_> = (0..3_000).map(|n| change(bound("Sales", n, n))).collect();
+        tx.derive(None, &many)
+    });
+    assert_eq!(log_len(), 0, "one large transaction");
+    let (mut longest, mut emptied) = (0, 0);
+    for number in 0..100_u8 {
+        write(&open(&path), |tx| tx.set_cursor(&[number; 10_000]));
+        longest = longest.max(log_len());
+        emptied += u32::from(log_len() == 0);
+    }
+    assert!(longest <= 512 * 1024 && emptied > 0, "{longest} bytes at most, emptied {emptied} times");
+    assert_eq!(read(&open(&path), ReadTransaction::cursor), Some(vec![99; 10_000]));
+}
+
+#[test]
 fn damage_found_later_is_named_and_can_be_emptied() {
     let (_dir, path) = temporary();
     let catalog = open(&path);

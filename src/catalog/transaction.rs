@@ -78,12 +78,14 @@ impl Catalog {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.with_connection(|transaction| {
+        let answer = self.with_connection(|transaction| {
             let open = Open::write(&transaction.connection, self.timeout())?;
             let answer = work(transaction)?;
             open.commit(self.timeout())?;
-            Ok(answer)
-        })
+            Ok::<_, E>(answer)
+        })?;
+        self.keep_log_short();
+        Ok(answer)
     }
 }
 

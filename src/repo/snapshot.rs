@@ -21,8 +21,6 @@ use crate::id::CommitId;
 const MAX_ATTEMPTS: u32 = 5;
 /// Commits that one catalog transaction covers.
 const COMMITS_PER_TRANSACTION: usize = 2_000;
-/// New commits after which the catalog is tidied up for the next process.
-const MANY_COMMITS: usize = 100;
 
 type Numbers = BTreeMap<ExportKey, BindingNo>;
 type Changes = BTreeMap<ExportKey, Option<Bound>>;
@@ -115,9 +113,6 @@ impl Repo {
                 return Ok(None);
             }
             written?;
-        }
-        if missing.len() >= MANY_COMMITS {
-            self.catalog()?.empty_log();
         }
         Ok(Some(missing.len() as u64))
     }
