@@ -16,6 +16,8 @@ use crate::tune::{self, Content, HeldOut, KindReport, Objective, Row, Source, Tu
 use crate::{Progress, Repo};
 
 const MIB: u64 = 1024 * 1024;
+/// The present setting beside itself: from here on it is said that the machine was busy.
+const MUCH_NOISE: f64 = 0.1;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -179,6 +181,9 @@ fn tell(report: &TuneReport, args: &Args, applied: bool, ctx: &Context) {
         (false, false) if !is_measured => {
             "there is too little data to measure, so there is nothing to apply".to_owned()
         }
+        (false, false) if report.kinds.iter().all(|kind| kind.verdict != Verdict::PresentIsBest) => {
+            "nothing was shown to be better, so there is nothing to apply".to_owned()
+        }
         (false, false) => format!("nothing beats the present settings for {goal}, so there is nothing to apply"),
     });
 }
@@ -233,7 +238,7 @@ fn cells(row: &Row) -> Vec<String> {
     ]
 }
 
-/// Writes the length of a frame, which is a power of two.
+/// Writes a length that is a power of two, as those of frames are.
 pub(super) fn frame(len: u32) -> String {
     if u64::from(len).is_multiple_of(MIB) {
         format!("{} MiB", u64::from(len) / MIB)
@@ -258,21 +263,25 @@ pub(super) fn mb_per_s(bytes: u64, seconds: f64) -> f64 {
 
 /// Says in one or two sentences what was chosen and why, or why nothing was.
 pub(super) fn explain(kind: &KindReport, objective: Objective) -> String {
-    let goal = objective.name();
+    let (goal, least) = (objective.name(), objective.least_gain() * 100.0);
     let cut = if kind.is_complete { "" } else { " Some settings were left out for want of time; `--time` gives more." };
     let text = match (kind.verdict, kind.rows.first(), kind.best()) {
         (Verdict::TooLittle, ..) | (_, None, _) | (_, _, None) => {
             "Too little data to measure: at least 64 KiB of new data to choose on are needed, so the present setting stays."
                 .to_owned()
         }
-        (Verdict::PresentIsBest, ..) => {
-            let least = objective.least_gain() * 100.0;
-            format!("No setting is better by {least:.0} % or more for {goal}, so the present one stays.")
+        (Verdict::NoTime, ..) => "There was no time to measure any other setting, so the present one stays.".to_owned(),
+        (Verdict::PresentIsBest, Some(first), _) => {
+            let off = first.spread.filter(|off| *off > MUCH_NOISE).map_or_else(String::new, |off| {
+                format!(" It differs from itself by {:.0} %: measure again when nothing else runs.", off * 100.0)
+            });
+            format!("No setting is better by {least:.0} % or more for {goal}, so the present one stays.{off}")
         }
         (Verdict::NothingHeldOut, _, Some(best)) => format!(
-            "{} looks better for {goal}, but of what was held out to check that on, {} is new, and 64 KiB are needed: other exports of this kind, or versions that differ more. The present one stays.",
+            "{} looks better for {goal}, but of what was held out to check that on, {} is new, and {} are needed: other exports of this kind, or versions that differ more. The present one stays.",
             named(&best.encoding),
-            size(kind.held_out_new_len)
+            size(kind.held_out_new_len),
+            frame(objective.least_held_out())
         ),
         (Verdict::NotOnHeldOut, _, Some(best)) => {
             let held = match &kind.held_out {
@@ -281,7 +290,7 @@ pub(super) fn explain(kind: &KindReport, objective: Objective) -> String {
                 None => String::new(),
             };
             format!(
-                "{} looked better for {goal}, but not on the data held out{held}. The present one stays.",
+                "{} looked better for {goal}, but not by {least:.0} % or more on the data held out{held}. The present one stays.",
                 named(&best.encoding)
             )
         }
@@ -429,13 +438,14 @@ pub(super) mod tests {
     fn every_verdict_is_explained() {
         for (verdict, words) in [
             (Verdict::Better, "Level 12 in frames of 64 KiB, without deltas is best for size. On the data held out"),
-            (Verdict::NotOnHeldOut, "but not on the data held out: -20 % bytes"),
+            (Verdict::NotOnHeldOut, "but not by 2 % or more on the data held out: -20 % bytes"),
             (Verdict::NothingHeldOut, "12.0 kB is new, and 64 KiB are needed"),
             (
                 Verdict::TooNoisy,
                 "too busy to be sure: better in 7 of 9 runs, and the present setting differs from itself by 12 %",
             ),
             (Verdict::PresentIsBest, "No setting is better by 2 % or more for size"),
+            (Verdict::NoTime, "There was no time to measure any other setting"),
             (Verdict::TooLittle, "Too little data"),
         ] {
             let report = planted(verdict);

@@ -1,6 +1,6 @@
 //! Measuring a setting: a scratch store, the writer that exports use, the reader that reads use.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read, Seek as _, SeekFrom};
 use std::time::{Duration, Instant};
 
@@ -40,8 +40,8 @@ pub(super) struct StoreBench<'a> {
     deadline: Option<Instant>,
     /// How long one run of the present setting took.
     present_took: Duration,
-    /// The level of the last setting and how long one run of it took.
-    last: Option<(i32, Duration)>,
+    /// How long one run of the last setting of each level took.
+    took: BTreeMap<i32, Duration>,
     /// What does not depend on a clock, for each setting that was run.
     known: HashMap<Encoding, Known>,
     /// Bytes written by all benches of this run.
@@ -98,7 +98,7 @@ impl<'a> StoreBench<'a> {
             slice: Duration::MAX,
             deadline: None,
             present_took: Duration::ZERO,
-            last: None,
+            took: BTreeMap::new(),
             known: HashMap::new(),
             written,
             progress,
@@ -112,9 +112,11 @@ impl<'a> StoreBench<'a> {
     }
 
     fn has_time_for(&self, level: i32) -> bool {
-        let (Some(deadline), Some((last_level, took))) = (self.deadline, self.last) else { return true };
-        // From one level that is tried to the next the time about doubles.
-        let run = if level > last_level { took * 2 } else { took };
+        let Some(deadline) = self.deadline else { return true };
+        // From one level that is tried to the next the time about doubles; a lower one takes no longer than a higher one.
+        let higher = self.took.range(level..).map(|(_, took)| *took).min();
+        let lower = self.took.range(..level).next_back().map(|(_, took)| *took * 2);
+        let run = higher.into_iter().chain(lower).min().unwrap_or_default();
         Instant::now() + (run + self.present_took) * self.least_runs < deadline
     }
 
@@ -214,13 +216,14 @@ impl<'a> StoreBench<'a> {
 
 impl Bench for StoreBench<'_> {
     fn measure(&mut self, encoding: &Encoding) -> Result<Trial> {
-        if !self.has_time_for(encoding.level) {
+        // The way back is a candidate whatever it takes.
+        if *encoding != self.present && *encoding != Encoding::default() && !self.has_time_for(encoding.level) {
             return Ok(Trial::NoTime);
         }
         let started = Instant::now();
         let seen: Vec<blake3::Hash> = self.known.values().map(|known| known.frames).collect();
         let (other, frames) = self.run(*encoding)?;
-        self.last = Some((encoding.level, started.elapsed()));
+        self.took.insert(encoding.level, started.elapsed());
         if *encoding == self.present {
             self.present_took = started.elapsed();
         }

@@ -221,6 +221,16 @@ impl Objective {
         }
     }
 
+    /// Returns how many new bytes have to be held out: the time to write a few of them is that of a sync, whatever the
+    /// setting.
+    #[must_use]
+    pub fn least_held_out(self) -> u32 {
+        match self {
+            Self::Size | Self::Cost => 64 * 1024,
+            Self::Speed | Self::Balanced => 1024 * 1024,
+        }
+    }
+
     /// Returns whether this objective takes a setting at all, however fast it is.
     #[must_use]
     pub fn allows(self, measured: &Measured, present: &Measured) -> bool {

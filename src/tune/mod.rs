@@ -74,6 +74,8 @@ pub enum Verdict {
     TooNoisy,
     /// Another setting looks better, and there is too little new data to check it on.
     NothingHeldOut,
+    /// There was no time to measure any other setting.
+    NoTime,
     /// There is too little data to measure.
     TooLittle,
 }
@@ -88,6 +90,7 @@ impl Verdict {
             Self::NotOnHeldOut => "not-on-held-out",
             Self::TooNoisy => "too-noisy",
             Self::NothingHeldOut => "nothing-held-out",
+            Self::NoTime => "no-time",
             Self::TooLittle => "too-little",
         }
     }
@@ -251,8 +254,9 @@ fn measure_kind(
     }
     let found = search::search(objective, present, axes, &mut bench)?;
     report.verdict = match found.chosen {
+        0 if found.rows.len() == 1 && !found.is_complete => Verdict::NoTime,
         0 => Verdict::PresentIsBest,
-        _ if !sample.is_enough_to_check() => Verdict::NothingHeldOut,
+        _ if sample.held_out_new < u64::from(objective.least_held_out()) => Verdict::NothingHeldOut,
         _ => Verdict::NotOnHeldOut,
     };
     Ok(KindReport { rows: found.rows, chosen: found.chosen, is_complete: found.is_complete, ..report })

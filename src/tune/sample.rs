@@ -98,11 +98,6 @@ impl KindSample {
         self.chosen_on_new >= MIN_SAMPLE_LEN
     }
 
-    /// Returns whether there is enough to check anything on.
-    pub(super) fn is_enough_to_check(&self) -> bool {
-        self.held_out_new >= MIN_SAMPLE_LEN
-    }
-
     /// Returns whether anything has a version before it.
     pub(super) fn has_versions(&self) -> bool {
         self.chosen_on.iter().any(|series| series.before.is_some() || series.versions.len() > 1)

@@ -25,7 +25,7 @@ pub(super) enum Trial {
 
 /// Measures settings on a sample.
 pub(super) trait Bench {
-    /// Measures one. The first one is the present one and always measured, beside itself.
+    /// Measures one. The first one is the present one, measured beside itself; that and the default are always measured.
     fn measure(&mut self, encoding: &Encoding) -> Result<Trial>;
 }
 
@@ -58,7 +58,7 @@ pub(super) fn search(objective: Objective, present: Encoding, axes: Axes, bench:
     let mut search = Search { objective, bench, found };
     search.try_one(present)?;
     search.try_one(Encoding::default())?;
-    search.try_all(LEVELS.map(|level| move |best| Encoding { level, ..best }))?;
+    // High levels may take all the time that is left, so they come last.
     search.try_all(FRAME_LENS.map(|frame_len| move |best| Encoding { frame_len, ..best }))?;
     if axes.delta {
         search.try_all([|best: Encoding| Encoding { delta: !best.delta, ..best }])?;
@@ -66,6 +66,7 @@ pub(super) fn search(objective: Objective, present: Encoding, axes: Axes, bench:
     if axes.shuffle {
         search.try_all([|best: Encoding| Encoding { shuffle: !best.shuffle, ..best }])?;
     }
+    search.try_all(LEVELS.map(|level| move |best| Encoding { level, ..best }))?;
     Ok(search.found)
 }
 

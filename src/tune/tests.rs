@@ -192,6 +192,21 @@ fn where_times_count_no_setting_has_a_single_run_however_short_the_time_is() {
 }
 
 #[test]
+fn the_default_is_tried_however_short_the_time_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = Store::open(dir.path(), &StoreOptions::default()).unwrap().scratch().unwrap().unwrap();
+    let sample = [Series { before: None, versions: vec![table(1, 0, 3000)] }];
+    let (mut written, mut progress) = (0, |_| true);
+    let present = Encoding { level: 12, ..Encoding::default() };
+    let options = TuneOptions { objective: Objective::Size, ..TuneOptions::default() };
+    let mut bench = StoreBench::new(&scratch, (&sample, present), &options, &mut written, &mut progress);
+    bench.limit(Duration::ZERO);
+    let found = search(Objective::Size, present, ALL_AXES, &mut bench).unwrap();
+    let tried: Vec<Encoding> = found.rows.iter().map(|row| row.encoding).collect();
+    assert_eq!((tried, found.is_complete), (vec![present, Encoding::default()], false));
+}
+
+#[test]
 fn scores_are_what_the_help_says() {
     let quarter = Measured { stored_bytes: 250_000, ..PRESENT };
     let slow = Measured { stored_bytes: 250_000, write_seconds: 0.8, ..PRESENT };
@@ -220,10 +235,10 @@ fn scores_are_what_the_help_says() {
 
 #[test]
 fn without_time_the_dearer_settings_are_left_out_and_that_is_said() {
-    let mut bench = Planted { rule: usual, budget: 3, asked: vec![] };
+    let mut bench = Planted { rule: usual, budget: 7, asked: vec![] };
     let found = search(Objective::Size, Encoding::default(), ALL_AXES, &mut bench).unwrap();
     assert!(!found.is_complete);
-    assert_eq!(found.rows.iter().map(|row| row.encoding.level).collect::<Vec<_>>(), [3, 1, 6]);
+    assert_eq!(found.rows.iter().map(|row| row.encoding.level).collect::<Vec<_>>(), [3, 3, 3, 3, 3, 1, 6]);
     assert_eq!(found.rows[found.chosen].encoding.level, 6);
     let found = search(Objective::Size, Encoding::default(), ALL_AXES, &mut planted(usual)).unwrap();
     assert!(found.is_complete);
@@ -436,7 +451,7 @@ fn a_copy_of_what_is_chosen_on_is_not_held_out() {
     world.add("Other", ".bin", &[[whole.clone(), b"changed".to_vec()].concat()]);
     let sample = &world.take(32 << 20)[0];
     assert_eq!((sample.exports, sample.chosen_on.len(), sample.held_out.len()), (2, 1, 0));
-    assert!(sample.is_enough() && !sample.is_enough_to_check());
+    assert!(sample.is_enough() && sample.held_out_new < u64::from(Objective::Size.least_held_out()));
     world.add("Third", ".bin", &[random(5, 1 << 20)]);
     assert!(world.take(32 << 20)[0].exports == 3);
 }
