@@ -18,9 +18,10 @@ const STATEMENT_CACHE: usize = 96;
 /// Most memory for pages of the file, in KiB.
 const CACHE_KIB: i64 = 32 * 1024;
 
-/// Length of the write-ahead log, in bytes, after which a commit moves it into the file and empties it. Whoever opens the
-/// file while nobody else has it open reads the log from end to end first, and that is every hook and every command;
-/// and forgets how much of it is in the file, so that a log that was only copied would be copied again by every writer.
+/// Length of the write-ahead log, in bytes, after which a commit moves it into the file and empties it. Whoever opens
+/// the file while nobody else has it open reads the log from end to end first, and that is every hook and every
+/// command; and forgets how much of it is in the file, so that a log that was only copied would be copied again by
+/// every writer.
 const MAX_LOG_LEN: u64 = 512 * 1024;
 
 /// What a process may do with the file.

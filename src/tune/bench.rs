@@ -113,7 +113,8 @@ impl<'a> StoreBench<'a> {
 
     fn has_time_for(&self, level: i32) -> bool {
         let Some(deadline) = self.deadline else { return true };
-        // From one level that is tried to the next the time about doubles; a lower one takes no longer than a higher one.
+        // From one level that is tried to the next the time about doubles; a lower one takes no longer than a higher
+        // one.
         let higher = self.took.range(level..).map(|(_, took)| *took).min();
         let lower = self.took.range(..level).next_back().map(|(_, took)| *took * 2);
         let run = higher.into_iter().chain(lower).min().unwrap_or_default();

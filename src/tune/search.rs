@@ -25,7 +25,8 @@ pub(super) enum Trial {
 
 /// Measures settings on a sample.
 pub(super) trait Bench {
-    /// Measures one. The first one is the present one, measured beside itself; that and the default are always measured.
+    /// Measures one. The first one is the present one, measured beside itself; that and the default are always
+    /// measured.
     fn measure(&mut self, encoding: &Encoding) -> Result<Trial>;
 }
 
