@@ -15,6 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::Builder;
 
 use fs2::FileExt as _;
 
@@ -213,8 +214,13 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> io::Result
     }
     std::thread::scope(|scope| {
         let work = &work;
-        let threads: Vec<_> = items.chunks(part).map(|part| scope.spawn(move || work(part))).collect();
-        let done = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        let spawn = |part| (part, Builder::new().spawn_scoped(scope, move || work(part)));
+        let threads: Vec<_> = items.chunks(part).map(spawn).collect();
+        let done = threads.into_iter().map(|(part, thread)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // There may be no more threads; it is done all the same.
+            Err(_) => work(part),
+        });
         // All are over before an error is looked at.
         done.collect::<Vec<_>>().into_iter().collect()
     })

@@ -360,7 +360,7 @@ fn settle(connection: &Connection) -> Result<(), CatalogError> {
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
     let set =
         |name: &str, value: i64| connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(sqlite);
-    // [`Catalog::keep_log_short`] does it.
-    set("wal_autocheckpoint", 0)?;
+    // [`Catalog::keep_log_short`] does it; this is for where the log is not beside the file, as behind a link.
+    set("wal_autocheckpoint", 4096)?;
     set("journal_size_limit", 4 << 20)
 }

@@ -340,10 +340,9 @@ impl Shelf {
             Some(placed) if placed.offset >= found.durable_end => Tail::Unvouched,
             _ => Tail::Vouched,
         };
-        if tail == Tail::Unvouched {
-            // Its owner may have died before this sync, and the next marker says that it was done.
-            file.sync().map_err(wrap)?;
-        }
+        // Its owner may have died between writing a marker, the second one too, and this sync; the next marker says
+        // that it was done.
+        file.sync().map_err(wrap)?;
         let mut state = self.state();
         let ordinal = state.ordinal(id);
         state.forget_from(ordinal, found.end);
@@ -416,7 +415,11 @@ impl Shelf {
                 pack.stage = Some(if renamed.is_ok() { Stage::Sealed } else { Stage::Open });
             }
         }
-        renamed.map_err(|error| self.write_error(error))?;
+        if let Err(error) = renamed {
+            // What is in it is durable, but nobody goes on with it: writers under way are told as for a failed sync.
+            appender.failures += 1;
+            return Err(self.write_error(error));
+        }
         self.layout.sweep(self.class);
         self.index_packs(&[(open.id, open.frames)]);
         Ok(())

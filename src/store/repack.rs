@@ -501,11 +501,13 @@ impl RepackPlan {
     fn drop_old(&mut self, progress: &mut dyn FnMut(GcStep) -> bool) -> Result<HashSet<PackId>, Error> {
         let live = Arc::clone(&self.gc.live);
         let active = ActiveWrite::begin(&live)?;
-        let failures = live.data.failures();
+        let (failures, mut copied) = (live.data.failures(), 0);
         for pack in self.gc.data.going() {
-            self.gc.copy_pack(DATA, pack, (0, 0), progress)?;
+            copied = self.gc.copy_pack(DATA, pack, (copied, 0), progress)?;
         }
-        live.data.commit_for_good(failures)?;
+        if copied > 0 {
+            live.data.commit_for_good(failures)?;
+        }
         drop(active);
         let contents = self.contents.clone();
         self.gc.drop_packs(&mut || Ok(contents.clone()))

@@ -80,11 +80,12 @@ impl GcPlan {
         self.settle()?;
         let (mut done, total) = (0, self.report().copied_bytes);
         for class in ORDER {
-            let (failures, going) = (self.inventory(class).shelf(&live).failures(), self.inventory(class).going());
-            for pack in &going {
-                done = self.copy_pack(class, *pack, (done, total), progress)?;
+            let (failures, before) = (self.inventory(class).shelf(&live).failures(), done);
+            for pack in self.inventory(class).going() {
+                done = self.copy_pack(class, pack, (done, total), progress)?;
             }
-            if !going.is_empty() {
+            // Where the disk is full, room can be made only if nothing has to be written for that.
+            if done > before {
                 self.inventory(class).shelf(&live).commit_for_good(failures)?;
             }
         }

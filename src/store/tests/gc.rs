@@ -244,6 +244,20 @@ fn damage_of_a_copy_is_never_cut_as_if_it_were_a_torn_tail() {
 }
 
 #[test]
+fn where_nothing_is_copied_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (open(dir.path()), open_small(dir.path()));
+    let kept = put(&one, &random(1, 60_000));
+    let pack = files(&dir.path().join("packs/data"), ".open").remove(0);
+    put(&two, &random(2, 400_000));
+    drop((one, two));
+    let len = std::fs::metadata(&pack).unwrap().len();
+    assert!(collect(&open(dir.path()), &roots(&[&kept])).unwrap().freed_bytes > 300_000);
+    // On a full disk that would keep it from making room.
+    assert_eq!(std::fs::metadata(&pack).unwrap().len(), len);
+}
+
+#[test]
 fn of_two_copies_the_sound_one_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     // Two processes that do not see each other's pack in time store the same chunk.
