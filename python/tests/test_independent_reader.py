@@ -94,7 +94,7 @@ def test_a_repacked_store_reads_back_with_the_independent_reader(written, reposi
     done = json.loads(repository.onenb("-C", str(copy), "repack", "--json"))
     assert done["packs"] > 0 and done["contents"] == len(contents)
     found = counts(copy / "store")
-    assert {name: found[name] for name in ("contents", "bytes")} == {name: before[name] for name in ("contents", "bytes")}
+    assert [found[name] for name in ("contents", "bytes")] == [before[name] for name in ("contents", "bytes")]
     assert found["delta frames"] > 0 and found["shuffled frames"] > 0
     for digest, content in contents.items():
         assert reader(copy / "store", digest).stdout == content
