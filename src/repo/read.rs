@@ -70,17 +70,23 @@ struct Whole {
     expected: ContentDigest,
     hasher: blake3::Hasher,
     hashed: u64,
+    /// It was read to its end and was another one. Who reads on or again is told again.
+    is_wrong: bool,
 }
 
 impl Whole {
+    fn new(expected: ContentDigest) -> Self {
+        Self { expected, hasher: blake3::Hasher::new(), hashed: 0, is_wrong: false }
+    }
+
     /// Takes what was read at a position; at the end of the content the hash must be the expected one.
     fn take_in(&mut self, position: u64, bytes: &[u8], len: u64) -> Result<()> {
-        if position != self.hashed {
-            return Ok(());
+        if position == self.hashed && !self.is_wrong {
+            self.hasher.update(bytes);
+            self.hashed += bytes.len() as u64;
+            self.is_wrong = self.hashed >= len && self.hasher.finalize().as_bytes() != self.expected.as_bytes();
         }
-        self.hasher.update(bytes);
-        self.hashed += bytes.len() as u64;
-        if self.hashed < len || self.hasher.finalize().as_bytes() == self.expected.as_bytes() {
+        if !self.is_wrong {
             return Ok(());
         }
         let message = format!("the remote has another content under digest {}", self.expected.short());
@@ -121,7 +127,7 @@ impl ExportReader {
     }
 
     pub(super) fn remote(reader: RemoteContent, expected: ContentDigest) -> Self {
-        let whole = Some(Whole { expected, hasher: blake3::Hasher::new(), hashed: 0 });
+        let whole = Some(Whole::new(expected));
         let source = Content::Remote(reader);
         Self { len: source.len(), source, position: 0, whole, moved: None, doing: None }
     }
@@ -535,4 +541,30 @@ pub(super) fn remote_rev(remote: &Remote, rev: &str) -> Result<Arc<Snapshot>> {
         None => format!("it has {} tags; push this one with `onenb push {rev}` from a clone", tags.len()),
     };
     Err(Error::new(ErrorKind::NotFound, format!("the remote has no tag `{rev}`")).with_hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_whole_is_told_at_every_read_behind_it() {
+        let mut whole = Whole::new(ContentDigest::of(b"right"));
+        whole.take_in(0, b"wr", 5).unwrap();
+        assert_eq!(whole.take_in(2, b"ong", 5).unwrap_err().kind(), ErrorKind::Damaged);
+        for position in [0, 2, 5] {
+            assert_eq!(whole.take_in(position, b"", 5).unwrap_err().kind(), ErrorKind::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_right_whole_may_be_read_in_any_order() {
+        let mut whole = Whole::new(ContentDigest::of(b"right"));
+        for (position, bytes) in [(3, "ht"), (0, "ri"), (0, "right"), (2, "ght"), (0, "right")] {
+            whole.take_in(position, bytes.as_bytes(), 5).unwrap();
+        }
+        assert_eq!(whole.hashed, 5);
+    }
 }

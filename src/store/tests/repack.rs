@@ -31,6 +31,17 @@ fn repack(store: &Store) -> RepackReport {
     repack_with(store, RepackOptions::default())
 }
 
+/// Runs to where the old packs would go, but for an export that does not end; returns what is stored then.
+fn kept_from_dropping(dir: &Path, options: RepackOptions) -> u64 {
+    let (store, other) = (open(dir), open(dir));
+    let hold = other.hold().unwrap();
+    let error = store.repack(&options, &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let stored = stored_bytes(&store);
+    drop(hold);
+    stored
+}
+
 fn put_after(store: &Store, bytes: &[u8], parent: Option<ContentDigest>) -> StoredContent {
     store
         .put_content(bytes, &WriteOptions { parents: parent.into_iter().collect(), ..WriteOptions::default() })
@@ -338,13 +349,7 @@ fn what_a_write_kept_from_going_goes_the_next_time() {
     let dir = tempfile::tempdir().unwrap();
     let stored = fill(&open(dir.path()), 20);
     let before = stored_bytes(&open(dir.path()));
-    let other = open(dir.path());
-    let hold = other.hold().unwrap();
-    let store = open(dir.path());
-    let error = store.repack(&RepackOptions::default(), &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(stored_bytes(&store) > before);
-    drop(hold);
+    assert!(kept_from_dropping(dir.path(), RepackOptions::default()) > before);
     let report = repack(&open(dir.path()));
     assert!(report.chunks == 0 && report.packs > 0, "{report:?}");
     assert!(report.after_bytes * 10 < before * 9, "{before} before, {report:?}");
@@ -357,12 +362,7 @@ fn a_run_at_a_higher_level_that_was_kept_from_dropping_is_ended_by_one_at_a_lowe
     let dir = tempfile::tempdir().unwrap();
     let stored = fill(&open(dir.path()), 20);
     let before = repack(&open(dir.path())).after_bytes;
-    let other = open(dir.path());
-    let hold = other.hold().unwrap();
-    let store = open(dir.path());
-    let harder = RepackOptions { level: 16, all: false };
-    store.repack(&harder, &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
-    drop(hold);
+    kept_from_dropping(dir.path(), RepackOptions { level: 16, all: false });
     assert!(repack(&open(dir.path())).after_bytes <= before);
     assert_all_read(&open(dir.path()), &stored);
 }
@@ -373,12 +373,7 @@ fn copies_that_are_no_gain_go_the_next_time() {
     let bytes = random(1, 900_000);
     let stored = [(put(&open(dir.path()), &bytes).digest, bytes)];
     let before = stored_bytes(&open(dir.path()));
-    let other = open(dir.path());
-    let hold = other.hold().unwrap();
-    let store = open(dir.path());
-    store.repack(&RepackOptions::default(), &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
-    assert!(stored_bytes(&store) > before);
-    drop(hold);
+    assert!(kept_from_dropping(dir.path(), RepackOptions::default()) > before);
     assert!(repack(&open(dir.path())).no_gain);
     assert_eq!(stored_bytes(&open(dir.path())), before);
     assert_all_read(&open(dir.path()), &stored);
@@ -389,13 +384,8 @@ fn everything_anew_that_was_kept_from_dropping_is_ended_by_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
     let stored = fill(&open(dir.path()), 20);
     let before = repack(&open(dir.path())).after_bytes;
-    let other = open(dir.path());
-    let hold = other.hold().unwrap();
-    let store = open(dir.path());
     let anew = RepackOptions { all: true, ..RepackOptions::default() };
-    store.repack(&anew, &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
-    drop((hold, store));
-    assert!(stored_bytes(&open(dir.path())) > before);
+    assert!(kept_from_dropping(dir.path(), anew) > before);
     let report = repack(&open(dir.path()));
     assert!(report.chunks == 0 && stored_bytes(&open(dir.path())) <= before, "{before} before, {report:?}");
     assert_all_read(&open(dir.path()), &stored);
@@ -442,10 +432,7 @@ fn what_is_exported_again_while_copies_are_taken_back_stays() {
     drop((busy, other));
     let old = files(&dir.path().join("packs/data"), "");
     // Both are copied, and the copies neither take the place of the packs before nor go.
-    let (store, holder) = (open(dir.path()), open(dir.path()));
-    let hold = holder.hold().unwrap();
-    store.repack(&RepackOptions::default(), &mut || Ok(all(&store)), &mut |_| true).unwrap_err();
-    drop((hold, store));
+    kept_from_dropping(dir.path(), RepackOptions::default());
     let copies: Vec<PathBuf> =
         files(&dir.path().join("packs/data"), "").into_iter().filter(|path| !old.contains(path)).collect();
     assert_eq!((old.len(), copies.len()), (2, 1));
