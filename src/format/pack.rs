@@ -22,7 +22,7 @@ mod tests;
 
 pub use footer::{Footer, TRAILER_LEN, Trailer};
 pub use frame::{BaseSpan, Check, Codec, DeltaBase, Frame, FrameHeader, FrameKey, FrameKind, Marker};
-pub use probe::{Grain, MAX_NOISE_LEN, grain_of, split_by_worth};
+pub use probe::{Grain, MAX_NOISE_LEN, grain_of, packed_len_estimate, split_by_worth};
 pub use scan::{PlacedHeader, Scan, ScanDepth, ScanStart, scan};
 
 use super::FormatError;

@@ -8,9 +8,11 @@ use crate::support::{Sandbox, read};
 fn table(version: u64) -> String {
     let row = |row: u64| {
         let changed = if row % 7 < version { version } else { 0 };
-        format!("{row};{};{changed}\n", blake3::hash(&row.to_le_bytes()).to_hex())
+        let hash = blake3::hash(&row.to_le_bytes());
+        let [city, shop, state, ..] = *hash.as_bytes();
+        format!("{row};city {};shop {};{changed};state {}\n", city % 30, shop % 100, state % 50)
     };
-    (0..2_000).map(row).collect()
+    (0..5_000).map(row).collect()
 }
 
 fn keys(json: &Json) -> Vec<&str> {

@@ -1,7 +1,7 @@
 //! Frames: the unit that is compressed, checksummed and copied.
 
 use super::super::bytes::{Fields, checksum16};
-use super::codec::{compress, compress_against, compress_all, decompress};
+use super::codec::{compress, compress_against, compress_all, compress_shuffled, decompress};
 use super::filter;
 use super::{
     FRAME_HEADER_LEN, FormatError, MAX_BASE_LEN, MAX_CHUNK_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES, MAX_FRAME_KEYS,
@@ -371,7 +371,7 @@ impl Frame {
     #[must_use]
     pub fn chunks_joined(keys: Vec<FrameKey>, raw: Vec<u8>, level: i32) -> Self {
         if let Some(element_size) = filter::choose(&raw)
-            && let Some(payload) = compress_all(&filter::shuffle(&raw, element_size), level)
+            && let Some(payload) = compress_shuffled(&filter::shuffle(&raw, element_size), level)
         {
             let header = FrameHeader {
                 filter: SHUFFLE,

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::codec::{LIGHTEST_LEVEL, PROBE_LEN, compress_all};
 use super::{FrameKey, filter};
 
 /// How much of a chunk is tried, in bytes.
@@ -33,6 +34,20 @@ pub fn grain_of(raw: &[u8]) -> Grain {
         None if compressor.as_mut().is_none_or(|compressor| pays(compressor, raw)) => Grain::Plain,
         None => Grain::Noise,
     }
+}
+
+/// Says about how long bytes will be in a frame that stands alone, judged by a sample of their middle. Long ones become
+/// shorter than that, because a sample shows little of what they repeat.
+#[must_use]
+pub fn packed_len_estimate(raw: &[u8]) -> u64 {
+    let start = raw.len().saturating_sub(PROBE_LEN) / 2;
+    let sample = raw.get(start..raw.len().min(start + PROBE_LEN)).unwrap_or_default();
+    let packed = match filter::choose(raw) {
+        Some(size) => compress_all(&filter::shuffle(sample, size), LIGHTEST_LEVEL),
+        None => compress_all(sample, LIGHTEST_LEVEL),
+    };
+    let packed_len = packed.map_or(sample.len(), |packed| packed.len());
+    raw.len() as u64 * packed_len as u64 / (sample.len() as u64).max(1)
 }
 
 /// Cuts consecutive chunks into runs that compress and runs that do not. Each run is a range of keys.
