@@ -343,6 +343,27 @@ def test_forked_children_export_too(repository):
         assert bytes(OneNB.working_export("Sales", {"number": number})) == b"%d" % number
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_forked_children_read_on_where_the_parent_was(repository):
+    data = os.urandom(24 * 1024 * 1024)
+    export("Big", data)
+    with OneNB.working_export("Big").reader() as file:
+        # By then threads read ahead.
+        assert file.read(8_000_000) == data[:8_000_000]
+        children = []
+        for _ in range(6):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    os._exit(0 if file.read() == data[8_000_000:] else 1)
+                finally:
+                    os._exit(2)
+            children.append(pid)
+        assert file.read() == data[8_000_000:]
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 6
+
+
 def test_other_threads_run_while_bytes_are_handled(repository):
     counts, stop = [0], threading.Event()
 

@@ -21,7 +21,9 @@ use super::parent::Parent;
 use super::reader::FrameCache;
 use super::shelf::{Found, Wanted};
 use crate::format::encoding::Encoding;
-use crate::format::pack::{BaseSpan, DeltaBase, Frame, FrameKey, MAX_BASE_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES};
+use crate::format::pack::{
+    BaseSpan, DeltaBase, Frame, FrameKey, MAX_BASE_LEN, MAX_DELTA_DEPTH, MAX_FRAME_BASES, packed_len_estimate,
+};
 use crate::id::{ChunkId, PackId};
 
 /// Bytes of the parent on both sides of the expected place that are looked at first.
@@ -36,6 +38,8 @@ const MAX_WINDOW_LEN: u64 = 64 * 1024 * 1024;
 const MAX_MISSES: u32 = 2;
 /// After this many batches in a row without any anchor in common, most are not looked at.
 const MAX_FRUITLESS: u32 = 4;
+/// After this many frames in a row that had better stand alone, most batches are not looked at.
+const MAX_LOSSES: u32 = 4;
 /// Frames that one frame leans on at most.
 const MAX_BASE_FRAMES: usize = MAX_DELTA_DEPTH as usize;
 /// Frames with more chunks than this lend only those that are wanted.
@@ -66,10 +70,35 @@ struct Candidate {
 type Candidates = BTreeMap<(PackId, u64), Candidate>;
 
 /// New chunks in a row that lean on the same frames.
-struct Group<'a> {
-    keys: &'a [FrameKey],
-    raw: &'a [u8],
+struct Group {
+    numbers: Range<usize>,
+    bytes: Range<usize>,
     bases: Candidates,
+}
+
+/// What a group leans on.
+struct Lean {
+    bases: Vec<Found>,
+    base: DeltaBase,
+    /// The frames at the bottom took the place of nearer ones.
+    is_far: bool,
+}
+
+/// New chunks in a row to compress, and all that it takes.
+pub(super) struct Job {
+    batch: Arc<Batch>,
+    numbers: Range<usize>,
+    bytes: Range<usize>,
+    lean: Option<Lean>,
+}
+
+/// New chunks in a row, compressed.
+pub(super) struct Encoded {
+    pub(super) frames: Vec<Frame>,
+    /// The frames that these lean on.
+    pub(super) bases: Vec<Found>,
+    /// Whether leaning on others was worth it; `None` where there was nothing to lean on.
+    pub(super) won: Option<bool>,
 }
 
 /// Finds bases in a parent.
@@ -83,34 +112,66 @@ pub(super) struct DeltaSearch {
     misses: u32,
     /// Batches in a row that share no anchor with the parent.
     fruitless: u32,
+    /// Frames in a row that had better stand alone.
+    losses: u32,
+    /// Batches since then.
+    passed: u32,
 }
 
 impl DeltaSearch {
     pub(super) fn new(parent: Arc<Parent>) -> Self {
         let cache = FrameCache::default();
-        Self { parent, window: 0..0, window_len: 0, anchors: HashMap::new(), cache, misses: 0, fruitless: 0 }
+        Self {
+            parent,
+            window: 0..0,
+            window_len: 0,
+            anchors: HashMap::new(),
+            cache,
+            misses: 0,
+            fruitless: 0,
+            losses: 0,
+            passed: 0,
+        }
     }
 
-    /// Compresses a batch. `rely_on` is told of every frame that a delta leans on. A pack that cannot be read is no
-    /// base, and no reason to fail.
-    pub(super) fn encode(&mut self, live: &Live, batch: &Batch, rely_on: &mut impl FnMut(&Found)) -> Vec<Frame> {
-        // New data all through: looking at one batch in eight is enough to notice where that ends.
+    /// Splits a batch into what is compressed against the same frames. A pack that cannot be read is no base, and no
+    /// reason to fail.
+    pub(super) fn plan(&mut self, live: &Live, batch: &Arc<Batch>) -> Vec<Job> {
+        // New data all through, or sorted so that its pieces come from everywhere: looking at one batch in eight is
+        // enough to notice where that ends.
         self.fruitless += 1;
-        if self.fruitless > MAX_FRUITLESS && !self.fruitless.is_multiple_of(8) {
-            return plain_frames(&batch.keys, &batch.raw, batch.encoding);
+        self.passed += 1;
+        if self.fruitless > MAX_FRUITLESS && !self.fruitless.is_multiple_of(8)
+            || self.losses >= MAX_LOSSES && !self.passed.is_multiple_of(8)
+        {
+            return vec![Job::alone(batch)];
         }
         let votes = self.votes(live, batch);
         if matched(&votes) > 0 {
             self.fruitless = 0;
         }
-        let mut frames = vec![];
-        for group in self.group(live, batch, &votes) {
-            match self.encode_on(live, &group, batch.encoding, rely_on) {
-                Some(frame) => frames.push(frame),
-                None => frames.extend(plain_frames(group.keys, group.raw, batch.encoding)),
+        let groups = self.group(live, batch, &votes);
+        groups
+            .into_iter()
+            .map(|Group { numbers, bytes, bases }| {
+                let lean = self.lean(live, bases);
+                Job { batch: Arc::clone(batch), numbers, bytes, lean }
+            })
+            .collect()
+    }
+
+    /// Takes in what became of a plan.
+    pub(super) fn note(&mut self, encoded: &Encoded) {
+        match encoded.won {
+            Some(true) => self.losses = 0,
+            Some(false) => {
+                self.losses += 1;
+                if self.losses == MAX_LOSSES {
+                    self.passed = 0;
+                }
             }
+            None => {}
         }
-        frames
     }
 
     /// Counts, for each chunk of the batch, the anchors that it shares with chunks of the parent.
@@ -192,7 +253,7 @@ impl DeltaSearch {
     }
 
     /// Cuts a batch where the frames to lean on change. A chunk without anchors goes with the ones before.
-    fn group<'a>(&self, live: &Live, batch: &'a Batch, votes: &[HashMap<u32, u32>]) -> Vec<Group<'a>> {
+    fn group(&self, live: &Live, batch: &Batch, votes: &[HashMap<u32, u32>]) -> Vec<Group> {
         let mut groups = vec![];
         let (mut first, mut start, mut end) = (0, 0, 0);
         let mut bases = Candidates::new();
@@ -205,7 +266,8 @@ impl DeltaSearch {
             // One frame after the other: a cut between them. Several at a time: together, as long as they are few.
             let joins = added == 0 || bases.is_empty() || (next.len() > 1 && bases.len() + added <= MAX_BASE_FRAMES);
             if !joins {
-                groups.extend(group_of(batch, first..number, start..end, std::mem::take(&mut bases)));
+                let bases = std::mem::take(&mut bases);
+                groups.push(Group { numbers: first..number, bytes: start..end, bases });
                 (first, start) = (number, end);
             }
             for (place, candidate) in next {
@@ -216,7 +278,8 @@ impl DeltaSearch {
             }
             end += key.len as usize;
         }
-        groups.extend(group_of(batch, first..batch.keys.len(), start..end, bases));
+        groups.push(Group { numbers: first..batch.keys.len(), bytes: start..end, bases });
+        groups.retain(|group| !group.numbers.is_empty());
         groups
     }
 
@@ -248,16 +311,10 @@ impl DeltaSearch {
         ranked.into_iter().take(count).map(to_candidate).collect()
     }
 
-    /// Compresses a group against what it leans on; `None` if it leans on nothing or had better stand alone.
-    fn encode_on(
-        &mut self,
-        live: &Live,
-        group: &Group<'_>,
-        encoding: Encoding,
-        rely_on: &mut impl FnMut(&Found),
-    ) -> Option<Frame> {
+    /// Reads what a group leans on; `None` if that is nothing.
+    fn lean(&mut self, live: &Live, bases: Candidates) -> Option<Lean> {
         let cost = |bases: &[Candidate]| bases.iter().map(|base| 1 + base.found.header.delta_depth()).sum::<u8>();
-        let mut bases: Vec<Candidate> = group.bases.values().cloned().collect();
+        let mut bases: Vec<Candidate> = bases.into_values().collect();
         let is_far = cost(&bases) > MAX_DELTA_DEPTH;
         if is_far {
             bases = bottoms(live, bases);
@@ -265,20 +322,8 @@ impl DeltaSearch {
         if bases.is_empty() {
             return None;
         }
-        let depth = cost(&bases);
-        let base = self.read_base(live, &bases, depth)?;
-        let delta = Frame::chunks_against(group.keys, group.raw, &base, encoding.level)?;
-        if is_far || delta.header().stored_len() * 2 > delta.header().raw_len() {
-            let alone = plain_frames(group.keys, group.raw, encoding);
-            let without: u64 = alone.iter().map(|frame| frame.header().frame_len()).sum();
-            if delta.header().frame_len() * 5 > without * 4 {
-                return None;
-            }
-        }
-        for base in &bases {
-            rely_on(&base.found);
-        }
-        Some(delta)
+        let base = self.read_base(live, &bases, cost(&bases))?;
+        Some(Lean { bases: bases.into_iter().map(|base| base.found).collect(), base, is_far })
     }
 
     /// Reads the bases, as far as they fit; `None` if one of them is damaged.
@@ -295,6 +340,37 @@ impl DeltaSearch {
             base.spans.push(*span);
         }
         Some(base).filter(|base| !base.spans.is_empty())
+    }
+}
+
+impl Job {
+    /// Compresses a batch that leans on nothing.
+    pub(super) fn alone(batch: &Arc<Batch>) -> Self {
+        Self { numbers: 0..batch.keys.len(), bytes: 0..batch.raw.len(), batch: Arc::clone(batch), lean: None }
+    }
+
+    /// Returns the chunks.
+    pub(super) fn keys(&self) -> &[FrameKey] {
+        self.batch.keys.get(self.numbers.clone()).unwrap_or_default()
+    }
+
+    /// Compresses the chunks against what they lean on, unless they had better stand alone.
+    pub(super) fn encode(&self) -> Encoded {
+        let (keys, raw) = (self.keys(), self.batch.raw.get(self.bytes.clone()).unwrap_or_default());
+        let encoding = self.batch.encoding;
+        let alone = || plain_frames(keys, raw, encoding);
+        let Some(lean) = &self.lean else { return Encoded { frames: alone(), bases: vec![], won: None } };
+        let lost = |frames| Encoded { frames, bases: vec![], won: Some(false) };
+        let Some(delta) = Frame::chunks_against(keys, raw, &lean.base, encoding.level) else { return lost(alone()) };
+        let delta_len = delta.header().frame_len();
+        if lean.is_far || delta_len * 2 > packed_len_estimate(raw) {
+            let frames = alone();
+            let without: u64 = frames.iter().map(|frame| frame.header().frame_len()).sum();
+            if delta_len * 5 > without * 4 {
+                return lost(frames);
+            }
+        }
+        Encoded { frames: vec![delta], bases: lean.bases.clone(), won: Some(true) }
     }
 }
 
@@ -347,11 +423,6 @@ fn place(found: &Found) -> (PackId, u64) {
 
 fn matched(votes: &[HashMap<u32, u32>]) -> usize {
     votes.iter().flat_map(HashMap::values).sum::<u32>() as usize
-}
-
-fn group_of(batch: &Batch, numbers: Range<usize>, bytes: Range<usize>, bases: Candidates) -> Option<Group<'_>> {
-    let keys = batch.keys.get(numbers).filter(|keys| !keys.is_empty())?;
-    Some(Group { keys, raw: batch.raw.get(bytes)?, bases })
 }
 
 /// Returns the wanted chunks of a frame, and the ones between them where chunks are not tiny: these have likely changed

@@ -1,6 +1,7 @@
 //! Writing contents: cut, hash, look up, compress, append, and only then name.
 //!
-//! - The caller's thread cuts and hashes, a worker compresses and appends; what waits between them is bounded.
+//! - The caller's thread cuts and hashes, a worker looks for bases and appends in order, some threads compress; what
+//!   waits between them is bounded. What fits into one frame takes no thread.
 //! - A chunk is looked up before it is compressed, also among the chunks of the same content that are still on their
 //!   way.
 //! - Order: frames, marker and sync of the data pack; then recipe, marker and sync of the metadata pack.
@@ -14,9 +15,10 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, Rest, next_cut};
-use super::delta::{Batch, DeltaSearch};
+use super::delta::{Batch, DeltaSearch, Encoded, Job};
 use super::objects::ObjectKind;
 use super::parent::{Forecast, Parent};
+use super::pool::{Pool, Priority};
 use super::shelf::{Found, Wanted, read_header};
 use super::{ActiveWrite, Live, StoreError};
 use crate::format::encoding::{Encoding, Encodings};
@@ -30,6 +32,8 @@ use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
 const STAGE_LEN: usize = 2 * 1024 * 1024;
 /// Frames that may wait for the worker.
 const QUEUE_LEN: usize = 3;
+/// Threads that compress: one that cuts and hashes keeps about as many busy.
+const MAX_THREADS: usize = 4;
 
 /// Level of zstd for recipes and other metadata: mostly hashes, which no level makes smaller.
 const META_LEVEL: i32 = 3;
@@ -105,7 +109,7 @@ impl ForeignPacks {
     }
 }
 
-/// Compresses and appends.
+/// Has new chunks compressed, and appends them.
 pub(super) struct Encoder {
     live: Arc<Live>,
     delta: Option<DeltaSearch>,
@@ -113,7 +117,7 @@ pub(super) struct Encoder {
     pub(super) stored_bytes: u64,
 }
 
-/// The thread that compresses and appends.
+/// The thread that appends.
 pub(super) struct Worker {
     batches: SyncSender<Batch>,
     appended: Receiver<Vec<FrameKey>>,
@@ -359,7 +363,9 @@ impl ContentWriter {
         let batch = self.take_batch();
         if !batch.keys.is_empty() {
             let mut encoder = self.encoder();
-            encoder.append(&batch)?;
+            for job in encoder.plan(batch) {
+                encoder.append(&job.encode())?;
+            }
             self.take_over(&encoder);
         }
         Ok(())
@@ -443,25 +449,53 @@ impl Encoder {
     }
 
     fn run(mut self, incoming: &Receiver<Batch>, outgoing: &Sender<Vec<FrameKey>>) -> Result<Self, StoreError> {
+        let mut pool = Pool::spawn(MAX_THREADS, Priority::Usual)?;
         for batch in incoming {
-            self.append(&batch)?;
-            // The writer may have stopped listening; the frames are found through the index then.
-            let _ = outgoing.send(batch.keys);
+            for job in self.plan(batch) {
+                if pool.is_full() {
+                    self.append_next(&mut pool, outgoing)?;
+                }
+                pool.give(move |()| (job.encode(), job.keys().to_vec()))?;
+            }
+        }
+        while !pool.is_empty() {
+            self.append_next(&mut pool, outgoing)?;
         }
         Ok(self)
     }
 
-    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn append_next(
+        &mut self,
+        pool: &mut Pool<(), (Encoded, Vec<FrameKey>)>,
+        outgoing: &Sender<Vec<FrameKey>>,
+    ) -> Result<(), StoreError> {
+        if let Some((encoded, keys)) = pool.take()? {
+            if let Some(delta) = &mut self.delta {
+                delta.note(&encoded);
+            }
+            self.append(&encoded)?;
+            // The writer may have stopped listening; the frames are found through the index then.
+            let _ = outgoing.send(keys);
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, batch: Batch) -> Vec<Job> {
+        let batch = Arc::new(batch);
+        match &mut self.delta {
+            Some(delta) => delta.plan(&self.live, &batch),
+            None => vec![Job::alone(&batch)],
+        }
+    }
+
+    fn append(&mut self, encoded: &Encoded) -> Result<(), StoreError> {
         let mut bases = ForeignPacks::default();
-        let frames = match &mut self.delta {
-            Some(delta) => delta.encode(&self.live, batch, &mut |found| bases.rely_on(found)),
-            None => plain_frames(&batch.keys, &batch.raw, batch.encoding),
-        };
+        encoded.bases.iter().for_each(|found| bases.rely_on(found));
         // Before the frames can be found: whoever relies on them looks only at them, not at what they lean on.
         bases.sync()?;
         self.foreign.extend(&bases);
-        self.stored_bytes += frames.iter().map(|frame| frame.header().frame_len()).sum::<u64>();
-        self.live.data.append(&frames)
+        self.stored_bytes += encoded.frames.iter().map(|frame| frame.header().frame_len()).sum::<u64>();
+        self.live.data.append(&encoded.frames)
     }
 }
 

@@ -18,6 +18,7 @@
 //! - A store is opened per process. After a fork the child starts afresh and never touches its parent's pack or locks.
 //! - This module knows no exports, notebooks, Git or SQL. Layout: `docs/format/store.md`.
 
+mod ahead;
 mod anchors;
 mod appender;
 mod batch;
@@ -33,6 +34,7 @@ mod layout;
 mod notes;
 mod objects;
 mod parent;
+mod pool;
 mod reader;
 mod recode;
 mod repack;
@@ -145,13 +147,23 @@ impl Drop for ActiveWrite {
 
 impl Generation {
     fn start(layout: &Arc<Layout>, limits: PackLimits) -> Self {
-        let live = Live {
+        Self { process: std::process::id(), live: Live::start(layout, limits), next: OnceLock::new() }
+    }
+}
+
+impl Live {
+    fn start(layout: &Arc<Layout>, limits: PackLimits) -> Arc<Self> {
+        Arc::new(Self {
             layout: Arc::clone(layout),
             data: Shelf::new(Arc::clone(layout), PackClass::Data, limits),
             meta: Shelf::new(Arc::clone(layout), PackClass::Meta, limits),
             active: AtomicUsize::new(0),
-        };
-        Self { process: std::process::id(), live: Arc::new(live), next: OnceLock::new() }
+        })
+    }
+
+    /// Starts the state of the same store once more, without waiting for a lock of this one.
+    fn anew(&self) -> Arc<Self> {
+        Self::start(&self.layout, self.data.limits)
     }
 }
 

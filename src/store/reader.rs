@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::ahead::{Ahead, RUN_LEN};
 use super::objects::ObjectKind;
 use super::shelf::{Found, Search, Wanted};
 use super::{Live, StoreError};
@@ -231,6 +232,10 @@ pub struct ContentReader {
     stretch: Option<Stretch>,
     current: Option<(u64, ChunkBytes)>,
     cache: FrameCache,
+    /// Bytes of chunks that were read one behind the other.
+    run: u64,
+    ahead: Option<Ahead>,
+    process: u32,
 }
 
 impl ContentReader {
@@ -244,6 +249,9 @@ impl ContentReader {
             stretch: None,
             current: None,
             cache: FrameCache::default(),
+            run: 0,
+            ahead: None,
+            process: std::process::id(),
         };
         match reader.recipe.body() {
             RecipeBody::Inline(content) => {
@@ -302,14 +310,59 @@ impl ContentReader {
         {
             return Ok((*start, bytes.clone()));
         }
+        self.notice_fork();
+        let end = self.current.as_ref().map(|(start, bytes)| start + bytes.as_slice().len() as u64);
+        if end != Some(position) {
+            self.run = 0;
+            self.ahead = None;
+        }
+        let (start, bytes) = match self.next_ahead(position) {
+            Some(bytes) => (position, bytes),
+            None => self.read_chunk_at(position)?,
+        };
+        self.run += bytes.as_slice().len() as u64;
+        self.current = Some((start, bytes.clone()));
+        Ok((start, bytes))
+    }
+
+    fn read_chunk_at(&mut self, position: u64) -> Result<(u64, ChunkBytes), StoreError> {
         let (start, chunk) = self.locate(position)?;
         let bytes = self.live.chunk(&chunk.id, &mut self.cache)?;
         if bytes.as_slice().len() != chunk.len as usize {
             let source = FormatError::malformed("recipe", "a chunk has another length than it says");
             return Err(StoreError::RecipeDamaged { digest: self.recipe.digest(), source });
         }
-        self.current = Some((start, bytes.clone()));
         Ok((start, bytes))
+    }
+
+    /// Returns the chunk that starts at a position from what threads decoded, if enough is read in a row.
+    fn next_ahead(&mut self, position: u64) -> Option<ChunkBytes> {
+        if self.ahead.is_none() && self.run >= RUN_LEN && self.len() - position >= RUN_LEN {
+            self.cache = FrameCache::default();
+            self.ahead = Ahead::start(position).ok();
+        }
+        let mut ahead = self.ahead.take().filter(|ahead| ahead.position() == position)?;
+        let (live, len) = (Arc::clone(&self.live), self.len());
+        let chunk = ahead.next(&live, |position| {
+            let (start, chunk) = self.locate(position).ok().filter(|_| position < len)?;
+            (start == position).then_some(chunk)
+        });
+        match &chunk {
+            Some(_) => self.ahead = Some(ahead),
+            // Damage, or the end of the machine's threads: for a while all is read in the usual way.
+            None => self.run = 0,
+        }
+        chunk
+    }
+
+    /// In a forked child the threads that read ahead do not exist, and one of them may have held a lock of the store's
+    /// state.
+    fn notice_fork(&mut self) {
+        if self.process != std::process::id() {
+            self.process = std::process::id();
+            self.ahead = None;
+            self.live = self.live.anew();
+        }
     }
 
     fn locate(&mut self, position: u64) -> Result<(u64, ChunkRef), StoreError> {

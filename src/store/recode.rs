@@ -12,13 +12,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use super::anchors::anchors;
 use super::appender::Appender;
+use super::pool::{Pool, Priority};
 use super::reader::FrameCache;
 use super::{Live, StoreError};
 use crate::format::FormatError;
@@ -26,7 +24,6 @@ use crate::format::pack::{
     BaseSpan, Check, Codec, DeltaBase, FRAME_TARGET_LEN, Frame, FrameHeader, FrameKey, Grain, MAX_BASE_LEN,
     MAX_DELTA_DEPTH, MAX_FRAME_BASES, MAX_NOISE_LEN, PackHeader, grain_of,
 };
-use crate::fs;
 use crate::id::ChunkId;
 
 /// Bytes of frames being filled at once.
@@ -39,8 +36,6 @@ const MAX_ANCHORS: usize = 512 * 1024;
 const STRETCH_LEN: usize = 256 * 1024;
 /// Frames with more chunks than this lend only those that are wanted.
 const MAX_DENSE_KEYS: usize = 64;
-/// Jobs under way for each thread.
-const JOBS_PER_THREAD: usize = 3;
 /// Frames between two syncs: what a crash costs at most.
 const FRAMES_PER_COMMIT: u32 = 32;
 
@@ -104,24 +99,13 @@ struct Job {
 }
 
 type Encoded = Result<Vec<Frame>, StoreError>;
-type Jobs = Mutex<Receiver<(Job, SyncSender<Encoded>)>>;
-
-/// Threads of low priority that compress.
-struct Workers {
-    jobs: Option<SyncSender<(Job, SyncSender<Encoded>)>>,
-    /// What is under way, in the order in which it is appended. A thread that dies takes the other end with it.
-    pending: VecDeque<(u32, Receiver<Encoded>)>,
-    threads: Vec<JoinHandle<()>>,
-    /// Nobody waits for what is under way any more.
-    stopped: Arc<AtomicBool>,
-}
-
 /// Writes chunks anew. What it appended stays readable whatever happens to the rest.
 pub(super) struct Recoder<'a> {
     live: &'a Live,
     level: i32,
     appender: Appender,
-    workers: Workers,
+    /// What is compressed, in the order in which it is appended.
+    pool: Pool<(), (u32, Encoded)>,
     frames: Vec<Known>,
     /// Which frame has a chunk, and as which of its chunks.
     homes: HashMap<[u8; 32], (u32, u16)>,
@@ -154,7 +138,7 @@ impl<'a> Recoder<'a> {
             live,
             level,
             appender: Appender::beside(PackHeader::repacked(level)),
-            workers: Workers::spawn()?,
+            pool: Pool::spawn(usize::MAX, Priority::Low)?,
             frames: vec![],
             homes: HashMap::new(),
             recent_anchors: HashMap::new(),
@@ -300,7 +284,7 @@ impl<'a> Recoder<'a> {
         while let Some(number) = self.bins.keys().next().copied() {
             self.close(number)?;
         }
-        while !self.workers.pending.is_empty() {
+        while !self.pool.is_empty() {
             self.append_next()?;
         }
         self.last = None;
@@ -376,11 +360,12 @@ impl<'a> Recoder<'a> {
         while self.recent.len() > 1 && self.recent.iter().map(|(_, raw)| raw.len()).sum::<usize>() > MAX_RECENT_LEN {
             self.recent.pop_back();
         }
-        while self.workers.pending.len() >= JOBS_PER_THREAD * self.workers.threads.len() {
+        while self.pool.is_full() {
             self.append_next()?;
         }
         let (keys, repeats, sources) = (bin.keys, bin.repeats, bin.sources.unwrap_or_default());
-        self.workers.send(number, Job { keys, raw, base, is_far, repeats, sources, level: self.level })
+        let job = Job { keys, raw, base, is_far, repeats, sources, level: self.level };
+        self.pool.give(move |()| (number, job.encode()))
     }
 
     /// Appends the next frame in order. Where that fails, nothing more is appended: what comes after may lean on it.
@@ -391,7 +376,8 @@ impl<'a> Recoder<'a> {
     }
 
     fn append_one(&mut self) -> Result<(), StoreError> {
-        let Some((number, frames)) = self.workers.next()? else { return Ok(()) };
+        let Some((number, frames)) = self.pool.take()? else { return Ok(()) };
+        let frames = frames?;
         if let Some(known) = self.frames.get_mut(number as usize)
             && frames.iter().all(|frame| frame.header().bases().is_empty())
         {
@@ -484,67 +470,10 @@ impl<'a> Recoder<'a> {
 impl Drop for Recoder<'_> {
     fn drop(&mut self) {
         // What is whole is what the next run goes on with: of what is under way, only what was begun already.
-        self.workers.stopped.store(true, Ordering::Relaxed);
-        while !self.workers.pending.is_empty() && self.append_next().is_ok() {}
+        self.pool.stop();
+        while !self.pool.is_empty() && self.append_next().is_ok() {}
         let _ = self.live.data.commit_by(&mut self.appender, 0);
         self.live.data.retire(std::mem::take(&mut self.appender));
-    }
-}
-
-impl Workers {
-    fn spawn() -> Result<Self, StoreError> {
-        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let (jobs, incoming) = sync_channel(count);
-        let incoming = Arc::new(Mutex::new(incoming));
-        let stopped = Arc::new(AtomicBool::new(false));
-        let mut threads = vec![];
-        for _ in 0..count {
-            let (incoming, stopped) = (Arc::clone(&incoming), Arc::clone(&stopped));
-            let thread = std::thread::Builder::new()
-                .name("onenb-repack".to_owned())
-                .spawn(move || work(&incoming, &stopped))
-                .map_err(|source| StoreError::Io { doing: "start a thread for", path: "the store".into(), source })?;
-            threads.push(thread);
-        }
-        Ok(Self { jobs: Some(jobs), pending: VecDeque::new(), threads, stopped })
-    }
-
-    fn send(&mut self, number: u32, job: Job) -> Result<(), StoreError> {
-        let (outgoing, done) = sync_channel(1);
-        let jobs = self.jobs.as_ref().ok_or(StoreError::Unsynced)?;
-        jobs.send((job, outgoing)).map_err(|_| StoreError::Unsynced)?;
-        self.pending.push_back((number, done));
-        Ok(())
-    }
-
-    /// Waits for what comes next; `None` if nothing is under way.
-    fn next(&mut self) -> Result<Option<(u32, Vec<Frame>)>, StoreError> {
-        let Some((number, done)) = self.pending.pop_front() else { return Ok(None) };
-        let frames = done.recv().map_err(|_| StoreError::Unsynced)??;
-        Ok(Some((number, frames)))
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        drop(self.jobs.take());
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn work(incoming: &Jobs, stopped: &AtomicBool) {
-    fs::lower_priority();
-    loop {
-        let job = incoming.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((job, outgoing)) = job else { return };
-        if stopped.load(Ordering::Relaxed) {
-            continue;
-        }
-        // Whoever asked may be gone.
-        let _ = outgoing.send(job.encode());
     }
 }
 

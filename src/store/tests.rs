@@ -1,5 +1,6 @@
 //! The store as its users see it; crashes are in `tests/store_crash.rs`.
 
+mod ahead;
 mod batch;
 mod damage;
 mod encodings;

@@ -77,6 +77,24 @@ fn a_changed_version_costs_little_and_reads_back() {
 }
 
 #[test]
+fn what_comes_from_everywhere_stands_alone_and_the_next_version_leans_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut rows = table(7, 200_000);
+    let parent = put(&store, &rows.concat());
+    rows.sort_by_key(|row| *blake3::hash(row).as_bytes());
+    let sorted = store.put_content(&rows.concat(), &over(&[parent.digest])).unwrap();
+    assert_eq!(depth_of(&store, &sorted.digest), 0);
+    for row in rows.iter_mut().step_by(2000) {
+        row.splice(0..1, *b"1");
+    }
+    let edited = store.put_content(&rows.concat(), &over(&[sorted.digest])).unwrap();
+    assert_eq!(depth_of(&store, &edited.digest), 1);
+    assert!(edited.stored_bytes * 50 < sorted.stored_bytes, "{edited:?} {sorted:?}");
+    assert!(get(&store, &edited.digest).unwrap() == rows.concat());
+}
+
+#[test]
 fn rows_that_moved_far_are_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
