@@ -14,6 +14,7 @@ import pathlib
 import random
 import shutil
 import struct
+from array import array as array_of
 
 SEED = 20261121
 CITIES = ("Oslo", "Lagos", "Lima", "Quito", "Osaka", "Turin", "Accra", "Perth")
@@ -73,22 +74,54 @@ def table(folder, source, scale):
     write("08")
 
 
+def walk(source, count):
+    """A random walk with three decimals."""
+    value = 0.0
+    for _ in range(count):
+        value += source.gauss(0, 1)
+        yield round(value, 3)
+
+
+def npy_head(count):
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({count},), }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode()
+
+
 def array(folder, source, scale):
     """A numeric array (npy, float64) of a random walk; in each later state a part is computed anew."""
     count = int(2_000_000 * scale)
-    values, value = [], 0.0
-    for _ in range(count):
-        value += source.gauss(0, 1)
-        values.append(round(value, 3))
+    values = list(walk(source, count))
     for state in range(1, 4):
         if state > 1:
             start = source.randrange(count // 2)
             for at in range(start, start + count // 50):
                 values[at] += 1.0
-        head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({count},), }}"
-        head += " " * (-(len(head) + 11) % 64) + "\n"
-        preamble = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode()
-        write_file(folder / f"{state:02}" / "walk.npy", preamble + struct.pack(f"<{count}d", *values))
+        write_file(folder / f"{state:02}" / "walk.npy", npy_head(count) + struct.pack(f"<{count}d", *values))
+
+
+def big(folder, source, scale):
+    """A large table (CSV, 0.9 GB) and a large array (npy, 0.4 GB), then the same with a small edit of each."""
+    rows, count = int(20_000_000 * scale), int(50_000_000 * scale)
+    first, second = folder / "01", folder / "02"
+    for state in (first, second):
+        state.mkdir(parents=True)
+    edited = set(source.sample(range(rows), 20))
+    with open(first / "table.csv", "wb") as before, open(second / "table.csv", "wb") as after:
+        for start in range(0, rows, 100_000):
+            lines = [",".join(table_row(source, number)) + "\n" for number in range(start, start + 100_000)]
+            before.write("".join(lines).encode())
+            for number in range(start, start + 100_000):
+                if number in edited:
+                    lines[number - start] = lines[number - start].replace(",", ",edited ", 1)
+            after.write("".join(lines).encode())
+    values = array_of("d", walk(source, count))
+    for state in (first, second):
+        with open(state / "walk.npy", "wb") as file:
+            file.write(npy_head(count))
+            values.tofile(file)
+        for at in range(count // 3, count // 3 + 1000):
+            values[at] += 1.0
 
 
 def small(folder, source, scale):
@@ -139,7 +172,7 @@ def describe(folder, what, **more):
     print(f"{folder.name}: {len(states)} states, {sum(sizes.values()) / 1e6:.1f} MB")
 
 
-GENERATED = {"table": table, "array": array, "small": small, "noise": noise}
+GENERATED = {"table": table, "array": array, "small": small, "noise": noise, "big": big}
 
 
 def main():

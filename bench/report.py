@@ -151,7 +151,7 @@ def goals(results):
     """The goals that these corpora can speak to."""
     head = row(["goal", "measured, median of ratios within a round", "goal", "verdict"])
     lines = ["### Goals", "", head, "|---|---|---|---|"]
-    for corpus in (name for name in ("versions", "table", "array") if name in results.runs):
+    for corpus in (name for name in ("versions", "table", "array", "big") if name in results.runs):
         lead = results.ratio(corpus, "later", "stored_bytes", "git", "tidy")
         found = None if lead is None else (lead, "git after `gc`")
         lines.append(goal_row(f"{corpus}: stored right after export", found, 1, "bytes"))
@@ -160,6 +160,9 @@ def goals(results):
             found = lead and (lead, "git after `gc`")
             lines.append(goal_row(f"{corpus}: stored after `repack`", found, round(1 / 0.85, 2), "bytes"))
     for corpus, operation, what, goal in (
+        ("big", "first", "first ingest", 3),
+        ("big", "later", "a small edit", 8),
+        ("big", "restore", "restore", 2),
         ("table", "first", "first ingest", 3),
         ("table", "later", "later states", 8),
         ("array", "later", "later states", 8),
@@ -169,9 +172,12 @@ def goals(results):
         if corpus in results.runs:
             found = results.best(corpus, operation, "wall_s")
             lines.append(goal_row(f"{corpus}: {what}, wall, best peer", found, goal, "time"))
-    if "table" in results.runs:
-        lead = results.ratio("table", "first", "cpu_s", "borg, zstd 3")
-        lines.append(goal_row("table: first ingest, CPU", lead and (lead, "borg, zstd 3"), 2, "CPU seconds"))
+    for corpus in (name for name in ("big", "table") if name in results.runs):
+        lead = results.ratio(corpus, "first", "cpu_s", "borg, zstd 3")
+        lines.append(goal_row(f"{corpus}: first ingest, CPU", lead and (lead, "borg, zstd 3"), 2, "CPU seconds"))
+    if "big" in results.runs:
+        lead = results.ratio("big", "first", "stored_bytes", "borg, zstd 3")
+        lines.append(goal_row("big: stored", lead and (lead, "borg, zstd 3"), 1, "bytes"))
     if "noise" in results.runs:
         lead = results.ratio("noise", "first", "wall_s", "dvc")
         lines.append(goal_row("noise: first ingest against DVC", lead and (lead, "dvc"), 3, "time"))

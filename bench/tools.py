@@ -98,6 +98,12 @@ class BorgZstd(Borg):
     name, compression = "borg, zstd 3", "zstd,3"
 
 
+class Casync(Tool):
+    name, program, version, setup = "casync", "casync", "casync --version", "mkdir store"
+    ingest = "casync make --store=store/c.castr store/$STATE.caidx data"
+    restore = "mkdir out && casync extract --store=store/c.castr --seed-output=no store/$STATE.caidx out"
+
+
 class Dvc(Tool):
     name, program, version = "dvc", "dvc", "dvc --version"
     stores = (".dvc/cache",)
@@ -106,6 +112,22 @@ class Dvc(Tool):
     before_restore = "rm -rf data"
     restore = "git checkout -q $STATE -- data.dvc && dvc checkout -q -f"
     restored_to = "data"
+
+
+class Xet(Tool):
+    """What the Rust package `hf-xet` installs with the feature `internal-tools`, against a local store."""
+
+    name, program, version, setup = "xet", "xtool", "xtool --version", "mkdir store"
+    endpoint = 'xtool --endpoint "$PWD/store/cas" -q file'
+    ingest = f"{endpoint} upload --output store/$STATE.json $(find data -type f | LC_ALL=C sort)"
+    # What the tool calls their contents, in the order of the upload.
+    hashes = (
+        "import json, sys; print(*(file.get('xet_info', file)['hash'] for file in json.load(sys.stdin)), sep='\\n')"
+    )
+    restore = (
+        f'mkdir out && python3 -c "{hashes}" < store/$STATE.json > hashes && ls data | LC_ALL=C sort | '
+        f"paste -d ' ' hashes - | while read -r hash name; do {endpoint} download $hash -o out/$name; done"
+    )
 
 
 class TarZstd(Tool):
@@ -121,6 +143,6 @@ def all_tools(onenb):
     """Every tool that is installed, onenb first."""
     return [
         tool
-        for tool in (Onenb(onenb), Git(), Restic(), Borg(), BorgZstd(), Dvc(), TarZstd())
+        for tool in (Onenb(onenb), Git(), Restic(), Borg(), BorgZstd(), Casync(), Xet(), Dvc(), TarZstd())
         if tool.is_here()
     ]
