@@ -1,14 +1,16 @@
 //! Reading ahead: of a content that is read in order, threads decode what comes next.
 //!
-//! What they meet that is wrong is no error yet: whoever reads meets it at its place, on the usual way.
+//! - What they meet that is wrong is no error yet: whoever reads meets it at its place, on the usual way.
+//! - A few readers of a process do so at a time; however many are open, threads and memory have a limit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::Live;
 use super::pool::{Pool, Priority};
 use super::reader::{ChunkBytes, FrameCache};
 use super::shelf::Wanted;
-use super::{Live, StoreError};
 use crate::format::recipe::ChunkRef;
 
 /// Bytes read in a row after which more of them are expected.
@@ -19,6 +21,19 @@ const TASK_LEN: usize = 2 * 1024 * 1024;
 const MAX_TASK_LEN: usize = 2 * TASK_LEN;
 /// Threads that decode: whoever takes what they make copies about as fast.
 const MAX_THREADS: usize = 4;
+/// Tasks under way at first. There is one more for each that was used, until all threads have two.
+const FIRST_TASKS: usize = 2;
+/// Readers that read ahead at the same time.
+const MAX_READERS: usize = 2;
+
+/// How many do.
+static READERS: AtomicUsize = AtomicUsize::new(0);
+
+#[cfg(test)]
+thread_local! {
+    /// How many chunks this thread was handed out.
+    pub(super) static HANDED_OUT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// The chunks of a task, if all of them are sound.
 type Decoded = Option<Vec<ChunkBytes>>;
@@ -31,13 +46,48 @@ pub(super) struct Ahead {
     position: u64,
     /// Position up to where tasks were given.
     given: u64,
+    /// Tasks of which chunks were handed out.
+    used: usize,
+    /// Nobody waits for the rest of what was begun.
+    ended: Arc<AtomicBool>,
+    _place: Place,
+}
+
+/// One of the places for readers that read ahead.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let more = |taken| (taken < MAX_READERS).then_some(taken + 1);
+        READERS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        READERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Ahead {
-    /// Starts at a position where a chunk starts.
-    pub(super) fn start(position: u64) -> Result<Self, StoreError> {
-        let pool = Pool::spawn(MAX_THREADS, Priority::Usual)?;
-        Ok(Self { pool, ready: VecDeque::new(), position, given: position })
+    /// Starts at a position where a chunk starts; `None` where enough others read ahead or there are no more threads.
+    pub(super) fn start(position: u64) -> Option<Self> {
+        let place = Place::take()?;
+        Some(Self {
+            pool: Pool::spawn(MAX_THREADS, Priority::Usual).ok()?,
+            ready: VecDeque::new(),
+            position,
+            given: position,
+            used: 0,
+            ended: Arc::default(),
+            _place: place,
+        })
     }
 
     /// Returns the position of the chunk that comes next.
@@ -52,20 +102,23 @@ impl Ahead {
         live: &Arc<Live>,
         mut locate: impl FnMut(u64) -> Option<ChunkRef>,
     ) -> Option<ChunkBytes> {
-        while !self.pool.is_full() {
+        while self.pool.len() < (FIRST_TASKS + self.used).min(2 * self.pool.threads()) {
             let chunks = gather(live, self.given, &mut locate);
             if chunks.is_empty() {
                 break;
             }
             self.given += chunks.iter().map(|chunk| u64::from(chunk.len)).sum::<u64>();
-            let live = Arc::clone(live);
-            self.pool.give(move |cache| decode(&live, &chunks, cache)).ok()?;
+            let (live, ended) = (Arc::clone(live), Arc::clone(&self.ended));
+            self.pool.give(move |cache| decode(&live, &chunks, cache, &ended)).ok()?;
         }
         if self.ready.is_empty() {
+            self.used += 1;
             self.ready.extend(self.pool.take().ok()??.into_iter().flatten());
         }
         let chunk = self.ready.pop_front()?;
         self.position += chunk.as_slice().len() as u64;
+        #[cfg(test)]
+        HANDED_OUT.set(HANDED_OUT.get() + 1);
         Some(chunk)
     }
 }
@@ -88,10 +141,24 @@ fn gather(live: &Live, from: u64, locate: &mut impl FnMut(u64) -> Option<ChunkRe
     chunks
 }
 
-fn decode(live: &Live, chunks: &[ChunkRef], cache: &mut FrameCache) -> Decoded {
-    let sound = |chunk: &ChunkRef| {
-        let bytes = live.chunk(&chunk.id, cache).ok()?;
-        Some(bytes).filter(|bytes| bytes.as_slice().len() == chunk.len as usize)
+/// Reads chunks into one buffer: frames that hold more than is wanted are let go of.
+fn decode(live: &Live, chunks: &[ChunkRef], cache: &mut FrameCache, ended: &AtomicBool) -> Decoded {
+    let mut bytes = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len as usize).sum());
+    for chunk in chunks {
+        if ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        let found = live.chunk(&chunk.id, cache).ok()?;
+        if found.as_slice().len() != chunk.len as usize {
+            return None;
+        }
+        bytes.extend_from_slice(found.as_slice());
+    }
+    let (bytes, mut start) = (Arc::new(bytes), 0);
+    let part = |chunk: &ChunkRef| {
+        let range = start..start + chunk.len as usize;
+        start = range.end;
+        ChunkBytes::within(&bytes, range)
     };
-    chunks.iter().map(sound).collect()
+    Some(chunks.iter().map(part).collect())
 }

@@ -38,8 +38,10 @@ const MAX_WINDOW_LEN: u64 = 64 * 1024 * 1024;
 const MAX_MISSES: u32 = 2;
 /// After this many batches in a row without any anchor in common, most are not looked at.
 const MAX_FRUITLESS: u32 = 4;
-/// After this many frames in a row that had better stand alone, most batches are not looked at.
-const MAX_LOSSES: u32 = 4;
+/// After this many bytes in a row that had better stand alone, most batches are not looked at.
+const MAX_LOSSES: u64 = 4 * 1024 * 1024;
+/// Of batches that are mostly not looked at, one in this many is.
+const LOOK_EVERY: u32 = 8;
 /// Frames that one frame leans on at most.
 const MAX_BASE_FRAMES: usize = MAX_DELTA_DEPTH as usize;
 /// Frames with more chunks than this lend only those that are wanted.
@@ -70,14 +72,14 @@ struct Candidate {
 type Candidates = BTreeMap<(PackId, u64), Candidate>;
 
 /// New chunks in a row that lean on the same frames.
-struct Group {
+pub(super) struct Group {
     numbers: Range<usize>,
     bytes: Range<usize>,
     bases: Candidates,
 }
 
 /// What a group leans on.
-struct Lean {
+pub(super) struct Lean {
     bases: Vec<Found>,
     base: DeltaBase,
     /// The frames at the bottom took the place of nearer ones.
@@ -110,11 +112,11 @@ pub(super) struct DeltaSearch {
     anchors: HashMap<u64, u32>,
     cache: FrameCache,
     misses: u32,
-    /// Batches in a row that share no anchor with the parent.
+    /// Batches in a row that were looked at and share no anchor with the parent.
     fruitless: u32,
-    /// Frames in a row that had better stand alone.
-    losses: u32,
-    /// Batches since then.
+    /// Bytes in a row that had better stand alone.
+    losses: u64,
+    /// Batches since the last one that was looked at.
     passed: u32,
 }
 
@@ -136,40 +138,27 @@ impl DeltaSearch {
 
     /// Splits a batch into what is compressed against the same frames. A pack that cannot be read is no base, and no
     /// reason to fail.
-    pub(super) fn plan(&mut self, live: &Live, batch: &Arc<Batch>) -> Vec<Job> {
+    pub(super) fn plan(&mut self, live: &Live, batch: &Batch) -> Vec<Group> {
         // New data all through, or sorted so that its pieces come from everywhere: looking at one batch in eight is
         // enough to notice where that ends.
-        self.fruitless += 1;
         self.passed += 1;
-        if self.fruitless > MAX_FRUITLESS && !self.fruitless.is_multiple_of(8)
-            || self.losses >= MAX_LOSSES && !self.passed.is_multiple_of(8)
-        {
-            return vec![Job::alone(batch)];
+        if (self.fruitless > MAX_FRUITLESS || self.losses >= MAX_LOSSES) && self.passed < LOOK_EVERY {
+            return vec![Group::whole(batch)];
         }
+        self.passed = 0;
+        self.fruitless += 1;
         let votes = self.votes(live, batch);
         if matched(&votes) > 0 {
             self.fruitless = 0;
         }
-        let groups = self.group(live, batch, &votes);
-        groups
-            .into_iter()
-            .map(|Group { numbers, bytes, bases }| {
-                let lean = self.lean(live, bases);
-                Job { batch: Arc::clone(batch), numbers, bytes, lean }
-            })
-            .collect()
+        self.group(live, batch, &votes)
     }
 
-    /// Takes in what became of a plan.
-    pub(super) fn note(&mut self, encoded: &Encoded) {
+    /// Takes in what became of some chunks.
+    pub(super) fn note(&mut self, encoded: &Encoded, keys: &[FrameKey]) {
         match encoded.won {
             Some(true) => self.losses = 0,
-            Some(false) => {
-                self.losses += 1;
-                if self.losses == MAX_LOSSES {
-                    self.passed = 0;
-                }
-            }
+            Some(false) => self.losses += keys.iter().map(|key| u64::from(key.len)).sum::<u64>(),
             None => {}
         }
     }
@@ -312,9 +301,9 @@ impl DeltaSearch {
     }
 
     /// Reads what a group leans on; `None` if that is nothing.
-    fn lean(&mut self, live: &Live, bases: Candidates) -> Option<Lean> {
+    pub(super) fn lean(&mut self, live: &Live, group: &Group) -> Option<Lean> {
         let cost = |bases: &[Candidate]| bases.iter().map(|base| 1 + base.found.header.delta_depth()).sum::<u8>();
-        let mut bases: Vec<Candidate> = bases.into_values().collect();
+        let mut bases: Vec<Candidate> = group.bases.values().cloned().collect();
         let is_far = cost(&bases) > MAX_DELTA_DEPTH;
         if is_far {
             bases = bottoms(live, bases);
@@ -343,10 +332,16 @@ impl DeltaSearch {
     }
 }
 
+impl Group {
+    /// All of a batch, which leans on nothing.
+    pub(super) fn whole(batch: &Batch) -> Self {
+        Self { numbers: 0..batch.keys.len(), bytes: 0..batch.raw.len(), bases: Candidates::new() }
+    }
+}
+
 impl Job {
-    /// Compresses a batch that leans on nothing.
-    pub(super) fn alone(batch: &Arc<Batch>) -> Self {
-        Self { numbers: 0..batch.keys.len(), bytes: 0..batch.raw.len(), batch: Arc::clone(batch), lean: None }
+    pub(super) fn new(batch: &Arc<Batch>, group: Group, lean: Option<Lean>) -> Self {
+        Self { batch: Arc::clone(batch), numbers: group.numbers, bytes: group.bytes, lean }
     }
 
     /// Returns the chunks.

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, Rest, next_cut};
-use super::delta::{Batch, DeltaSearch, Encoded, Job};
+use super::delta::{Batch, DeltaSearch, Encoded, Group, Job};
 use super::objects::ObjectKind;
 use super::parent::{Forecast, Parent};
 use super::pool::{Pool, Priority};
@@ -117,11 +117,21 @@ pub(super) struct Encoder {
     pub(super) stored_bytes: u64,
 }
 
+/// The threads that compress.
+type Compressors = Pool<(), (Encoded, Vec<FrameKey>)>;
+
 /// The thread that appends.
 pub(super) struct Worker {
     batches: SyncSender<Batch>,
     appended: Receiver<Vec<FrameKey>>,
     thread: JoinHandle<Result<Encoder, StoreError>>,
+}
+
+/// The hash of a whole content. Of a long one it is taken by a thread of its own, beside cutting.
+#[derive(Default)]
+struct WholeHash {
+    hasher: blake3::Hasher,
+    thread: Option<Pool<blake3::Hasher, blake3::Hash>>,
 }
 
 /// Takes the bytes of one content, in any pieces. Dropped before [`ContentWriter::finish`], nothing of it stays.
@@ -135,9 +145,13 @@ pub struct ContentWriter {
     failures: u64,
     /// No call failed so far; after one, bytes or chunks may be missing.
     is_whole: bool,
-    hasher: blake3::Hasher,
+    whole: WholeHash,
     len: u64,
     staged: Vec<u8>,
+    /// How many of the staged bytes the hash of the whole has.
+    hashed: usize,
+    /// What was staged before, which its hash may still be taken of.
+    spare: Arc<Vec<u8>>,
     chunks: Vec<ChunkRef>,
     batch: Batch,
     /// Chunks on their way to the worker or being appended by it.
@@ -171,9 +185,11 @@ impl ContentWriter {
             forecast: Parent::load(&active.live, &options.parents).map(Forecast::new),
             failures,
             is_whole: true,
-            hasher: blake3::Hasher::new(),
+            whole: WholeHash::default(),
             len: 0,
             staged: vec![],
+            hashed: 0,
+            spare: Arc::default(),
             chunks: vec![],
             batch: Batch::default(),
             pending: HashSet::new(),
@@ -192,7 +208,6 @@ impl ContentWriter {
         self.check_whole()?;
         // Until all of it is taken in: whoever goes on after an error must not end with a part.
         self.is_whole = false;
-        self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -236,7 +251,7 @@ impl ContentWriter {
             return Ok((Recipe::inline(std::mem::take(&mut self.staged)), vec![]));
         }
         self.cut_staged(Rest::End)?;
-        let digest = ContentDigest::from_bytes(*self.hasher.finalize().as_bytes());
+        let digest = self.whole.finish()?;
         Ok(Recipe::of_chunks(digest, CHUNKER_VERSION, std::mem::take(&mut self.chunks)))
     }
 
@@ -267,7 +282,8 @@ impl ContentWriter {
     }
 
     fn cut_staged(&mut self, rest: Rest) -> Result<(), StoreError> {
-        let mut staged = std::mem::take(&mut self.staged);
+        let staged = Arc::new(std::mem::take(&mut self.staged));
+        self.whole.take_in(&staged, self.hashed, rest)?;
         let mut start = 0;
         self.encoding.get_or_insert_with(|| self.encodings.of(ContentKind::of(&staged)));
         while let Some(bytes) = staged.get(start..).filter(|bytes| rest == Rest::End || bytes.len() >= MAX_CHUNK_SIZE) {
@@ -282,8 +298,13 @@ impl ContentWriter {
             self.add_chunk(bytes, ChunkRef { id: ChunkId::of(bytes), len, cut })?;
             start += bytes.len();
         }
-        staged.drain(..start);
-        self.staged = staged;
+        // The buffer before is free unless its hash is still being taken.
+        let mut next = Arc::try_unwrap(std::mem::take(&mut self.spare)).unwrap_or_default();
+        next.clear();
+        next.extend_from_slice(staged.get(start..).unwrap_or_default());
+        self.hashed = next.len();
+        self.staged = next;
+        self.spare = staged;
         Ok(())
     }
 
@@ -363,7 +384,9 @@ impl ContentWriter {
         let batch = self.take_batch();
         if !batch.keys.is_empty() {
             let mut encoder = self.encoder();
-            for job in encoder.plan(batch) {
+            let batch = Arc::new(batch);
+            for group in encoder.plan(&batch) {
+                let job = encoder.job(&batch, group);
                 encoder.append(&job.encode())?;
             }
             self.take_over(&encoder);
@@ -381,6 +404,36 @@ impl ContentWriter {
             self.take_over(&worker.join()?);
         }
         Ok(())
+    }
+}
+
+impl WholeHash {
+    /// Takes the bytes of a buffer from a position on.
+    fn take_in(&mut self, bytes: &Arc<Vec<u8>>, from: usize, rest: Rest) -> Result<(), StoreError> {
+        if rest == Rest::More && self.thread.is_none() && self.hasher.count() == 0 {
+            // Where there are no more threads, this one does it.
+            self.thread = Pool::spawn(1, Priority::Usual).ok();
+        }
+        let Some(thread) = &mut self.thread else {
+            self.hasher.update(bytes.get(from..).unwrap_or_default());
+            return Ok(());
+        };
+        if thread.is_full() {
+            thread.take()?;
+        }
+        let bytes = Arc::clone(bytes);
+        thread.give(move |hasher: &mut blake3::Hasher| {
+            hasher.update(bytes.get(from..).unwrap_or_default());
+            hasher.finalize()
+        })
+    }
+
+    fn finish(&mut self) -> Result<ContentDigest, StoreError> {
+        let mut hash = self.hasher.finalize();
+        while let Some(next) = self.thread.as_mut().map_or(Ok(None), Pool::take)? {
+            hash = next;
+        }
+        Ok(ContentDigest::from_bytes(*hash.as_bytes()))
     }
 }
 
@@ -449,16 +502,23 @@ impl Encoder {
     }
 
     fn run(mut self, incoming: &Receiver<Batch>, outgoing: &Sender<Vec<FrameKey>>) -> Result<Self, StoreError> {
-        let mut pool = Pool::spawn(MAX_THREADS, Priority::Usual)?;
+        // Where there are no more threads, this one compresses as well.
+        let mut pool = Pool::spawn(MAX_THREADS, Priority::Usual).ok();
         for batch in incoming {
-            for job in self.plan(batch) {
-                if pool.is_full() {
+            let batch = Arc::new(batch);
+            for group in self.plan(&batch) {
+                if pool.as_ref().is_some_and(Pool::is_full) {
                     self.append_next(&mut pool, outgoing)?;
                 }
-                pool.give(move |()| (job.encode(), job.keys().to_vec()))?;
+                // Not before there is room: what it leans on is read now.
+                let job = self.job(&batch, group);
+                match &mut pool {
+                    Some(pool) => pool.give(move |()| (job.encode(), job.keys().to_vec()))?,
+                    None => self.append_noted(&job.encode(), job.keys().to_vec(), outgoing)?,
+                }
             }
         }
-        while !pool.is_empty() {
+        while pool.as_ref().is_some_and(|pool| !pool.is_empty()) {
             self.append_next(&mut pool, outgoing)?;
         }
         Ok(self)
@@ -466,26 +526,37 @@ impl Encoder {
 
     fn append_next(
         &mut self,
-        pool: &mut Pool<(), (Encoded, Vec<FrameKey>)>,
+        pool: &mut Option<Compressors>,
         outgoing: &Sender<Vec<FrameKey>>,
     ) -> Result<(), StoreError> {
-        if let Some((encoded, keys)) = pool.take()? {
-            if let Some(delta) = &mut self.delta {
-                delta.note(&encoded);
-            }
-            self.append(&encoded)?;
-            // The writer may have stopped listening; the frames are found through the index then.
-            let _ = outgoing.send(keys);
+        match pool.as_mut().map_or(Ok(None), Pool::take)? {
+            Some((encoded, keys)) => self.append_noted(&encoded, keys, outgoing),
+            None => Ok(()),
         }
+    }
+
+    fn append_noted(
+        &mut self,
+        encoded: &Encoded,
+        keys: Vec<FrameKey>,
+        outgoing: &Sender<Vec<FrameKey>>,
+    ) -> Result<(), StoreError> {
+        if let Some(delta) = &mut self.delta {
+            delta.note(encoded, &keys);
+        }
+        self.append(encoded)?;
+        // The writer may have stopped listening; the frames are found through the index then.
+        let _ = outgoing.send(keys);
         Ok(())
     }
 
-    fn plan(&mut self, batch: Batch) -> Vec<Job> {
-        let batch = Arc::new(batch);
-        match &mut self.delta {
-            Some(delta) => delta.plan(&self.live, &batch),
-            None => vec![Job::alone(&batch)],
-        }
+    fn plan(&mut self, batch: &Batch) -> Vec<Group> {
+        self.delta.as_mut().map_or_else(|| vec![Group::whole(batch)], |delta| delta.plan(&self.live, batch))
+    }
+
+    fn job(&mut self, batch: &Arc<Batch>, group: Group) -> Job {
+        let lean = self.delta.as_mut().and_then(|delta| delta.lean(&self.live, &group));
+        Job::new(batch, group, lean)
     }
 
     fn append(&mut self, encoded: &Encoded) -> Result<(), StoreError> {

@@ -121,6 +121,8 @@ struct Live {
     meta: Shelf,
     /// Writes under way in this process.
     active: AtomicUsize,
+    /// What readers of this one go on with in a forked child, by its process.
+    heir: OnceLock<(u32, Arc<Live>)>,
 }
 
 /// A write under way: collection of garbage waits for it. When the last one ends, what was appended and never committed
@@ -158,12 +160,15 @@ impl Live {
             data: Shelf::new(Arc::clone(layout), PackClass::Data, limits),
             meta: Shelf::new(Arc::clone(layout), PackClass::Meta, limits),
             active: AtomicUsize::new(0),
+            heir: OnceLock::new(),
         })
     }
 
-    /// Starts the state of the same store once more, without waiting for a lock of this one.
-    fn anew(&self) -> Arc<Self> {
-        Self::start(&self.layout, self.data.limits)
+    /// Returns the state of the same store in a forked child, without waiting for a lock of this one.
+    fn in_child(&self) -> Arc<Self> {
+        let process = std::process::id();
+        let (owner, heir) = self.heir.get_or_init(|| (process, Self::start(&self.layout, self.data.limits)));
+        if *owner == process { Arc::clone(heir) } else { heir.in_child() }
     }
 }
 

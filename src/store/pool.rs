@@ -1,10 +1,11 @@
 //! Threads that work at tasks, and results in the order in which the tasks were given.
 //!
 //! Each thread keeps a state of its own, such as what it decoded last. In a forked child the threads do not exist:
-//! there nothing is waited for.
+//! there a pool can only be dropped.
 
 use std::collections::VecDeque;
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,9 @@ use crate::fs;
 const TASKS_PER_THREAD: usize = 3;
 
 type Work<S, R> = Box<dyn FnOnce(&mut S) -> R + Send>;
-type Task<S, R> = (Work<S, R>, SyncSender<R>);
+/// What a task came to, or the panic that ended it.
+type Outcome<R> = std::thread::Result<R>;
+type Task<S, R> = (Work<S, R>, SyncSender<Outcome<R>>);
 
 /// What else the machine does while a pool works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +35,8 @@ pub(super) enum Priority {
 pub(super) struct Pool<S, R> {
     /// `None` once no more tasks are taken.
     tasks: Option<SyncSender<Task<S, R>>>,
-    /// Results to come, in order. A thread that dies takes the other end with it.
-    results: VecDeque<Receiver<R>>,
+    /// Results to come, in order.
+    results: VecDeque<Receiver<Outcome<R>>>,
     threads: Vec<JoinHandle<()>>,
     /// Nobody waits for what was not begun.
     stopped: Arc<AtomicBool>,
@@ -44,7 +47,7 @@ impl<S: Default + 'static, R: Send + 'static> Pool<S, R> {
     /// Starts a thread for each core, `most` at most.
     pub(super) fn spawn(most: usize, priority: Priority) -> Result<Self, StoreError> {
         let count = available_parallelism().map_or(1, NonZero::get).min(most);
-        let (tasks, incoming) = sync_channel::<Task<S, R>>(count);
+        let (tasks, incoming) = sync_channel::<Task<S, R>>(TASKS_PER_THREAD * count);
         let incoming = Arc::new(Mutex::new(incoming));
         let stopped = Arc::new(AtomicBool::new(false));
         let mut pool = Self {
@@ -65,8 +68,9 @@ impl<S: Default + 'static, R: Send + 'static> Pool<S, R> {
                     let task = incoming.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((work, result)) = task else { return };
                     if !stopped.load(Ordering::Relaxed) {
+                        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut state)));
                         // Whoever asked may be gone.
-                        let _ = result.send(work(&mut state));
+                        let _ = result.send(outcome);
                     }
                 }
             };
@@ -89,6 +93,16 @@ impl<S, R> Pool<S, R> {
         self.results.len() >= TASKS_PER_THREAD * self.threads.len()
     }
 
+    /// Returns how many results are to come.
+    pub(super) fn len(&self) -> usize {
+        self.results.len()
+    }
+
+    /// Returns how many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
     /// Returns whether there is no result to come.
     pub(super) fn is_empty(&self) -> bool {
         self.results.is_empty()
@@ -103,10 +117,11 @@ impl<S, R> Pool<S, R> {
         Ok(())
     }
 
-    /// Waits for the result of the task given first; `None` if all were taken.
+    /// Waits for the result of the task given first; `None` if all were taken. A panic there goes on here.
     pub(super) fn take(&mut self) -> Result<Option<R>, StoreError> {
         let Some(result) = self.results.pop_front() else { return Ok(None) };
-        result.recv().map(Some).map_err(|_| StoreError::Unsynced)
+        let outcome = result.recv().map_err(|_| StoreError::Unsynced)?;
+        Ok(Some(outcome.unwrap_or_else(|panic| resume_unwind(panic))))
     }
 
     /// Lets go of what was not begun. Its results never come.
@@ -152,17 +167,18 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_panics_fails_alone() {
+    fn a_panic_reaches_who_takes_the_result_and_the_next_task_is_done() {
         let mut pool = Pool::<u32, u32>::spawn(1, Priority::Low).unwrap();
-        pool.give(|state| {
+        let count = |state: &mut u32| {
             *state += 1;
             *state
-        })
-        .unwrap();
+        };
+        pool.give(count).unwrap();
         pool.give(|_| panic!("as a test wants it")).unwrap();
+        pool.give(count).unwrap();
         assert_eq!(pool.take().unwrap(), Some(1));
-        assert!(matches!(pool.take(), Err(StoreError::Unsynced)));
-        assert!(pool.take().unwrap().is_none());
+        assert!(catch_unwind(AssertUnwindSafe(|| pool.take())).is_err());
+        assert_eq!((pool.take().unwrap(), pool.take().unwrap()), (Some(2), None));
     }
 
     #[test]

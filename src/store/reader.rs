@@ -26,6 +26,11 @@ pub(super) struct ChunkBytes {
 }
 
 impl ChunkBytes {
+    /// A part of a buffer.
+    pub(super) fn within(frame: &Arc<Vec<u8>>, range: Range<usize>) -> Self {
+        Self { frame: Arc::clone(frame), range }
+    }
+
     pub(super) fn as_slice(&self) -> &[u8] {
         self.frame.get(self.range.clone()).unwrap_or_default()
     }
@@ -338,8 +343,12 @@ impl ContentReader {
     /// Returns the chunk that starts at a position from what threads decoded, if enough is read in a row.
     fn next_ahead(&mut self, position: u64) -> Option<ChunkBytes> {
         if self.ahead.is_none() && self.run >= RUN_LEN && self.len() - position >= RUN_LEN {
-            self.cache = FrameCache::default();
-            self.ahead = Ahead::start(position).ok();
+            self.ahead = Ahead::start(position);
+            match &self.ahead {
+                Some(_) => self.cache = FrameCache::default(),
+                // Others read ahead, or there are no more threads: it is tried again later.
+                None => self.run = 0,
+            }
         }
         let mut ahead = self.ahead.take().filter(|ahead| ahead.position() == position)?;
         let (live, len) = (Arc::clone(&self.live), self.len());
@@ -348,8 +357,10 @@ impl ContentReader {
             (start == position).then_some(chunk)
         });
         match &chunk {
-            Some(_) => self.ahead = Some(ahead),
-            // Damage, or the end of the machine's threads: for a while all is read in the usual way.
+            // At the end the threads and what they keep are let go of.
+            Some(_) if ahead.position() < len => self.ahead = Some(ahead),
+            Some(_) => {}
+            // Damage: for a while all is read in the usual way.
             None => self.run = 0,
         }
         chunk
@@ -361,7 +372,7 @@ impl ContentReader {
         if self.process != std::process::id() {
             self.process = std::process::id();
             self.ahead = None;
-            self.live = self.live.anew();
+            self.live = self.live.in_child();
         }
     }
 

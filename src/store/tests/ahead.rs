@@ -2,6 +2,7 @@
 
 use std::io::{Seek as _, SeekFrom};
 
+use super::super::ahead::HANDED_OUT;
 use super::*;
 
 /// Long enough for many tasks: rows, with noise and zeros between them.
@@ -40,11 +41,29 @@ fn reading_on_and_seeking_meet_the_same_bytes() {
         assert!(buffer == bytes[from..][..buffer.len()], "{from} {len}");
     };
     read(0, usize::MAX);
+    assert!(HANDED_OUT.get() > 50, "{}", HANDED_OUT.get());
     read(1_000_000, 6_000_000);
     read(7_000_000, 10);
     read(7_000_010, 3_000_000);
     read(5, 5_000_000);
     read(bytes.len() - 4_500_000, usize::MAX);
+}
+
+#[test]
+fn many_readers_at_once_read_the_same_with_threads_or_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let (bytes, digest) = fill(&store);
+    let mut readers: Vec<_> = (0..6).map(|_| store.open_content(&digest).unwrap()).collect();
+    let mut buffer = vec![0; 500_000];
+    for part in bytes.chunks(buffer.len()) {
+        for reader in &mut readers {
+            let buffer = &mut buffer[..part.len()];
+            reader.read_exact(buffer).unwrap();
+            assert!(buffer == part);
+        }
+    }
+    assert!(readers.iter_mut().all(|reader| reader.read(&mut [0; 10]).unwrap() == 0));
 }
 
 #[test]
@@ -65,6 +84,7 @@ fn damage_ahead_is_met_at_its_place() {
     let mut reader = open(dir.path()).open_content(&digest).unwrap();
     let error = crate::Error::from(reader.read_to_end(&mut read).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert!(HANDED_OUT.get() > 10, "{}", HANDED_OUT.get());
     assert!(read.len() > 4_000_000 && read == bytes[..read.len()], "{} of {}", read.len(), bytes.len());
     // All before the first chunk of the damaged frame was handed out.
     let header = &found.header;
