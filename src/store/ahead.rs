@@ -1,11 +1,11 @@
 //! Reading ahead: of a content that is read in order, threads decode what comes next.
 //!
 //! - What they meet that is wrong is no error yet: whoever reads meets it at its place, on the usual way.
-//! - A few readers of a process do so at a time; however many are open, threads and memory have a limit.
+//! - A few readers of an open store do so at a time; however many there are, threads and memory have a limit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Live;
 use super::pool::{Pool, Priority};
@@ -23,11 +23,8 @@ const MAX_TASK_LEN: usize = 2 * TASK_LEN;
 const MAX_THREADS: usize = 4;
 /// Tasks under way at first. There is one more for each that was used, until all threads have two.
 const FIRST_TASKS: usize = 2;
-/// Readers that read ahead at the same time.
+/// Readers of an open store that read ahead at the same time.
 const MAX_READERS: usize = 2;
-
-/// How many do.
-static READERS: AtomicUsize = AtomicUsize::new(0);
 
 #[cfg(test)]
 thread_local! {
@@ -54,18 +51,19 @@ pub(super) struct Ahead {
 }
 
 /// One of the places for readers that read ahead.
-struct Place;
+struct Place(Arc<Live>);
 
 impl Place {
-    fn take() -> Option<Self> {
+    fn take(live: &Arc<Live>) -> Option<Self> {
         let more = |taken| (taken < MAX_READERS).then_some(taken + 1);
-        READERS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
+        live.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(Arc::clone(live)))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        READERS.fetch_sub(1, Ordering::Relaxed);
+        self.0.ahead.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -77,8 +75,8 @@ impl Drop for Ahead {
 
 impl Ahead {
     /// Starts at a position where a chunk starts; `None` where enough others read ahead or there are no more threads.
-    pub(super) fn start(position: u64) -> Option<Self> {
-        let place = Place::take()?;
+    pub(super) fn start(live: &Arc<Live>, position: u64) -> Option<Self> {
+        let place = Place::take(live)?;
         Some(Self {
             pool: Pool::spawn(MAX_THREADS, Priority::Usual).ok()?,
             ready: VecDeque::new(),

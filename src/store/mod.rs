@@ -121,6 +121,8 @@ struct Live {
     meta: Shelf,
     /// Writes under way in this process.
     active: AtomicUsize,
+    /// Readers that read ahead.
+    ahead: AtomicUsize,
     /// What readers of this one go on with in a forked child, by its process.
     heir: OnceLock<(u32, Arc<Live>)>,
 }
@@ -160,6 +162,7 @@ impl Live {
             data: Shelf::new(Arc::clone(layout), PackClass::Data, limits),
             meta: Shelf::new(Arc::clone(layout), PackClass::Meta, limits),
             active: AtomicUsize::new(0),
+            ahead: AtomicUsize::new(0),
             heir: OnceLock::new(),
         })
     }

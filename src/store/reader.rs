@@ -343,7 +343,7 @@ impl ContentReader {
     /// Returns the chunk that starts at a position from what threads decoded, if enough is read in a row.
     fn next_ahead(&mut self, position: u64) -> Option<ChunkBytes> {
         if self.ahead.is_none() && self.run >= RUN_LEN && self.len() - position >= RUN_LEN {
-            self.ahead = Ahead::start(position);
+            self.ahead = Ahead::start(&self.live, position);
             match &self.ahead {
                 Some(_) => self.cache = FrameCache::default(),
                 // Others read ahead, or there are no more threads: it is tried again later.
