@@ -139,24 +139,23 @@ fn gather(live: &Live, from: u64, locate: &mut impl FnMut(u64) -> Option<ChunkRe
     chunks
 }
 
-/// Reads chunks into one buffer: frames that hold more than is wanted are let go of.
+/// Reads chunks. They share the frames that they come from up to the length of a task; of a frame beyond that only what
+/// is wanted is kept.
 fn decode(live: &Live, chunks: &[ChunkRef], cache: &mut FrameCache, ended: &AtomicBool) -> Decoded {
-    let mut bytes = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len as usize).sum());
+    let (mut decoded, mut held_len): (Vec<ChunkBytes>, usize) = (Vec::with_capacity(chunks.len()), 0);
     for chunk in chunks {
         if ended.load(Ordering::Relaxed) {
             return None;
         }
-        let found = live.chunk(&chunk.id, cache).ok()?;
-        if found.as_slice().len() != chunk.len as usize {
+        let bytes = live.chunk(&chunk.id, cache).ok()?;
+        if bytes.as_slice().len() != chunk.len as usize {
             return None;
         }
-        bytes.extend_from_slice(found.as_slice());
+        let is_held = decoded.last().is_some_and(|last| last.shares_frame_with(&bytes));
+        if !is_held {
+            held_len += bytes.frame_len();
+        }
+        decoded.push(if is_held || held_len <= MAX_TASK_LEN { bytes } else { bytes.alone() });
     }
-    let (bytes, mut start) = (Arc::new(bytes), 0);
-    let part = |chunk: &ChunkRef| {
-        let range = start..start + chunk.len as usize;
-        start = range.end;
-        ChunkBytes::within(&bytes, range)
-    };
-    Some(chunks.iter().map(part).collect())
+    Some(decoded)
 }

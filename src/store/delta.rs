@@ -41,7 +41,7 @@ const MAX_FRUITLESS: u32 = 4;
 /// After this many bytes in a row that had better stand alone, most batches are not looked at.
 const MAX_LOSSES: u64 = 4 * 1024 * 1024;
 /// Of batches that are mostly not looked at, one in this many is.
-const LOOK_EVERY: u32 = 8;
+pub(super) const LOOK_EVERY: u32 = 8;
 /// Frames that one frame leans on at most.
 const MAX_BASE_FRAMES: usize = MAX_DELTA_DEPTH as usize;
 /// Frames with more chunks than this lend only those that are wanted.
@@ -112,6 +112,13 @@ pub(super) struct DeltaSearch {
     anchors: HashMap<u64, u32>,
     cache: FrameCache,
     misses: u32,
+    looks: Looks,
+}
+
+/// Says which batches to look at. New data all through, or sorted so that its pieces come from everywhere: looking at
+/// one batch in [`LOOK_EVERY`] is enough to notice where that ends.
+#[derive(Default)]
+pub(super) struct Looks {
     /// Batches in a row that were looked at and share no anchor with the parent.
     fruitless: u32,
     /// Bytes in a row that had better stand alone.
@@ -120,46 +127,47 @@ pub(super) struct DeltaSearch {
     passed: u32,
 }
 
+impl Looks {
+    /// Returns whether to look at the next batch.
+    pub(super) fn is_due(&mut self) -> bool {
+        let is_promising = self.fruitless <= MAX_FRUITLESS && self.losses < MAX_LOSSES;
+        let is_due = is_promising || self.passed + 1 >= LOOK_EVERY;
+        self.passed = if is_due { 0 } else { self.passed + 1 };
+        is_due
+    }
+
+    /// Takes in whether a batch that was looked at has anchors in common.
+    pub(super) fn note_look(&mut self, has_matches: bool) {
+        self.fruitless = if has_matches { 0 } else { self.fruitless + 1 };
+    }
+
+    /// Takes in whether leaning on others was worth it for that many bytes.
+    pub(super) fn note_outcome(&mut self, won: bool, len: u64) {
+        self.losses = if won { 0 } else { self.losses + len };
+    }
+}
+
 impl DeltaSearch {
     pub(super) fn new(parent: Arc<Parent>) -> Self {
         let cache = FrameCache::default();
-        Self {
-            parent,
-            window: 0..0,
-            window_len: 0,
-            anchors: HashMap::new(),
-            cache,
-            misses: 0,
-            fruitless: 0,
-            losses: 0,
-            passed: 0,
-        }
+        Self { parent, window: 0..0, window_len: 0, anchors: HashMap::new(), cache, misses: 0, looks: Looks::default() }
     }
 
     /// Splits a batch into what is compressed against the same frames. A pack that cannot be read is no base, and no
     /// reason to fail.
     pub(super) fn plan(&mut self, live: &Live, batch: &Batch) -> Vec<Group> {
-        // New data all through, or sorted so that its pieces come from everywhere: looking at one batch in eight is
-        // enough to notice where that ends.
-        self.passed += 1;
-        if (self.fruitless > MAX_FRUITLESS || self.losses >= MAX_LOSSES) && self.passed < LOOK_EVERY {
+        if !self.looks.is_due() {
             return vec![Group::whole(batch)];
         }
-        self.passed = 0;
-        self.fruitless += 1;
         let votes = self.votes(live, batch);
-        if matched(&votes) > 0 {
-            self.fruitless = 0;
-        }
+        self.looks.note_look(matched(&votes) > 0);
         self.group(live, batch, &votes)
     }
 
     /// Takes in what became of some chunks.
     pub(super) fn note(&mut self, encoded: &Encoded, keys: &[FrameKey]) {
-        match encoded.won {
-            Some(true) => self.losses = 0,
-            Some(false) => self.losses += keys.iter().map(|key| u64::from(key.len)).sum::<u64>(),
-            None => {}
+        if let Some(won) = encoded.won {
+            self.looks.note_outcome(won, keys.iter().map(|key| u64::from(key.len)).sum());
         }
     }
 

@@ -478,11 +478,13 @@ impl Worker {
 
     /// Waits until the thread has ended, whatever it came to.
     pub(super) fn abandon(self, active: &ActiveWrite) {
-        drop(self.batches);
-        // In a forked child the thread does not exist, and waiting for it would never end.
-        if active.check_process().is_ok() {
-            let _ = self.thread.join();
+        // In a forked child the thread does not exist, and may have held the lock of a channel when it was forked off.
+        if active.check_process().is_err() {
+            std::mem::forget(self);
+            return;
         }
+        drop(self.batches);
+        let _ = self.thread.join();
     }
 
     pub(super) fn spawn(encoder: Encoder) -> Result<Self, StoreError> {

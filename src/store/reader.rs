@@ -26,9 +26,19 @@ pub(super) struct ChunkBytes {
 }
 
 impl ChunkBytes {
-    /// A part of a buffer.
-    pub(super) fn within(frame: &Arc<Vec<u8>>, range: Range<usize>) -> Self {
-        Self { frame: Arc::clone(frame), range }
+    /// Copies the chunk, so that the rest of its frame is not kept for it.
+    pub(super) fn alone(&self) -> Self {
+        let bytes = self.as_slice().to_vec();
+        Self { range: 0..bytes.len(), frame: Arc::new(bytes) }
+    }
+
+    pub(super) fn shares_frame_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.frame, &other.frame)
+    }
+
+    /// Length of the frame that is kept for the chunk, in bytes.
+    pub(super) fn frame_len(&self) -> usize {
+        self.frame.len()
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {

@@ -99,6 +99,7 @@ struct Job {
 }
 
 type Encoded = Result<Vec<Frame>, StoreError>;
+
 /// Writes chunks anew. What it appended stays readable whatever happens to the rest.
 pub(super) struct Recoder<'a> {
     live: &'a Live,

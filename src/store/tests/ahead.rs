@@ -1,6 +1,7 @@
 //! Contents read in order, which threads decode ahead of the reader.
 
 use std::io::{Seek as _, SeekFrom};
+use std::sync::atomic::Ordering;
 
 use super::super::ahead::HANDED_OUT;
 use super::*;
@@ -55,14 +56,16 @@ fn many_readers_at_once_read_the_same_with_threads_or_without() {
     let store = open(dir.path());
     let (bytes, digest) = fill(&store);
     let mut readers: Vec<_> = (0..6).map(|_| store.open_content(&digest).unwrap()).collect();
-    let mut buffer = vec![0; 500_000];
+    let (mut buffer, mut most) = (vec![0; 500_000], 0);
     for part in bytes.chunks(buffer.len()) {
         for reader in &mut readers {
             let buffer = &mut buffer[..part.len()];
             reader.read_exact(buffer).unwrap();
             assert!(buffer == part);
         }
+        most = most.max(store.live().ahead.load(Ordering::Relaxed));
     }
+    assert_eq!((most, store.live().ahead.load(Ordering::Relaxed)), (2, 0));
     assert!(readers.iter_mut().all(|reader| reader.read(&mut [0; 10]).unwrap() == 0));
 }
 
@@ -70,11 +73,10 @@ fn many_readers_at_once_read_the_same_with_threads_or_without() {
 fn damage_ahead_is_met_at_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let (bytes, digest) = fill(&open(dir.path()));
-    let live = |store: &Store| Arc::clone(store.live());
     let store = open(dir.path());
     let chunks = store.chunks_of(&digest).unwrap();
     let victim = &chunks[chunks.len() / 2];
-    let found = live(&store).data.find_fresh(victim.id.as_bytes()).unwrap().found.remove(0);
+    let found = store.live().data.find_fresh(victim.id.as_bytes()).unwrap().found.remove(0);
     let path = files(&dir.path().join("packs/data"), "").remove(0);
     let mut pack = std::fs::read(&path).unwrap();
     pack[usize::try_from(found.end()).unwrap() - 1] ^= 1;

@@ -1,6 +1,7 @@
 //! Writing a version over the one before.
 #![expect(clippy::disallowed_methods, reason = "tests damage packs")]
 
+use super::super::delta::{LOOK_EVERY, Looks};
 use super::*;
 use crate::format::pack::MAX_DELTA_DEPTH;
 
@@ -92,26 +93,6 @@ fn what_comes_from_everywhere_stands_alone_and_the_next_version_leans_on_it() {
     assert_eq!(depth_of(&store, &edited.digest), 1);
     assert!(edited.stored_bytes * 50 < sorted.stored_bytes, "{edited:?} {sorted:?}");
     assert!(get(&store, &edited.digest).unwrap() == rows.concat());
-}
-
-#[test]
-fn what_comes_after_sorted_and_new_rows_is_found_again() {
-    let (mut rows, mut moved) = (table(8, 300_000), table(9, 120_000));
-    let before = [moved.concat(), rows.concat()].concat();
-    moved.sort_by_key(|row| *blake3::hash(row).as_bytes());
-    for row in rows.iter_mut().step_by(5000) {
-        row.splice(0..1, *b"1");
-    }
-    let strange = [moved.concat(), random(3, 7_000_000)].concat();
-    let stored = |bytes: &[u8], has_parent: bool| {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path());
-        let parent = has_parent.then(|| put(&store, &before).digest);
-        store.put_content(bytes, &over(&parent.into_iter().collect::<Vec<_>>())).unwrap().stored_bytes
-    };
-    let late = stored(&[strange.clone(), rows.concat()].concat(), true) - stored(&strange, true);
-    let alone = stored(&rows.concat(), false);
-    assert!(late * 2 < alone, "{late} {alone}");
 }
 
 #[test]
@@ -260,6 +241,31 @@ fn apply(rows: &mut Vec<Vec<u8>>, change: &Change) {
         Change::Remove(at, len) => drop(rows.drain(at.index(count + 1)..count.min(at.index(count + 1) + len))),
         Change::Noise(at, len) => rows.insert(at.index(count + 1), random(*len as u64, *len)),
         Change::Reverse => rows.reverse(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_became_of_batches_one_in_eight_is_looked_at(
+        batches in prop::collection::vec((any::<bool>(), prop::option::of((prop::bool::weighted(0.1), 1..3_000_000_u64))), 1..200),
+    ) {
+        let (mut looks, mut passed) = (Looks::default(), 0);
+        for (has_matches, outcome) in batches {
+            // What became of an earlier batch.
+            if let Some((won, len)) = outcome {
+                looks.note_outcome(won, len);
+            }
+            if looks.is_due() {
+                looks.note_look(has_matches);
+                passed = 0;
+            } else {
+                passed += 1;
+            }
+            prop_assert!(passed < LOOK_EVERY);
+        }
+        looks.note_look(true);
+        looks.note_outcome(true, 1);
+        prop_assert!(looks.is_due() && looks.is_due());
     }
 }
 
