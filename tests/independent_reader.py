@@ -11,7 +11,9 @@ to suffice: it shares no line and no idea with the program. It prefers being sho
 """
 
 import argparse
+import collections
 import functools
+import json
 import os
 import pathlib
 import struct
@@ -27,6 +29,11 @@ DATA, META = 1, 2
 INLINE, FLAT, TREE, NODE = 1, 2, 3, 4
 RECIPE_NAMES = {INLINE: "inline", FLAT: "flat", TREE: "tree", NODE: "node"}
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# What the objects are that are JSON.
+FACTS = dict(enumerate("pending late-binding unbinding push branch-start commit-branch pin".split(), 3))
+MIN_CHUNK, MAX_CHUNK = 16 << 10, 256 << 10
+CUT, LONGEST, END = 1, 2, 3
+GEAR = struct.unpack("<256Q", blake3(b"onenb gear v1").digest(2048))
 MAX_DEPTH = 4
 CACHED_FRAMES = 64
 
@@ -55,6 +62,14 @@ def unshuffle(data, size):
     for lane in range(size):
         plain[lane : count * size : size] = data[lane * count : (lane + 1) * count]
     return bytes(plain)
+
+
+def is_cut(data):
+    """Whether the chunker finds a cut behind these bytes; 64 of them decide."""
+    state = 0
+    for byte in data[-64:]:
+        state = (state << 1) + GEAR[byte] & (1 << 64) - 1
+    return state >> 48 == 0
 
 
 def ulid_text(data):
@@ -122,6 +137,14 @@ class Frame:
     def length(self):
         return self.end_of_tables + self.stored_len
 
+    @property
+    def form(self):
+        """How the payload is encoded, in words."""
+        words = ["zstd" if self.codec == ZSTD else "raw"]
+        words += [f"shuffle {self.element}"] if self.filter == SHUFFLE else []
+        words += [f"delta {self.depth}"] if self.depth else []
+        return " ".join(words)
+
     def payload(self):
         """The stored bytes, checked."""
         with open(self.pack.path, "rb") as file:
@@ -147,11 +170,13 @@ class Pack:
 
     def _read_header(self, data):
         header = take(data, 0, 64, "a pack's header")
-        magic, self.version, kind, zero, required, _ignorable, ulid = struct.unpack_from("<8sIB3sQQ16s", header)
+        magic, self.version, kind, zero, required, optional, ulid = struct.unpack_from("<8sIB3sQQ16s", header)
         must(magic == b"1nbpack\n", "not a pack")
         must(checksum(header[:48]) == header[48:], "a pack's header has another checksum")
         must(self.version in (1, 2), f"packs of version {self.version} are newer than this reader")
         must(required == 0, "the pack needs features that this reader does not know")
+        self.repacked, level, rest = optional & 1, optional >> 8 & 255, optional & ~0xFF01
+        must(rest == 0 and (1 <= level <= 19 if self.repacked else level == 0), "the pack's mark is wrong")
         must(kind == self.kind and zero == b"\0\0\0", "a pack of another class")
         must(ulid_text(ulid) == self.path.stem, "a pack under another name")
 
@@ -181,17 +206,17 @@ class Pack:
         must(checksum(directory) == trailer[48:64], "the directory has another checksum")
         must(blake3(data[:position]).digest() == trailer[16:48], "the pack has another checksum")
         walked = list(self._walk(data, position))
-        self.markers = sum(frame.kind == MARKER for frame in walked)
         markers = [frame for frame in walked if frame.kind == MARKER]
         for number, frame in enumerate(markers, 1):
             must(self._is_marker(frame, number, data), "a marker is wrong")
-        must(not walked or walked[-1].kind == MARKER, "no marker before the directory")
-        self.frames = [frame for frame in walked if frame.kind != MARKER]
+        # Those of a remote have no markers at all, which the pages do not say.
+        must(not markers or walked[-1] is markers[-1], "no marker before the directory")
+        self.markers, self.frames = len(markers), [frame for frame in walked if frame.kind != MARKER]
         listed = b"".join(struct.pack("<Q", frame.position) + frame.header_and_tables for frame in self.frames)
         must(directory == struct.pack("<4sI", b"1nbd", len(self.frames)) + listed, "directory and body disagree")
 
     def _read_open(self, data):
-        self.frames, self.markers, waiting = [], 0, []
+        self.frames, self.markers, waiting, end = [], 0, [], 64
         try:
             for frame in self._walk(data, len(data)):
                 if frame.kind != MARKER:
@@ -199,11 +224,26 @@ class Pack:
                 elif self._is_marker(frame, self.markers + 1, data):
                     self.markers += 1
                     self.frames += waiting
-                    waiting = []
+                    waiting, end = [], frame.position + frame.length
                 else:
                     break
         except Damaged:
             pass  # Behind the last marker anything may lie: a write under way, or one that a power cut tore.
+        self._check_tail(data, end)
+
+    def _check_tail(self, data, end):
+        """A crash leaves at most one marker behind what it tore; another one means that bytes were lost since."""
+        position = data.find(b"1nbf", end)
+        while position >= 0:
+            try:
+                frame = Frame(self, position, data, position)
+                start = position + frame.end_of_tables
+                number = struct.unpack_from("<Q", data, start)[0] if frame.kind == MARKER else 0
+                lost = number > self.markers + 1 and self._is_marker(frame, number, data)
+            except (Damaged, struct.error):
+                lost = False
+            must(not lost, "a gap in front of a marker")
+            position = data.find(b"1nbf", position + 4)
 
 
 class Recipe:
@@ -258,7 +298,6 @@ class Store:
                 must(frame.object_kind == 1, "only recipes have aliases")
                 self.contents.setdefault(alias, []).append(frame)
         self._decode = functools.lru_cache(CACHED_FRAMES)(self._decode_uncached)
-        self.deepest = 0
 
     def _packs(self, folder, kind):
         packs = []
@@ -266,6 +305,7 @@ class Store:
             if path.suffix in (".pack", ".open"):
                 try:
                     packs.append(Pack(path, kind))
+                    must(packs[-1].markers or not packs[-1].frames, "a sealed pack without a marker")
                 except Damaged as error:
                     raise Damaged(f"{path}: {error}") from None
         return packs
@@ -279,7 +319,6 @@ class Store:
 
     def _decode_uncached(self, frame):
         stored = frame.payload()
-        self.deepest = max(self.deepest, frame.depth)
         plain = stored if frame.codec == RAW else self._decompress(frame, stored)
         return unshuffle(plain, frame.element) if frame.filter == SHUFFLE else plain
 
@@ -303,6 +342,16 @@ class Store:
         must(offset + length <= len(plain), "a base span is longer than its chunk")
         return plain[offset : offset + length]
 
+    def frames_under(self, frame):
+        """The frames that one leans on; where a chunk lies in several, the shallowest."""
+        under = []
+        for key, _, _ in frame.bases:
+            places = [place[0] for place in self.chunks.get(key, []) if place[0].depth < frame.depth]
+            must(places, f"{frame.pack.path} at {frame.position}: no shallower frame holds its base")
+            first = min(places, key=lambda place: place.depth)
+            under += [] if first in under else [first]
+        return under
+
     def chunk(self, key, below=MAX_DEPTH + 1):
         """A chunk's bytes, verified, out of the shallowest sound frame that holds them."""
         places = [place for place in self.chunks.get(key, []) if place[0].depth < below]
@@ -323,6 +372,7 @@ class Store:
             identity = derived("onenb recipe v1", plain)
         else:
             identity = derived("onenb object v1", bytes([frame.object_kind]) + plain)
+            must(json.loads(plain)["kind"] == FACTS[frame.object_kind], "an object of another kind than it says")
         must(identity == frame.keys[0][0], f"{frame.pack.path} at {frame.position}: an object under another identity")
         return plain
 
@@ -412,41 +462,57 @@ class Segment:
                     must(place in said, f"{pack.path}: a key is missing in its segment")
 
 
+def check_cuts(store, recipe):
+    """Every chunk ends where its recipe says that the chunker ended it."""
+    nodes = [store.node(part) for part in recipe.parts] if recipe.kind == TREE else [recipe]
+    parts = [part for node in nodes for part in node.parts]
+    for number, (key, length, why) in enumerate(parts, 1):
+        must(why != END or number == len(parts), "the content goes on behind its last chunk")
+        must(why != LONGEST or length == MAX_CHUNK, "a chunk is shorter than the longest")
+        must(why != CUT or length >= MIN_CHUNK and is_cut(store.chunk(key)), "a chunk ends where there is no cut")
+
+
+def check_depth(store, frame, under):
+    """Decoding takes as many other frames as the depth says, if each base is in one frame alone."""
+    if all(len(store.chunks[key]) == 1 for key, _, _ in frame.bases):
+        needed = sum(1 + base.depth for base in under)
+        must(needed == frame.depth, f"{frame.pack.path} at {frame.position}: depth {frame.depth} but {needed} frames")
+
+
 def check_all(store):
-    """Decodes and verifies everything, in use or not."""
-    for frame in (frame for pack in store.meta for frame in pack.frames):
+    """Decodes and verifies everything, in use or not, and counts what there is."""
+    data = [frame for pack in store.data for frame in pack.frames]
+    objects = [frame for pack in store.meta for frame in pack.frames]
+    packs = store.data + store.meta
+    found = collections.Counter(contents=len(store.contents), chunks=len(store.chunks), frames=len(data))
+    for frame in objects:
         store.object(frame)
+        found.update([f"objects {frame.form}", f"objects of kind {frame.object_kind}"])
     for key, places in store.chunks.items():
         for frame, start, length in places:
             plain = store.decode(frame)[start : start + length]
             must(derived("onenb chunk v1", plain) == key, f"chunk {key.hex()} holds other bytes")
-    raw = 0
+    for frame in data:
+        under = store.frames_under(frame)
+        check_depth(store, frame, under)
+        found.update([f"frames {frame.form}", *{f"frames that lean on {base.form}" for base in under}])
+        found["frames that lean on several"] += len(under) > 1
+        found["frames that lean on one by several spans"] += len(frame.bases) > len(under) == 1
     for digest in sorted(store.contents):
+        recipe = store.recipe(digest)
         store.write(digest, lambda _: None)
-        raw += store.recipe(digest).length
-    segments = 0
-    for folder, kind, packs in (("data", DATA, store.data), ("meta", META, store.meta)):
+        check_cuts(store, recipe)
+        found["bytes"] += recipe.length
+        found[RECIPE_NAMES[recipe.kind]] += 1
+    for folder, kind, of in (("data", DATA, store.data), ("meta", META, store.meta)):
         directory = store.directory / "index" / folder
         for path in sorted(directory.glob("*.seg")) if directory.is_dir() else []:
-            Segment(path, kind).check(packs)
-            segments += 1
-    packs = store.data + store.meta
-    frames = [frame for pack in store.data for frame in pack.frames]
-    kinds = [store.recipe(digest).kind for digest in store.contents]
-    return {
-        "contents": len(store.contents),
-        "bytes": raw,
-        **{RECIPE_NAMES[kind]: kinds.count(kind) for kind in (INLINE, FLAT, TREE)},
-        "chunks": len(store.chunks),
-        "frames": len(frames),
-        "raw frames": sum(frame.codec == RAW for frame in frames),
-        "shuffled frames": sum(frame.filter == SHUFFLE for frame in frames),
-        "delta frames": sum(frame.depth > 0 for frame in frames),
-        "deepest": store.deepest,
-        "sealed packs": sum(pack.sealed for pack in packs),
-        "open packs": sum(not pack.sealed for pack in packs),
-        "segments": segments,
-    }
+            Segment(path, kind).check(of)
+            found[f"segments of {folder}"] += 1
+        found[f"sealed packs of {folder}"] += sum(pack.sealed for pack in of)
+    found["open packs"] = sum(not pack.sealed for pack in packs)
+    found["repacked packs"] = sum(pack.repacked for pack in packs)
+    return found
 
 
 def main():
@@ -460,7 +526,7 @@ def main():
     try:
         store = Store(arguments.store)
         if arguments.all:
-            for what, number in check_all(store).items():
+            for what, number in sorted(check_all(store).items()):
                 print(f"{what}: {number}")
         elif arguments.digest:
             digest = bytes.fromhex(arguments.digest)
