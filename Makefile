@@ -15,7 +15,8 @@ AZURITE := azurite@3.35.0
 TEST_PACKAGES := $(DEMO_PACKAGES) $(S3_PACKAGES) 'dask[dataframe]' blake3 duckdb fsspec h5netcdf h5py openpyxl polars pytest ruff xarray \
 	zarr zstandard
 
-.PHONY: demo test test-rust test-python test-instructions test-slow bench bench-engine bench-peers docs install venv wheel
+.PHONY: demo test test-rust test-python test-instructions test-slow bench bench-engine bench-goals bench-growth \
+	bench-peers docs install venv wheel
 
 # The whole product on real input. Prepares everything it needs; can be run again.
 # `make demo S3=1` does the same with a bucket of an S3 server on loopback.
@@ -53,17 +54,27 @@ test-slow: $(VENV)/.s3 $(VENV)/.s3s $(VENV)/.azurite
 	$(VENV)/bin/python tests/pushers.py target/release/onenb gcs
 	test ! -d $(VENV)/azurite/node_modules || $(VENV)/bin/python tests/pushers.py target/release/onenb azure
 
-# Figures: the engine's parts, printed, then onenb beside the installed peers, into `docs/performance.md`.
-bench: bench-engine bench-peers
+# Figures: the engine's parts, printed, then onenb beside the installed peers, into `docs/performance.md`, then the goals
+# that need no peer, printed.
+bench: bench-engine bench-peers bench-goals
 
 bench-engine:
 	ONENB_CORPUS="$(ONENB_CORPUS)" cargo bench --locked --bench engine
 
-bench-peers:
+bench-peers: $(VENV)/.test
 	cargo build --release --locked --package onenb
-	$(PYTHON) bench/corpora.py target/bench --real "$(ONENB_CORPUS)"
+	$(VENV)/bin/python bench/corpora.py target/bench --real "$(ONENB_CORPUS)"
 	$(PYTHON) bench/run.py target/bench docs/bench/results.json --onenb target/release/onenb
 	$(PYTHON) bench/report.py docs/bench/results.json docs/performance.md docs/bench
+
+# The program and the Python package, both as built from here.
+bench-goals: $(VENV)/.test install
+	$(VENV)/bin/python bench/goals.py target/release/onenb --json docs/bench/goals.json
+
+# Whether cost stays flat as a store and its history grow; takes long, and tens of GB go through.
+bench-growth:
+	cargo build --release --locked --package onenb
+	$(PYTHON) bench/scaling.py target/release/onenb
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --package onenb

@@ -4,11 +4,13 @@
     python corpora.py OUT_DIR [--real FOLDER] [--stride N] [--scale X] [--only NAME ..]
 
 Generated data comes from the seed below, so that every machine measures the same bytes. `--real` names the folder whose
-`versions/*` hold real states of files; without it that corpus is left out, which is said. `--stride` takes every n-th
-of these states, `--scale` makes generated data larger or smaller.
+`versions/*` hold real states of files and whose `files` hold real tables; without it the corpora made of these are left
+out, which is said, and so is `formats` without pandas and pyarrow, whose versions it depends on. `--stride` takes every
+n-th of the real states, `--scale` makes all other data larger or smaller.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import random
@@ -17,7 +19,12 @@ import struct
 from array import array as array_of
 
 SEED = 20261121
+HEADER = ("id", "day", "city", "amount", "customer", "score")
 CITIES = ("Oslo", "Lagos", "Lima", "Quito", "Osaka", "Turin", "Accra", "Perth")
+
+
+class Missing(Exception):
+    """What a corpus is made of is not here."""
 
 
 def table_row(source, number):
@@ -37,7 +44,7 @@ def table(folder, source, scale):
     """A table that lives through eight states: it grows, is edited here and there, gets rows in the middle, loses some,
     gets another column, and is sorted anew."""
     rows = [table_row(source, number) for number in range(int(600_000 * scale))]
-    header = ["id", "day", "city", "amount", "customer", "score"]
+    header = [*HEADER]
 
     def write(state):
         lines = [",".join(row) for row in [header, *rows]]
@@ -109,9 +116,10 @@ def big(folder, source, scale):
     edited = set(source.sample(range(rows), 20))
     with open(first / "table.csv", "wb") as before, open(second / "table.csv", "wb") as after:
         for start in range(0, rows, 100_000):
-            lines = [",".join(table_row(source, number)) + "\n" for number in range(start, start + 100_000)]
+            numbers = range(start, min(start + 100_000, rows))
+            lines = [",".join(table_row(source, number)) + "\n" for number in numbers]
             before.write("".join(lines).encode())
-            for number in range(start, start + 100_000):
+            for number in numbers:
                 if number in edited:
                     lines[number - start] = lines[number - start].replace(",", ",edited ", 1)
             after.write("".join(lines).encode())
@@ -124,17 +132,17 @@ def big(folder, source, scale):
             values[at] += 1.0
 
 
+def small_text(source):
+    """A table of 1 to 50 KB, 7.5 KB on average."""
+    count = min(25 + int(source.expovariate(1 / 140)), 1200)
+    lines = (",".join(table_row(source, source.randrange(10**6))) for _ in range(count))
+    return ("\n".join(lines) + "\n").encode()
+
+
 def small(folder, source, scale):
-    """Many small texts; in the second state one in twenty has changed."""
-    count = int(2_000 * scale)
-
-    def text():
-        lines = (
-            ",".join(table_row(source, source.randrange(10**6))) for _ in range(source.randrange(20, 900))
-        )
-        return ("\n".join(lines) + "\n").encode()
-
-    texts = [text() for _ in range(count)]
+    """Many small texts of 1 to 50 KB; in the second state one in twenty has changed."""
+    count = int(20_000 * scale)
+    texts = [small_text(source) for _ in range(count)]
     for state in ("01", "02"):
         for number, content in enumerate(texts):
             write_file(folder / state / f"part{number:05}.csv", content)
@@ -147,15 +155,74 @@ def noise(folder, source, scale):
     write_file(folder / "01" / "noise.bin", source.randbytes(int((200 << 20) * scale)))
 
 
+def real_data(real, part):
+    path = real and real / part
+    if not path or not path.exists():
+        raise Missing("no real data (set ONENB_CORPUS)")
+    return path
+
+
 def versions(folder, real, stride):
     """Real states of real tables, side by side; state k holds the k-th of each."""
-    tables = {
-        path.name: sorted(path.iterdir()) for path in sorted((real / "versions").iterdir()) if path.is_dir()
-    }
+    parts = sorted(real_data(real, "versions").iterdir())
+    tables = {path.name: sorted(path.iterdir()) for path in parts if path.is_dir()}
     for number in range(0, max(map(len, tables.values())), stride):
         for name, states in tables.items():
             state = states[min(number, len(states) - 1)]
             write_file(folder / f"{number + 1:02}" / (name + state.suffix), state.read_bytes())
+
+
+def formats(folder, real, source, scale):
+    """Two real tables as CSV, JSON, Parquet, Arrow, pickle and npy (numbers only), in six states: as read, with edited
+    cells, inserted rows, deleted rows, a new column, appended rows."""
+    flights, wells = (real_data(real, f"files/{name}") for name in ("flights-200k.arrow", "oil-and-gas.parquet"))
+    try:
+        import numpy
+        import pandas
+        import pyarrow
+    except ImportError as error:
+        raise Missing(f"{error.name} is not installed") from None
+
+    def write(state, name, frame):
+        def path(kind):
+            return folder / state / f"{name}_{kind}.{kind}"
+
+        path("csv").parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(path("csv"), index=False)
+        frame.to_json(path("json"), orient="records", date_format="iso")
+        frame.to_parquet(path("parquet"), index=False)
+        table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+        with pyarrow.ipc.new_file(path("arrow"), table.schema) as file:
+            file.write_table(table)
+        frame.to_pickle(path("pickle"))
+        numpy.save(path("npy"), frame.select_dtypes("number").to_numpy("float64"))
+
+    for name, table in (("flights", pandas.read_feather(flights)), ("wells", pandas.read_parquet(wells))):
+        for number, frame in enumerate(states_of(pandas, table, source, min(int(100_000 * scale), len(table) // 2)), 1):
+            write(f"{number:02}", name, frame)
+
+
+def states_of(pandas, table, source, count):
+    """Yields the first rows of a table, then what becomes of them; rows that come in are later ones of the table."""
+    few = count // 1000
+    frame, rest = table[:count].reset_index(drop=True), table[count:]
+    yield frame
+    edited = next(name for name in frame.columns[1:] if pandas.api.types.is_numeric_dtype(frame[name]))
+    at = sorted(source.sample(range(count), few))
+    frame = frame.copy()
+    frame.loc[at, edited] = rest[edited][:few].to_numpy()
+    yield frame
+    order = [*range(count), *(place + 0.5 for place in sorted(source.sample(range(count), 2 * few)))]
+    frame = pandas.concat([frame, rest[few : 3 * few]]).set_axis(order).sort_index().reset_index(drop=True)
+    yield frame
+    start = len(frame) // 3
+    frame = frame.drop(index=range(start, start + 5 * few)).reset_index(drop=True)
+    yield frame
+    # From each row alone, so that rows which come later have it too.
+    most = table[edited].max()
+    yield (frame := frame.assign(share=(frame[edited] / most).round(4)))
+    later = rest[3 * few : 23 * few]
+    yield pandas.concat([frame, later.assign(share=(later[edited] / most).round(4))], ignore_index=True)
 
 
 def write_file(path, content):
@@ -175,25 +242,31 @@ def describe(folder, what, **more):
 GENERATED = {"table": table, "array": array, "small": small, "noise": noise, "big": big}
 
 
+def make(name, arguments):
+    """Makes one corpus and describes it."""
+    folder, seed = arguments.out / name, f"{SEED} {name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    if name == "versions":
+        versions(folder, arguments.real, arguments.stride)
+        return describe(folder, versions.__doc__, stride=arguments.stride)
+    generate = functools.partial(formats, real=arguments.real) if name == "formats" else GENERATED[name]
+    generate(folder, source=random.Random(seed), scale=arguments.scale)
+    return describe(folder, getattr(generate, "func", generate).__doc__, seed=seed, scale=arguments.scale)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--only", nargs="*", default=["versions", *GENERATED])
+    parser.add_argument("--only", nargs="*", default=["versions", "formats", *GENERATED])
     parser.add_argument("--real", type=pathlib.Path)
     parser.add_argument("--stride", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0)
     arguments = parser.parse_args()
     for name in arguments.only:
-        folder = arguments.out / name
-        shutil.rmtree(folder, ignore_errors=True)
-        if name != "versions":
-            GENERATED[name](folder, random.Random(f"{SEED} {name}"), arguments.scale)
-            describe(folder, GENERATED[name].__doc__, seed=f"{SEED} {name}", scale=arguments.scale)
-        elif arguments.real and (arguments.real / "versions").is_dir():
-            versions(folder, arguments.real, arguments.stride)
-            describe(folder, versions.__doc__, stride=arguments.stride)
-        else:
-            print("versions: skipped, no real data (set ONENB_CORPUS)")
+        try:
+            make(name, arguments)
+        except Missing as why:
+            print(f"{name}: skipped, {why}")
 
 
 if __name__ == "__main__":
