@@ -1,24 +1,38 @@
 //! Compression of payloads: zstd, alone or against a prefix that the reader has too.
 
+use std::cell::RefCell;
+
+use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
 use super::FormatError;
 
 /// Longer inputs are first tried on a sample of this many bytes.
 pub(super) const PROBE_LEN: usize = 32 * 1024;
+/// Shorter inputs are recipes of few chunks, which are hashes for the most part.
+const MIN_LEN: usize = 128;
 /// The level that is used by default.
 const USUAL_LEVEL: i32 = 3;
-/// Takes about half of the time of the usual level. What it loses depends on the data: a third for floating point
-/// numbers, nothing for digits at random.
+/// Takes about half of the time of the usual level. What it loses depends on the data: more than a third of the room
+/// for floating point numbers as they are, nothing for digits at random.
 pub(super) const LIGHTEST_LEVEL: i32 = 1;
 /// Lowest level for a payload with a prefix: the fast strategies below it keep too little of a long prefix in their
 /// tables to find much in it.
 const MIN_PREFIX_LEVEL: i32 = 9;
 
+thread_local! {
+    /// For short inputs, for which making a context takes longer than using it. One that was used for long ones or at a
+    /// high level would hold megabytes.
+    static OF_SHORT_ONES: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// Compresses, or returns `None` where less than 1/32 would be saved. Long inputs are judged by a sample of their
 /// middle first, so that data compressed already costs next to nothing, and so that a level up to [`USUAL_LEVEL`] costs
 /// half where the lightest one does as well.
 pub(super) fn compress(raw: &[u8], level: i32) -> Option<Vec<u8>> {
+    if raw.len() < MIN_LEN {
+        return None;
+    }
     if raw.len() <= 4 * PROBE_LEN {
         return compress_all(raw, level);
     }
@@ -38,7 +52,19 @@ pub(super) fn compress_shuffled(shuffled: &[u8], level: i32) -> Option<Vec<u8>> 
 
 /// Compresses what a sample promised to pay for; `None` where less than 1/32 would be saved all the same.
 pub(super) fn compress_all(raw: &[u8], level: i32) -> Option<Vec<u8>> {
-    zstd::bulk::compress(raw, level).ok().filter(|packed| pays(packed, raw))
+    let packed = if raw.len() <= PROBE_LEN && level <= MIN_PREFIX_LEVEL {
+        OF_SHORT_ONES.with_borrow_mut(|slot| {
+            let compressor = match slot {
+                Some(compressor) => compressor,
+                None => slot.insert(Compressor::new(level).ok()?),
+            };
+            compressor.set_compression_level(level).ok()?;
+            compressor.compress(raw).ok()
+        })
+    } else {
+        zstd::bulk::compress(raw, level).ok()
+    };
+    packed.filter(|packed| pays(packed, raw))
 }
 
 /// Compresses against a prefix; `None` where less than 1/32 would be saved.
