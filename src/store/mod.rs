@@ -49,7 +49,7 @@ mod verify;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use batch::ContentBatch;
 pub use chunker::{CHUNKER_VERSION, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Rest, next_cut};
@@ -69,6 +69,7 @@ use crate::format::pack::PackClass;
 use crate::fs::FileLock;
 use crate::id::{ContentDigest, RecipeId};
 use layout::{Access, Layout};
+use reader::FrameCache;
 use shelf::Shelf;
 
 /// How a store is opened.
@@ -123,6 +124,8 @@ struct Live {
     active: AtomicUsize,
     /// Readers that read ahead.
     ahead: AtomicUsize,
+    /// The frames that the last reader of a short content decoded: the next one often lies in the same.
+    recent: Mutex<FrameCache>,
     /// What readers of this one go on with in a forked child, by its process.
     heir: OnceLock<(u32, Arc<Live>)>,
 }
@@ -163,6 +166,7 @@ impl Live {
             meta: Shelf::new(Arc::clone(layout), PackClass::Meta, limits),
             active: AtomicUsize::new(0),
             ahead: AtomicUsize::new(0),
+            recent: Mutex::default(),
             heir: OnceLock::new(),
         })
     }

@@ -18,6 +18,12 @@ use crate::id::{ChunkId, ContentDigest, PackId, RecipeId};
 /// Decoded frames kept by one reader, in bytes.
 const CACHE_LEN: usize = 8 * 1024 * 1024;
 
+/// Contents up to this length hand their decoded frames on to the next one of the open store, in bytes: they share
+/// frames.
+const SHORT_LEN: u64 = 1024 * 1024;
+/// Decoded frames that are handed on, in bytes.
+const HANDED_LEN: usize = 2 * 1024 * 1024;
+
 /// A chunk within a decoded frame.
 #[derive(Debug, Clone)]
 pub(super) struct ChunkBytes {
@@ -74,7 +80,12 @@ impl FrameCache {
         self.frames.retain(|cached| (cached.pack, cached.offset) != (found.pack, found.offset));
         let header = Arc::clone(&found.header);
         self.frames.push_front(CachedFrame { pack: found.pack, offset: found.offset, header, raw });
-        while self.frames.len() > 1 && self.frames.iter().map(|cached| cached.raw.len()).sum::<usize>() > CACHE_LEN {
+        self.shrink(CACHE_LEN);
+    }
+
+    /// Forgets the oldest frames beyond a length, but for one.
+    fn shrink(&mut self, len: usize) {
+        while self.frames.len() > 1 && self.frames.iter().map(|cached| cached.raw.len()).sum::<usize>() > len {
             self.frames.pop_back();
         }
     }
@@ -253,17 +264,31 @@ pub struct ContentReader {
     process: u32,
 }
 
+impl Drop for ContentReader {
+    fn drop(&mut self) {
+        if self.recipe.len() <= SHORT_LEN
+            && let Ok(mut recent) = self.live.recent.try_lock()
+        {
+            self.cache.shrink(HANDED_LEN);
+            *recent = std::mem::take(&mut self.cache);
+        }
+    }
+}
+
 impl ContentReader {
     pub(super) fn open(live: Arc<Live>, digest: &ContentDigest) -> Result<Self, StoreError> {
         let (recipe, _) = live.recipe(digest)?;
+        // Whoever else reads at this moment has them, or was forked off while somebody did.
+        let recent = if recipe.len() <= SHORT_LEN { live.recent.try_lock().ok() } else { None };
+        let recent = recent.map(|mut recent| std::mem::take(&mut *recent));
         let mut reader = Self {
+            cache: recent.unwrap_or_default(),
             live,
             recipe,
             position: 0,
             node_starts: vec![],
             stretch: None,
             current: None,
-            cache: FrameCache::default(),
             run: 0,
             ahead: None,
             process: std::process::id(),
