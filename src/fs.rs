@@ -185,6 +185,25 @@ pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
     Ok(())
 }
 
+/// Publishes files as [`PendingFile::publish`] does, or, if nothing is to be replaced, as [`PendingFile::publish_new`];
+/// returns where something was. All are durable on return, many at a time as in [`write_many`].
+///
+/// # Errors
+/// The operating system's error; some of the files may then be published.
+pub fn publish_many(files: &[PendingFile], replace: bool) -> io::Result<Vec<PathBuf>> {
+    let publish = |file: &PendingFile| -> io::Result<Option<PathBuf>> {
+        if replace {
+            file.publish_name()?;
+            return Ok(None);
+        }
+        Ok((!file.publish_new_name()?).then(|| file.target.clone()))
+    };
+    let parts = side_by_side(files, |part| part.iter().map(publish).collect::<io::Result<Vec<_>>>())?;
+    let dirs: BTreeSet<&Path> = files.iter().map(|file| parent_of(&file.target)).collect();
+    dirs.into_iter().try_for_each(sync_dir)?;
+    Ok(parts.into_iter().flatten().flatten().collect())
+}
+
 /// Publishes files without making their names durable; returns the directories that changed.
 fn publish_all(files: &[(PathBuf, Vec<u8>)]) -> io::Result<BTreeSet<PathBuf>> {
     let mut changed = BTreeSet::new();
@@ -383,37 +402,47 @@ impl PendingFile {
     ///
     /// # Errors
     /// The operating system's error; the final name is then unchanged.
-    pub fn publish(mut self) -> io::Result<()> {
-        if let Some(file) = self.file.take() {
-            sync_file(&file)?;
-        }
-        rename(&self.temporary, &self.target)
+    pub fn publish(self) -> io::Result<()> {
+        self.publish_name()?;
+        sync_dir(parent_of(&self.target))
     }
 
     /// As [`PendingFile::publish`], but the name is durable only when the directory is synced.
-    fn publish_name(mut self) -> io::Result<()> {
-        if let Some(file) = self.file.take() {
-            sync_file(&file)?;
-        }
+    fn publish_name(&self) -> io::Result<()> {
+        self.sync()?;
         fault::step()?;
         fs::rename(&self.temporary, &self.target)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), sync_file)
+    }
+
+    /// Returns the final name.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Syncs the bytes and puts them under the final name unless that exists; `false` means that it does.
     ///
     /// # Errors
     /// The operating system's error.
-    pub fn publish_new(mut self) -> io::Result<bool> {
-        if let Some(file) = self.file.take() {
-            sync_file(&file)?;
+    pub fn publish_new(self) -> io::Result<bool> {
+        let is_new = self.publish_new_name()?;
+        if is_new {
+            sync_dir(parent_of(&self.target))?;
         }
+        Ok(is_new)
+    }
+
+    /// As [`PendingFile::publish_new`], but the name is durable only when the directory is synced.
+    fn publish_new_name(&self) -> io::Result<bool> {
+        self.sync()?;
         fault::step()?;
         // A hard link is create-only on every file system that has one; the temporary name goes with `self`.
         match fs::hard_link(&self.temporary, &self.target) {
-            Ok(()) => {
-                sync_dir(parent_of(&self.target))?;
-                Ok(true)
-            }
+            Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             // What else may be wrong, no space or no permission, shows again there.
             Err(_) => self.publish_new_without_links(),

@@ -46,10 +46,15 @@ impl SpecArgs {
 
     /// Finds the export, and warns if its tag moved.
     pub(super) fn resolve(&self, workspace: &Workspace, ctx: &Context) -> Result<ResolvedExport> {
-        let resolved = workspace.resolve(&self.parse(workspace)?)?;
-        warn_of_move(resolved.moved.as_ref(), ctx);
-        Ok(resolved)
+        resolve(&self.spec, &self.params, workspace, ctx)
     }
+}
+
+/// Finds the export of a specification, and warns if its tag moved.
+pub(super) fn resolve(spec: &str, params: &ParamArgs, workspace: &Workspace, ctx: &Context) -> Result<ResolvedExport> {
+    let resolved = workspace.resolve(&workspace.parse_spec(spec, &params.parse()?)?)?;
+    warn_of_move(resolved.moved.as_ref(), ctx);
+    Ok(resolved)
 }
 
 /// Says that a tag names another commit on the remote; what the local one names was read.

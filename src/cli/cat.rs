@@ -71,7 +71,9 @@ impl RangeArgs {
         // No progress here: stdout is often the same terminal. The line still hears Ctrl-C.
         let (mut out, mut progress) = (stdout(), ctx.quiet_progress());
         let news = Progress { doing: "writing", done: 0, total: Some(len) };
-        input::copy(&mut reader.take(len), &mut out, news, Failure::of_stdout, &mut |news| progress.update(news))?;
+        input::copy(&mut reader.take(len), &mut out, &mut input::buffer(), news, Failure::of_stdout, &mut |news| {
+            progress.update(news)
+        })?;
         finish(out)?;
         Ok(Exit::Success)
     }

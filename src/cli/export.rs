@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::directory::DIRECTORY_SUFFIX;
 use crate::format::name::{ExportName, Suffix};
 use crate::format::params::Params;
-use crate::{ExportOptions, ExportOutcome, Progress};
+use crate::{ExportOptions, ExportOutcome, FileOutcome, Progress, ProgressFn};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,15 +65,19 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
     if args.file.as_os_str() == "-" && io::stdin().is_terminal() {
         return Err(usage("nothing to export: name a file, or pipe the data in", "export").into());
     }
-    let mut from = input::open(&args.file)?;
-    let mut writer = repo.export(options)?;
     let mut progress = ctx.progress();
-    let start = Progress { doing: "exporting", done: 0, total: input::known_len(&args.file) };
-    let of_write = |error: io::Error| Failure::from(Error::from(error));
-    input::copy(from.as_mut(), &mut writer, start, of_write, &mut |news| progress.update(news))?;
-    let outcome = writer.finish()?;
+    let FileOutcome { export, was_read } = if input::known_len(&args.file).is_some_and(|len| len > 0) {
+        repo.export_file(options, &args.file, &mut |news| progress.update(news))?
+    } else {
+        let (mut from, mut writer) = (input::open(&args.file)?, repo.export(options)?);
+        let start = Progress { doing: "exporting", done: 0, total: None };
+        let of_write = |error: io::Error| Failure::from(Error::from(error));
+        let ask: ProgressFn<'_> = &mut |news| progress.update(news);
+        input::copy(from.as_mut(), &mut writer, &mut input::buffer(), start, of_write, ask)?;
+        FileOutcome { export: writer.finish()?, was_read: true }
+    };
     drop(progress);
-    conclude(&outcome, None, ctx)
+    conclude(&export, (!was_read).then_some("not read again"), ctx)
 }
 
 /// What the shell knows of an export.

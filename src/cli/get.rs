@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::args::{SpecArgs, warn_of_move};
+use super::args::{ParamArgs, resolve, warn_of_move};
 use super::errors::{Exit, Failure};
 use super::json::{Files, WrittenFile, document};
 use super::output::{Context, finish, stdout};
@@ -16,7 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   onenb get v1:Report -p year=2023 -o report-2023.csv
   onenb get working:Sales --force
-  onenb get v1:Model -o restored";
+  onenb get v1:Model -o restored
+  onenb get --batch files.tsv";
 
 /// Write an export into a file
 ///
@@ -25,8 +26,14 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
+    /// The export, [REPO@]REV:NAME[?k=v&k2=v2]
+    #[arg(required_unless_present = "batch")]
+    spec: Option<String>,
+    /// Write many exports at once, from lines `SPEC[<TAB>FILE]` of LIST (`-` is stdin)
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["spec", "output"])]
+    batch: Option<PathBuf>,
     #[command(flatten)]
-    spec: SpecArgs,
+    params: ParamArgs,
     #[command(flatten)]
     out: OutArgs,
 }
@@ -43,8 +50,11 @@ pub(super) struct OutArgs {
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<Exit, Failure> {
+    if let Some(list) = &args.batch {
+        return super::get_batch::run(list, &args.params, args.out.force, ctx);
+    }
     let workspace = ctx.workspace();
-    let resolved = args.spec.resolve(&workspace, ctx)?;
+    let resolved = resolve(args.spec.as_deref().unwrap_or_default(), &args.params, &workspace, ctx)?;
     let name = crate::restored_name(&resolved.export.record).to_string_lossy().into_owned();
     if resolved.export.record.suffix.is_directory() {
         args.out.write_folder(&name, ctx, &workspace, &resolved)?;
@@ -108,13 +118,13 @@ impl OutArgs {
     }
 
     fn to_file(&self, output: &Path, reader: &mut ExportReader, ctx: &Context) -> Result<u64, Failure> {
-        let could_not =
-            |cause: io::Error| Error::from(cause).context(format!("could not write `{}`", output.display()));
+        let could_not = |cause| could_not_write(output, cause);
         let mut file = PendingFile::create(output).map_err(could_not)?;
         let start = Progress { doing: "writing", done: 0, total: Some(reader.len()) };
         let mut progress = ctx.progress();
         let of_write = |cause| Failure::from(could_not(cause));
-        let size = input::copy(reader, &mut file, start, of_write, &mut |news| progress.update(news))?;
+        let size =
+            input::copy(reader, &mut file, &mut input::buffer(), start, of_write, &mut |news| progress.update(news))?;
         if self.force {
             file.publish().map_err(could_not)?;
         } else if !file.publish_new().map_err(could_not)? {
@@ -128,12 +138,16 @@ impl OutArgs {
 fn to_stdout(reader: &mut ExportReader, ctx: &Context) -> Result<Exit, Failure> {
     let start = Progress { doing: "writing", done: 0, total: Some(reader.len()) };
     let (mut out, mut progress) = (stdout(), ctx.progress());
-    input::copy(reader, &mut out, start, Failure::of_stdout, &mut |news| progress.update(news))?;
+    input::copy(reader, &mut out, &mut input::buffer(), start, Failure::of_stdout, &mut |news| progress.update(news))?;
     finish(out)?;
     Ok(Exit::Success)
 }
 
-fn exists(output: &Path) -> Error {
+pub(super) fn could_not_write(output: &Path, cause: io::Error) -> Error {
+    Error::from(cause).context(format!("could not write `{}`", output.display()))
+}
+
+pub(super) fn exists(output: &Path) -> Error {
     Error::new(ErrorKind::Conflict, format!("`{}` exists", output.display()))
         .with_hint("replace it with `--force`, or choose another name with `-o FILE`")
 }

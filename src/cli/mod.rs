@@ -21,6 +21,7 @@ mod export;
 mod export_batch;
 mod gc;
 mod get;
+mod get_batch;
 mod hash_object;
 mod hook;
 mod hooks;

@@ -6,6 +6,7 @@
 //! - Journals lie beside `HEAD` of the work tree that they belong to and go when their records are durable.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -150,10 +151,17 @@ impl ExportBatch {
         check_is_file(&options.suffix)?;
         let mut guard = self.lock();
         let state = guard.as_mut().ok_or_else(ended)?;
-        let known = state.names.entry(options.name.fold()).or_insert_with(|| options.name.clone());
-        super::working::refuse_twin(&options.name, known)?;
-        let key = ExportKey { name: options.name.clone(), params_hash: options.params.hash() };
-        let before = self.repo.working_record(&key).unwrap_or_default();
+        let before = match state.names.entry(options.name.fold()) {
+            Entry::Occupied(known) => {
+                super::working::refuse_twin(&options.name, known.get())?;
+                let key = ExportKey { name: options.name.clone(), params_hash: options.params.hash() };
+                self.repo.working_record(&key).unwrap_or_default()
+            }
+            Entry::Vacant(place) => {
+                place.insert(options.name.clone());
+                None
+            }
+        };
         let content = state.content.writer(before.map(|record| record.digest).into_iter().collect());
         drop(guard);
         Ok(ExportWriter::in_batch(self.repo.clone(), options, content, self.clone()))
@@ -188,7 +196,7 @@ impl ExportBatch {
         stored: &StoredContent,
         value: Option<serde_json::Value>,
     ) -> ExportRecord {
-        record_of(options, stored, self.repo.producer(options.producer.as_deref()), value)
+        record_of(options, (stored.digest, stored.len), self.repo.producer(options.producer.as_deref()), value)
     }
 
     /// Throws the batch away. Exports of it that are still written fail when they are finished.

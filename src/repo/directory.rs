@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::export::record_of;
+use super::files::Source;
 use super::read::ExportReader;
 use super::stat_cache::{Stamp, StatCache};
 use super::types::{BoundExport, ExportOptions, ExportOutcome, Progress, ProgressFn, ResolvedExport};
-use super::working::bare;
 use super::{Repo, Workspace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::directory::{MAX_MANIFEST_LEN, Manifest, Member, MemberKind, MemberPath};
 use crate::format::record::ExportRecord;
 use crate::fs::PendingFolder;
 use crate::id::ContentDigest;
-use crate::store::{ContentBatch, StoredContent, WriteOptions};
+use crate::store::{ContentBatch, WriteOptions};
 
 /// Bytes that are copied at once.
 const COPY_LEN: usize = 256 * 1024;
@@ -80,11 +80,7 @@ impl Repo {
         dir: &Path,
         progress: ProgressFn<'_>,
     ) -> Result<DirectoryOutcome> {
-        self.check_writable()?;
-        if self.work_dir().is_none() {
-            return Err(bare());
-        }
-        self.check_name_is_unique(&options.name)?;
+        self.check_export(&options.name)?;
         options.suffix = options.suffix.into_directory();
         let root = dir.canonicalize().map_err(|error| could_not("read", dir, error))?;
         let _hold = self.hold()?;
@@ -114,8 +110,8 @@ impl Repo {
         writer.push(&manifest.to_bytes())?;
         let stored = batch.add(writer)?;
         stored_len += batch.commit()?;
-        let stored = StoredContent { len: manifest.total_len(), ..stored };
-        let record = record_of(&options, &stored, self.producer(options.producer.as_deref()), None);
+        let content = (stored.digest, manifest.total_len());
+        let record = record_of(&options, content, self.producer(options.producer.as_deref()), None);
         let export = self.conclude(&options, record, stored_len)?;
         noted.save(self, &root);
         Ok(DirectoryOutcome { export, members: manifest.members().len(), files_read })
@@ -179,29 +175,10 @@ impl Intake<'_> {
 
     fn read(&mut self, path: &MemberPath, stamp: &Stamp, progress: ProgressFn<'_>) -> Result<ContentDigest> {
         let place = self.root.join(path.as_str());
-        let failed = |error| could_not("read", &place, error);
-        let mut file = File::open(&place).map_err(failed)?;
-        let still = |file: &File| file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == *stamp);
-        if stamp.is_settled(self.started) {
-            crate::fs::sync_file(&file).map_err(failed)?;
-        }
-        let same_before = still(&file);
+        let source = Source { place: &place, stamp: *stamp, started: self.started, is_noted: true };
         let mut writer = self.batch.writer(self.before.get(path).copied().into_iter().collect());
-        let mut buffer = vec![0; COPY_LEN];
-        loop {
-            if !progress(self.progress) {
-                return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
-            }
-            let count = file.read(&mut buffer).map_err(failed)?;
-            let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
-            writer.push(bytes)?;
-            self.progress.done += count as u64;
-        }
+        source.read(&mut self.progress, progress, |bytes| Ok(writer.push(bytes)?))?;
         let stored = self.batch.add(writer)?;
-        if !same_before || !still(&file) || stored.len != stamp.size() {
-            let message = format!("`{}` changed while it was exported", place.display());
-            return Err(Error::new(ErrorKind::Failed, message).with_hint("export again when nothing writes to it"));
-        }
         self.files_read += 1;
         self.stored_len += stored.stored_bytes;
         Ok(stored.digest)

@@ -11,13 +11,13 @@ use super::types::{ExportOptions, ExportOutcome};
 use super::working::bare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::binding::Pending;
-use crate::format::name::Suffix;
+use crate::format::name::{ExportName, Suffix};
 use crate::format::record::{ExportKey, ExportRecord, Input, MAX_RECORD_LEN, MAX_VALUE_LEN, Producer};
 use crate::format::run::{RECEIPT_VERSION, Receipt};
 use crate::fs;
 use crate::id::{CodeIdentity, ContentDigest};
 use crate::notebook;
-use crate::store::{ContentWriter, ObjectKind, StoredContent, WriteHold, WriteOptions};
+use crate::store::{ContentWriter, ObjectKind, WriteHold, WriteOptions};
 
 /// Scripts longer than this have no code identity.
 const MAX_SCRIPT_LEN: u64 = 16 * 1024 * 1024;
@@ -38,16 +38,21 @@ impl Repo {
     /// # Errors
     /// Usage for a clashing name, `ReadOnly` for a repository that cannot be written.
     pub fn export(&self, options: ExportOptions) -> Result<ExportWriter> {
-        self.check_writable()?;
-        if self.work_dir().is_none() {
-            return Err(bare());
-        }
-        self.check_name_is_unique(&options.name)?;
+        self.check_export(&options.name)?;
         check_is_file(&options.suffix)?;
         let hold = Some(self.hold()?);
         let parents = self.earlier_versions(&options);
         let content = self.store()?.writer(&WriteOptions { parents, ..WriteOptions::default() })?;
         Ok(ExportWriter { repo: self.clone(), options, content, batch: None, hold })
+    }
+
+    /// Refuses an export that could not have a record.
+    pub(super) fn check_export(&self, name: &ExportName) -> Result<()> {
+        self.check_writable()?;
+        if self.work_dir().is_none() {
+            return Err(bare());
+        }
+        self.check_name_is_unique(name)
     }
 
     /// Returns contents that the new one is likely to resemble, the likeliest first: the export as it is now, else the
@@ -152,7 +157,8 @@ impl ExportWriter {
             return batch.add(&options, content, value);
         }
         let stored = content.finish()?;
-        let record = record_of(&options, &stored, repo.producer(options.producer.as_deref()), value);
+        let record =
+            record_of(&options, (stored.digest, stored.len), repo.producer(options.producer.as_deref()), value);
         repo.conclude(&options, record, stored.stored_bytes)
     }
 }
@@ -205,9 +211,10 @@ pub(super) fn receipt_of(options: &ExportOptions, record: &ExportRecord) -> Opti
     })
 }
 
+/// Makes the record of a content, which is told by its digest and its length.
 pub(super) fn record_of(
     options: &ExportOptions,
-    stored: &StoredContent,
+    (digest, size): (ContentDigest, u64),
     producer: Producer,
     value: Option<serde_json::Value>,
 ) -> ExportRecord {
@@ -217,8 +224,8 @@ pub(super) fn record_of(
     ExportRecord {
         name: options.name.clone(),
         params: options.params.clone(),
-        digest: stored.digest,
-        size: stored.len,
+        digest,
+        size,
         suffix: options.suffix.clone(),
         media_type: options.suffix.media_type().to_owned(),
         producer,

@@ -91,16 +91,25 @@ impl Repo {
 
     /// Refuses a name that differs from an existing one only where file systems do not look.
     pub(super) fn check_name_is_unique(&self, name: &ExportName) -> Result<()> {
-        let (others, folded) = (self.export_names()?, name.fold());
-        others.iter().filter(|other| other.fold() == folded).try_for_each(|other| refuse_twin(name, other))
+        let Some(root) = self.work_dir() else { return Ok(()) };
+        let folded = name.fold();
+        // Of thousands of names only these need a closer look: others of ASCII letters fold to something else.
+        let may_be_twin = |folder: &DirEntry| {
+            let component = folder.file_name();
+            let component = component.as_encoded_bytes();
+            !component.is_ascii() || component.contains(&b'%') || component.eq_ignore_ascii_case(folded.as_bytes())
+        };
+        let mut others = entries(&root.join(EXPORTS_DIR))?;
+        others.retain(may_be_twin);
+        let mut twins = others.iter().filter_map(name_of).filter(|other| other.fold() == folded);
+        twins.try_for_each(|other| refuse_twin(name, &other))
     }
 
     /// Returns the names that have a folder of records in the work tree, in no order.
     pub(super) fn export_names(&self) -> Result<Vec<ExportName>> {
         let Some(root) = self.work_dir() else { return Ok(vec![]) };
         let folders = entries(&root.join(EXPORTS_DIR))?;
-        let name = |folder: &DirEntry| ExportName::parse(&decode_component(folder.file_name().to_str()?)?).ok();
-        Ok(folders.iter().filter_map(name).collect())
+        Ok(folders.iter().filter_map(name_of).collect())
     }
 
     /// Returns where a key's record lies in the work tree; `None` in a bare repository.
@@ -139,6 +148,11 @@ fn sorted_entries(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Returns what is in a directory; where there is none, nothing.
+/// Returns the export whose records a folder holds.
+fn name_of(folder: &DirEntry) -> Option<ExportName> {
+    ExportName::parse(&decode_component(folder.file_name().to_str()?)?).ok()
+}
+
 fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
     match std_fs::read_dir(dir) {
         Ok(entries) => Ok(entries.collect::<io::Result<_>>()?),

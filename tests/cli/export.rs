@@ -35,3 +35,29 @@ fn the_same_bytes_again_are_unchanged() {
     assert!(run.stderr.contains("unchanged since v1"), "{run}");
     assert_eq!(sandbox.git(&["status", "--porcelain"]).ok().text(), "");
 }
+
+#[test]
+fn a_file_that_did_not_change_for_long_is_not_read_again() {
+    let sandbox = Sandbox::ready();
+    // Nobody can set when a file was changed last, so this one is older than this test.
+    let found = std::process::Command::new("git").arg("--exec-path").output().expect("git runs").stdout;
+    let file = std::path::Path::new(String::from_utf8_lossy(&found).trim()).join("git");
+    let file = file.to_string_lossy();
+    let first = sandbox.onenb(&["export", "Tool", &file, "--suffix", ".bin"]).ok();
+    assert!(!first.stderr.contains("not read"), "{first}");
+    let digest = sandbox.onenb(&["resolve", "working:Tool"]).ok().text();
+    for name in ["Tool", "Other"] {
+        let again = sandbox.onenb(&["export", name, &file, "--suffix", ".bin"]).ok();
+        assert!(again.stderr.contains("not read again"), "{again}");
+        assert_eq!(sandbox.onenb(&["resolve", &format!("working:{name}")]).ok().text(), digest);
+    }
+    assert!(sandbox.onenb(&["cat", "working:Other"]).ok().stdout == std::fs::read(&*file).expect("the file"));
+    // Without the data there is nothing to go by.
+    for class in ["data", "meta"] {
+        onenb::fs::remove_folder(&sandbox.in_repo(&format!(".git/onenb/packs/{class}"))).expect("removes");
+    }
+    onenb::fs::remove_folder(&sandbox.in_repo(".git/onenb/index")).expect("removes");
+    let anew = sandbox.onenb(&["export", "Tool", &file, "--suffix", ".bin"]).ok();
+    assert!(!anew.stderr.contains("not read"), "{anew}");
+    assert!(sandbox.onenb(&["cat", "working:Tool"]).ok().stdout == std::fs::read(&*file).expect("the file"));
+}
