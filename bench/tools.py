@@ -52,8 +52,8 @@ class Onenb(Tool):
         self.ingest = (
             f"(cd data && if [ $(ls | wc -l) -gt 20 ]; then {several}; else {one_by_one}; fi) && {commit}"
         )
-        names = "$(git ls-tree --full-tree --name-only $STATE:.1nb/exports)"
-        self.restore = f"mkdir out && cd out && for name in {names}; do {onenb} get -q $STATE:$name; done"
+        names = "git ls-tree --full-tree --name-only $STATE:.1nb/exports"
+        self.restore = f'mkdir out && cd out && {names} | sed "s/^/$STATE:/" | {onenb} get -q --batch -'
         if self.has("repack", "Usage"):
             self.tidy = f"{onenb} repack -q"
 
