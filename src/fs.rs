@@ -189,14 +189,16 @@ pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
 /// returns where something was. All are durable on return, many at a time as in [`write_many`].
 ///
 /// # Errors
-/// The operating system's error; some of the files may then be published.
+/// The operating system's error with the path before it; some of the files may then be published.
 pub fn publish_many(files: &[PendingFile], replace: bool) -> io::Result<Vec<PathBuf>> {
     let publish = |file: &PendingFile| -> io::Result<Option<PathBuf>> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("`{}`: {error}", file.target.display()));
+        file.sync().map_err(named)?;
         if replace {
-            file.publish_name()?;
+            file.replace_target().map_err(named)?;
             return Ok(None);
         }
-        Ok((!file.publish_new_name()?).then(|| file.target.clone()))
+        Ok((!file.take_target().map_err(named)?).then(|| file.target.clone()))
     };
     let parts = side_by_side(files, |part| part.iter().map(publish).collect::<io::Result<Vec<_>>>())?;
     let dirs: BTreeSet<&Path> = files.iter().map(|file| parent_of(&file.target)).collect();
@@ -218,7 +220,8 @@ fn publish_all(files: &[(PathBuf, Vec<u8>)]) -> io::Result<BTreeSet<PathBuf>> {
         fs::create_dir_all(parent)?;
         let mut file = PendingFile::create(path)?;
         file.write_all(bytes)?;
-        file.publish_name()?;
+        file.close()?;
+        file.replace_target()?;
         changed.insert(parent.to_path_buf());
     }
     Ok(changed)
@@ -402,43 +405,43 @@ impl PendingFile {
     ///
     /// # Errors
     /// The operating system's error; the final name is then unchanged.
-    pub fn publish(self) -> io::Result<()> {
-        self.publish_name()?;
+    pub fn publish(mut self) -> io::Result<()> {
+        self.close()?;
+        self.replace_target()?;
         sync_dir(parent_of(&self.target))
     }
 
-    /// As [`PendingFile::publish`], but the name is durable only when the directory is synced.
-    fn publish_name(&self) -> io::Result<()> {
-        self.sync()?;
-        fault::step()?;
-        fs::rename(&self.temporary, &self.target)
+    fn close(&mut self) -> io::Result<()> {
+        let synced = self.sync();
+        self.file = None;
+        synced
     }
 
     fn sync(&self) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), sync_file)
     }
 
-    /// Returns the final name.
-    #[must_use]
-    pub fn target(&self) -> &Path {
-        &self.target
+    /// Gives the file its final name, which is durable when the directory is synced.
+    fn replace_target(&self) -> io::Result<()> {
+        fault::step()?;
+        fs::rename(&self.temporary, &self.target)
     }
 
     /// Syncs the bytes and puts them under the final name unless that exists; `false` means that it does.
     ///
     /// # Errors
     /// The operating system's error.
-    pub fn publish_new(self) -> io::Result<bool> {
-        let is_new = self.publish_new_name()?;
+    pub fn publish_new(mut self) -> io::Result<bool> {
+        self.close()?;
+        let is_new = self.take_target()?;
         if is_new {
             sync_dir(parent_of(&self.target))?;
         }
         Ok(is_new)
     }
 
-    /// As [`PendingFile::publish_new`], but the name is durable only when the directory is synced.
-    fn publish_new_name(&self) -> io::Result<bool> {
-        self.sync()?;
+    /// Gives the file its final name unless that exists. The name is durable when the directory is synced.
+    fn take_target(&self) -> io::Result<bool> {
         fault::step()?;
         // A hard link is create-only on every file system that has one; the temporary name goes with `self`.
         match fs::hard_link(&self.temporary, &self.target) {

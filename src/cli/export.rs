@@ -24,7 +24,7 @@ Examples:
 /// Export a file, a directory, or stdin, under a name
 ///
 /// The data is durable in the local store when the command ends, and readable as `working:NAME`. Commit .1nb to bind it
-/// to a commit. Files of a directory that look as they did the last time are not read again.
+/// to a commit. Files on a local disk that look as they did the last time are not read again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {

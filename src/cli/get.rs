@@ -147,7 +147,7 @@ pub(super) fn could_not_write(output: &Path, cause: io::Error) -> Error {
     Error::from(cause).context(format!("could not write `{}`", output.display()))
 }
 
-pub(super) fn exists(output: &Path) -> Error {
+fn exists(output: &Path) -> Error {
     Error::new(ErrorKind::Conflict, format!("`{}` exists", output.display()))
         .with_hint("replace it with `--force`, or choose another name with `-o FILE`")
 }

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use super::args::{ParamArgs, warn_of_move};
 use super::command::usage;
 use super::errors::{Exit, Failure};
-use super::get::{could_not_write, exists};
+use super::get::could_not_write;
 use super::json::{Files, WrittenFile, document};
 use super::output::Context;
 use super::{input, render};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{PendingFile, publish_many};
 use crate::{MovedTag, Progress, ResolvedExport, Workspace};
 
 /// Files that get their names together; each is open until then.
-const GROUP_LEN: usize = 256;
+const GROUP_LEN: usize = 64;
 
 /// One line of a list.
 struct Item {
@@ -26,74 +26,122 @@ struct Item {
 pub(super) fn run(list: &Path, params: &ParamArgs, force: bool, ctx: &Context) -> Result<Exit, Failure> {
     let workspace = ctx.workspace();
     // All lines are looked at before anything is written.
-    let items = read_list(list, params, &workspace)?;
+    let items = read_list(list, params, force, &workspace)?;
     warn_once(items.iter().filter_map(|item| item.export.moved.as_ref()), ctx);
-    refuse_conflicts(&items, force)?;
-    let mut progress = ctx.progress();
-    let total = items.iter().map(|item| item.export.export.record.size).sum();
-    let mut at = Progress { doing: "writing", done: 0, total: Some(total) };
-    let (mut buffer, mut waiting) = (input::buffer(), vec![]);
-    for Item { export, output } in &items {
-        let before = at.done;
-        let mut tell = |news: Progress| progress.update(Progress { done: before + news.done, total: at.total, ..news });
-        if export.export.record.suffix.is_directory() {
-            workspace.restore_directory(export, output, &mut tell)?;
-        } else {
-            let of_write = |cause| Failure::from(could_not_write(output, cause));
-            let mut file = PendingFile::create(output).map_err(of_write)?;
-            let start = Progress { done: 0, ..at };
-            input::copy(&mut workspace.read(export)?, &mut file, &mut buffer, start, of_write, &mut tell)?;
-            waiting.push(file);
+    let mut done = 0;
+    write(&items, &workspace, force, ctx, &mut done).map_err(|failure| match failure {
+        Failure::Error(error) if done > 0 => {
+            let what = format!("{done} of {} were written before", render::count(items.len() as u64, "export"));
+            Failure::Error(error.context(what))
         }
-        at.done += export.export.record.size;
-        if waiting.len() == GROUP_LEN {
-            publish(&std::mem::take(&mut waiting), force)?;
-        }
-    }
-    publish(&waiting, force)?;
-    drop(progress);
+        failure => failure,
+    })?;
     warn_once(items.iter().filter_map(|item| item.export.noticed()), ctx);
     let written = |item: &Item| WrittenFile {
         path: item.output.to_string_lossy().into_owned(),
         size: item.export.export.record.size,
     };
     ctx.conclude(&document(Files { files: items.iter().map(written).collect() }), || {
-        format!("wrote {}, {}", render::count(items.len() as u64, "export"), render::size(total))
+        format!("wrote {}, {}", render::count(items.len() as u64, "export"), render::size(total_len(&items)))
     })?;
     Ok(Exit::Success)
 }
 
-fn read_list(list: &Path, params: &ParamArgs, workspace: &Workspace) -> Result<Vec<Item>> {
+fn write(items: &[Item], workspace: &Workspace, force: bool, ctx: &Context, done: &mut usize) -> Result<(), Failure> {
+    let mut progress = ctx.progress();
+    let mut at = Progress { doing: "writing", done: 0, total: Some(total_len(items)) };
+    let mut buffer = input::buffer();
+    for group in items.chunks(GROUP_LEN) {
+        let mut files = vec![];
+        for Item { export, output } in group {
+            let before = at.done;
+            let mut tell =
+                |news: Progress| progress.update(Progress { done: before + news.done, total: at.total, ..news });
+            if export.export.record.suffix.is_directory() {
+                workspace.restore_directory(export, output, &mut tell)?;
+            } else {
+                let of_write = |cause| Failure::from(could_not_write(output, cause));
+                let mut file = PendingFile::create(output).map_err(of_write)?;
+                let start = Progress { done: 0, ..at };
+                input::copy(&mut workspace.read(export)?, &mut file, &mut buffer, start, of_write, &mut tell)?;
+                files.push(file);
+            }
+            at.done += export.export.record.size;
+        }
+        let refused = publish_many(&files, force).map_err(|cause| Error::from(cause).context("could not write"))?;
+        if let Some(output) = refused.first() {
+            return Err(exists(output, force).into());
+        }
+        *done += group.len();
+    }
+    Ok(())
+}
+
+fn total_len(items: &[Item]) -> u64 {
+    items.iter().map(|item| item.export.export.record.size).sum()
+}
+
+fn read_list(list: &Path, params: &ParamArgs, force: bool, workspace: &Workspace) -> Result<Vec<Item>> {
     let params = params.parse()?;
+    let mut places = Places::default();
     let item = |line: &str| -> Result<Item> {
         let (spec, output) = line.split_once('\t').map_or((line, None), |(spec, file)| (spec, Some(file)));
         let export = workspace.resolve(&workspace.parse_spec(spec, &params)?)?;
-        let output = output.map_or_else(|| crate::restored_name(&export.export.record), PathBuf::from);
+        let own_name = crate::restored_name(&export.export.record);
+        let mut output = output.map_or_else(|| own_name.clone(), PathBuf::from);
+        if output.is_dir() {
+            output.push(own_name);
+        }
+        places.take(&output)?;
+        let may_replace = force && !export.export.record.suffix.is_directory() && !output.is_dir();
+        if !may_replace && output.symlink_metadata().is_ok() {
+            return Err(exists(&output, may_replace || !force));
+        }
         Ok(Item { export, output })
     };
     input::read_list(list, "get", item)
 }
 
-/// Refuses what would write over a file or a folder, also one of the same list.
-fn refuse_conflicts(items: &[Item], force: bool) -> Result<()> {
-    let mut outputs = BTreeSet::new();
-    for Item { export, output } in items {
-        if !outputs.insert(output) {
-            return Err(usage(format!("two lines of the list write `{}`", output.display()), "get"));
+/// Where a list writes, however it is spelled.
+#[derive(Default)]
+struct Places(BTreeSet<PathBuf>);
+
+impl Places {
+    /// Refuses what another line writes, and what would lie in it or hold it.
+    fn take(&mut self, output: &Path) -> Result<()> {
+        let shown = output.display();
+        let refuse = |message: String| Err(usage(message, "get"));
+        let Some(place) = place_of(output).filter(|_| output.as_os_str() != "-") else {
+            return refuse(format!("`{shown}` is no name of a file"));
+        };
+        let is_within = place.ancestors().skip(1).any(|above| self.0.contains(above));
+        // What starts with a path follows it.
+        let holds = self.0.range(place.clone()..).next().is_some_and(|next| next.starts_with(&place));
+        if is_within || holds {
+            return refuse(format!("another line of the list writes `{shown}`, above it or below it"));
         }
-        let may_replace = force && !export.export.record.suffix.is_directory();
-        if !may_replace && output.symlink_metadata().is_ok() {
-            return Err(exists(output));
-        }
+        self.0.insert(place);
+        Ok(())
     }
-    Ok(())
 }
 
-/// Gives files that were written their names.
-fn publish(files: &[PendingFile], force: bool) -> Result<()> {
-    let Some(first) = files.first() else { return Ok(()) };
-    let refused = publish_many(files, force).map_err(|cause| could_not_write(first.target(), cause))?;
-    refused.first().map_or(Ok(()), |output| Err(exists(output)))
+/// Returns the path without links and detours, as far as it exists; `None` for what names no file.
+fn place_of(output: &Path) -> Option<PathBuf> {
+    let name = output.file_name()?;
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match parent.canonicalize() {
+        Ok(parent) => Some(parent.join(name)),
+        Err(_) => Some(place_of(parent)?.join(name)),
+    }
+}
+
+fn exists(output: &Path, may_force: bool) -> Error {
+    let hint = if may_force && !output.is_dir() {
+        "replace files with `--force`, or put another name behind the tab"
+    } else {
+        "a folder is never replaced: remove it, or put another name behind the tab"
+    };
+    Error::new(ErrorKind::Conflict, format!("`{}` exists", output.display())).with_hint(hint)
 }
 
 /// Warns of each tag that names another commit on the remote, once.

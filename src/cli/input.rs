@@ -34,7 +34,7 @@ fn unreadable(path: &Path, cause: io::Error) -> Error {
 pub(super) fn read_list<T>(
     list: &Path,
     command: &'static str,
-    parse: impl Fn(&str) -> Result<T, Error>,
+    mut parse: impl FnMut(&str) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     let mut from = BufReader::new(open(list)?);
     let mut items = vec![];

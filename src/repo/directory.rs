@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use super::export::record_of;
 use super::files::Source;
 use super::read::ExportReader;
-use super::stat_cache::{Stamp, StatCache};
+use super::stat_cache::{Stamp, StatCache, shows_every_change};
 use super::types::{BoundExport, ExportOptions, ExportOutcome, Progress, ProgressFn, ResolvedExport};
 use super::{Repo, Workspace};
 use crate::error::{Error, ErrorKind, Result};
@@ -83,6 +83,7 @@ impl Repo {
         self.check_export(&options.name)?;
         options.suffix = options.suffix.into_directory();
         let root = dir.canonicalize().map_err(|error| could_not("read", dir, error))?;
+        let is_noted = shows_every_change(&root);
         let _hold = self.hold()?;
         let started = SystemTime::now();
         let entries = scan(&root)?;
@@ -91,7 +92,8 @@ impl Repo {
             repo: self,
             before: self.member_contents(&earlier),
             root: &root,
-            known: StatCache::load(self, &root),
+            known: if is_noted { StatCache::load(self, &root) } else { StatCache::default() },
+            is_noted,
             noted: StatCache::default(),
             batch: self.store()?.batch(&WriteOptions::default())?,
             started,
@@ -113,7 +115,9 @@ impl Repo {
         let content = (stored.digest, manifest.total_len());
         let record = record_of(&options, content, self.producer(options.producer.as_deref()), None);
         let export = self.conclude(&options, record, stored_len)?;
-        noted.save(self, &root);
+        if is_noted {
+            noted.save(self, &root);
+        }
         Ok(DirectoryOutcome { export, members: manifest.members().len(), files_read })
     }
 
@@ -145,6 +149,7 @@ struct Intake<'a> {
     before: BTreeMap<MemberPath, ContentDigest>,
     root: &'a Path,
     known: StatCache,
+    is_noted: bool,
     noted: StatCache,
     batch: ContentBatch,
     started: SystemTime,
@@ -175,7 +180,8 @@ impl Intake<'_> {
 
     fn read(&mut self, path: &MemberPath, stamp: &Stamp, progress: ProgressFn<'_>) -> Result<ContentDigest> {
         let place = self.root.join(path.as_str());
-        let source = Source { place: &place, stamp: *stamp, started: self.started, is_noted: true };
+        let file = File::open(&place).map_err(|error| could_not("read", &place, error))?;
+        let source = Source { place: &place, file, stamp: *stamp, started: self.started, is_noted: self.is_noted };
         let mut writer = self.batch.writer(self.before.get(path).copied().into_iter().collect());
         source.read(&mut self.progress, progress, |bytes| Ok(writer.push(bytes)?))?;
         let stored = self.batch.add(writer)?;

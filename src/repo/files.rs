@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::Repo;
 use super::export::{check_is_file, record_of};
-use super::stat_cache::{Stamp, StatCache};
+use super::stat_cache::{Stamp, StatCache, shows_every_change};
 use super::types::{ExportOptions, ExportOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::{Progress, ProgressFn};
@@ -32,6 +32,7 @@ pub struct FileOutcome {
 /// A file as it looked when its export began.
 pub(super) struct Source<'a> {
     pub(super) place: &'a Path,
+    pub(super) file: File,
     pub(super) stamp: Stamp,
     pub(super) started: SystemTime,
     /// Whether it is noted how the file looks: a change through a memory map must show then.
@@ -41,35 +42,40 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Reads the whole file in pieces, and fails if it changes meanwhile.
     pub(super) fn read(
-        &self,
+        mut self,
         at: &mut Progress,
         progress: ProgressFn<'_>,
         mut push: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let failed = |error| Error::from(error).context(format!("could not read `{}`", self.place.display()));
-        let mut file = File::open(self.place).map_err(failed)?;
         let looks_the_same = |file: &File| file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == self.stamp);
         if self.is_noted && self.stamp.is_settled(self.started) {
-            crate::fs::sync_file(&file).map_err(failed)?;
+            crate::fs::sync_file(&self.file).map_err(failed)?;
         }
-        let same_before = looks_the_same(&file);
+        let same_before = looks_the_same(&self.file);
         let (mut buffer, mut len) = (vec![0; COPY_LEN], 0);
         // Whoever appends to it may never end.
-        while len <= self.stamp.size() {
+        while len <= self.stamp.size() || looks_the_same(&self.file) {
             if !progress(*at) {
                 return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
             }
-            let count = file.read(&mut buffer).map_err(failed)?;
+            let count = match self.file.read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                count => count.map_err(failed)?,
+            };
             let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
             push(bytes)?;
             len += count as u64;
             at.done += count as u64;
         }
-        if same_before && looks_the_same(&file) && len == self.stamp.size() {
+        // What a program makes up when it is asked for, as in `/sys`, says any length.
+        if same_before && looks_the_same(&self.file) && (len == self.stamp.size() || !self.is_noted) {
             return Ok(());
         }
         let message = format!("`{}` changed while it was exported", self.place.display());
-        Err(Error::new(ErrorKind::Failed, message).with_hint("export again when nothing writes to it"))
+        Err(Error::new(ErrorKind::Failed, message).with_hint(
+            "export again when nothing writes to it, or pipe it in: `onenb export NAME - --suffix .x < FILE`",
+        ))
     }
 }
 
@@ -82,9 +88,12 @@ impl Repo {
     pub fn export_file(&self, options: ExportOptions, path: &Path, progress: ProgressFn<'_>) -> Result<FileOutcome> {
         let failed = |error| Error::from(error).context(format!("could not read `{}`", path.display()));
         let started = SystemTime::now();
-        let place = path.canonicalize().map_err(failed)?;
-        let stamp = Stamp::of(&place.metadata().map_err(failed)?);
-        let is_noted = stamp.size() >= MIN_NOTED_LEN;
+        // Networks look again at what they remember of a file when it is opened.
+        let file = File::open(path).map_err(failed)?;
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        // A name of `/proc` may lead to a file that has none.
+        let (place, has_name) = path.canonicalize().map_or((path.to_path_buf(), false), |place| (place, true));
+        let is_noted = has_name && stamp.size() >= MIN_NOTED_LEN && shows_every_change(&place);
         if is_noted {
             self.check_export(&options.name)?;
             check_is_file(&options.suffix)?;
@@ -100,7 +109,7 @@ impl Repo {
         }
         let mut writer = self.export(options)?;
         let mut at = Progress { doing: "exporting", done: 0, total: Some(stamp.size()) };
-        let source = Source { place: &place, stamp, started, is_noted };
+        let source = Source { place: &place, file, stamp, started, is_noted };
         source.read(&mut at, progress, |bytes| Ok(writer.write_all(bytes)?))?;
         let export = writer.finish()?;
         if is_noted {
@@ -120,9 +129,10 @@ mod tests {
     fn read(is_noted: bool, change: impl Fn(&Path)) -> Result<Vec<u8>> {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("file");
-        crate::fs::write_atomic(&place, &[7; COPY_LEN + 1]).unwrap();
-        let stamp = Stamp::of(&place.metadata().unwrap());
-        let source = Source { place: &place, stamp, started: SystemTime::now(), is_noted };
+        crate::fs::write_atomic(&place, &vec![7; COPY_LEN + 1]).unwrap();
+        let file = File::open(&place).unwrap();
+        let stamp = Stamp::of(&file.metadata().unwrap());
+        let source = Source { place: &place, file, stamp, started: SystemTime::now(), is_noted };
         let (mut at, mut bytes) = (Progress { doing: "reading", done: 0, total: None }, vec![]);
         source.read(
             &mut at,
@@ -143,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_while_it_is_read_is_refused() {
-        assert!(read(true, |_| ()).unwrap() == [7; COPY_LEN + 1]);
+        assert!(read(true, |_| ()).unwrap() == vec![7; COPY_LEN + 1]);
         let append = |place: &Path| File::options().append(true).open(place).unwrap().write_all(b"more").unwrap();
         let cut = |place: &Path| File::options().write(true).open(place).unwrap().set_len(9).unwrap();
         for is_noted in [true, false] {

@@ -148,11 +148,6 @@ fn sorted_entries(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Returns what is in a directory; where there is none, nothing.
-/// Returns the export whose records a folder holds.
-fn name_of(folder: &DirEntry) -> Option<ExportName> {
-    ExportName::parse(&decode_component(folder.file_name().to_str()?)?).ok()
-}
-
 fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
     match std_fs::read_dir(dir) {
         Ok(entries) => Ok(entries.collect::<io::Result<_>>()?),
@@ -166,4 +161,9 @@ fn relative(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
     let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
     parts.join("/")
+}
+
+/// Returns the export whose records a folder holds.
+fn name_of(folder: &DirEntry) -> Option<ExportName> {
+    ExportName::parse(&decode_component(folder.file_name().to_str()?)?).ok()
 }

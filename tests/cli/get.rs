@@ -30,14 +30,15 @@ fn many_exports_are_written_by_one_command() {
     let sandbox = Sandbox::tagged();
     sandbox.write("model/a.txt", b"a");
     let files: Vec<_> = (0..600).map(|number| (format!("Part{number}"), format!("{number}\n").repeat(400))).collect();
-    let list: String = files
-        .iter()
-        .map(|(name, text)| format!("{name}\t{}\n", sandbox.write(&format!("{name}.txt"), text.as_bytes()).display()))
-        .collect();
+    let export = |(name, text): &(String, String)| {
+        format!("{name}\t{}", sandbox.write(&format!("{name}.txt"), text.as_bytes()).display())
+    };
+    let list = files.iter().map(export).collect::<Vec<_>>().join("\n");
     sandbox.onenb_with(&["export", "--batch", "-"], list.as_bytes()).ok();
     sandbox.onenb(&["export", "Model", "model"]).ok();
-    let mut list: String = files.iter().map(|(name, _)| format!("working:{name}\tout/{name}.txt\n")).collect();
-    list.push_str("\nv1:Sales\tout/deep/sales.csv\nworking:Model\tout/model\n");
+    let restore = |(name, _): &(String, String)| format!("working:{name}\tout/{name}.txt");
+    let mut list = files.iter().map(restore).collect::<Vec<_>>().join("\n");
+    list.push_str("\n\nv1:Sales\tout/deep/sales.csv\nworking:Model\tout/model\n");
     let run = sandbox.onenb_with(&["get", "--batch", "-", "--json"], list.as_bytes()).ok();
     assert_eq!(run.json()["files"].as_array().expect("rows").len(), 602);
     let read = |path: &str| std::fs::read(sandbox.in_repo(path)).expect("a file");
@@ -54,7 +55,7 @@ fn many_exports_are_written_by_one_command() {
     let again = "v1:Sales\tnew.csv\nworking:Part1\tout/Part1.txt\n";
     sandbox.write("out/Part1.txt", b"mine");
     let refused = sandbox.onenb_with(&["get", "--batch", "-"], again.as_bytes());
-    refused.fails(1, &["`out/Part1.txt` exists", "`--force`"]);
+    refused.fails(1, &["line 2", "`out/Part1.txt` exists", "`--force`"]);
     assert!(read("out/Part1.txt") == b"mine" && !sandbox.in_repo("new.csv").exists());
     let run = sandbox.onenb_with(&["get", "--batch", "-", "--force"], again.as_bytes()).ok();
     assert!(run.stderr.contains("wrote 2 exports"), "{run}");
@@ -68,7 +69,13 @@ fn a_bad_line_of_a_list_is_named_and_nothing_is_written() {
         ("Sales", 2, "line 2"),
         ("v1:Nothing\tb.csv", 3, "line 2"),
         ("v9:Sales\tb.csv", 3, "line 2"),
-        ("v1:Sales\ta.csv", 2, "two lines"),
+        ("v1:Sales\ta.csv", 2, "line 2"),
+        ("v1:Sales\t./a.csv", 2, "another line"),
+        ("v1:Sales\t../repo/sub/../a.csv", 2, "line 2"),
+        ("v1:Sales\ta.csv/b.csv", 2, "another line"),
+        ("v1:Sales\t", 2, "line 2"),
+        ("v1:Sales\t-", 2, "no name of a file"),
+        ("v1:Sales\tnew/..", 2, "line 2"),
     ] {
         let list = format!("v1:Sales\ta.csv\n{line}\n");
         sandbox.onenb_with(&["get", "--batch", "-"], list.as_bytes()).fails(code, &[word]);

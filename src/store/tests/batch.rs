@@ -30,6 +30,27 @@ fn a_batch_is_invisible_until_committed_and_shares_frames() {
 }
 
 #[test]
+fn who_reads_the_next_content_of_a_frame_need_not_decode_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let contents = [random(1, 5000), random(2, 5000)];
+    let mut batch = store.batch(&WriteOptions::default()).unwrap();
+    for content in &contents {
+        let mut writer = batch.writer(vec![]);
+        writer.push(content).unwrap();
+        batch.add(writer).unwrap();
+    }
+    batch.commit().unwrap();
+    let [first, second] = contents.each_ref().map(|content| ContentDigest::of(content));
+    assert!(get(&store, &first).unwrap() == contents[0]);
+    // What is gone from the disk can only come from what was decoded for the first.
+    super::delta::flip_at(dir.path(), 64);
+    assert!(get(&store, &second).unwrap() == contents[1]);
+    drop(store);
+    assert!(get(&open(dir.path()), &second).is_err());
+}
+
+#[test]
 fn a_dropped_batch_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

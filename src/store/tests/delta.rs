@@ -361,7 +361,7 @@ fn frame_of(store: &Store, digest: &ContentDigest) -> u64 {
 }
 
 /// Flips a byte in the payload of the frame at a position of the open pack.
-fn flip_at(root: &Path, offset: u64) {
+pub(super) fn flip_at(root: &Path, offset: u64) {
     let pack = files(&root.join("packs/data"), ".open").remove(0);
     let mut bytes = std::fs::read(&pack).unwrap();
     let at = usize::try_from(offset).unwrap();
