@@ -30,19 +30,19 @@ const MAX_LEN: u64 = 1024 * 1024 * 1024;
 /// Coarsest time stamps that file systems keep.
 const GRANULARITY_NS: u64 = 2_000_000_000;
 
-/// File systems on local disks, on which every change of a file's bytes shows once it was synced. An overlay is none: it
-/// may lie on memory.
+/// File systems on local disks, on which every change of a file's bytes shows once it was synced. An overlay is none,
+/// because it may lie on memory.
 const TRUSTED: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs"];
 
-/// Returns whether how a file looks says that it did not change; `place` is canonical. No where that is not known, which
+/// Returns whether how a file looks says that it did not change; `place` is canonical. Not where that is unknown, which
 /// costs reading the file.
 pub(super) fn shows_every_change(place: &Path) -> bool {
     let mounts = fs::read_bounded(Path::new("/proc/self/mountinfo"), MAX_MOUNTS_LEN).unwrap_or_default();
     file_system_of(place, &String::from_utf8_lossy(&mounts)).is_some_and(|kind| TRUSTED.contains(&kind))
 }
 
-/// Finds the type of the file system that a path is on; see `proc_pid_mountinfo(5)`. Names with odd characters are escaped
-/// there and match nothing, so that a mount point above them counts: those are not trusted either.
+/// Finds the type of the file system that a path is on; see `proc_pid_mountinfo(5)`. Odd characters are escaped there:
+/// a mount point with one counts for all that starts as it does up to there, and is not trusted.
 fn file_system_of<'a>(place: &Path, mounts: &'a str) -> Option<&'a str> {
     let mut nearest = None;
     for line in mounts.lines() {
