@@ -365,7 +365,8 @@ def main():
             for name in options.only:
                 PARTS[name](bench)
     if options.json:
-        figures = {"machine": about, "options": vars(options), "figures": bench.figures}
+        scale = {name: getattr(options, name) for name in ("only", "rounds", "exports", "megabytes")}
+        figures = {"machine": about, "options": scale, "figures": bench.figures}
         pathlib.Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
 
 
