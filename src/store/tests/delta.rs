@@ -96,6 +96,26 @@ fn what_comes_from_everywhere_stands_alone_and_the_next_version_leans_on_it() {
 }
 
 #[test]
+fn what_comes_after_sorted_and_new_rows_is_found_again() {
+    let (mut rows, mut moved) = (table(8, 300_000), table(9, 120_000));
+    let before = [moved.concat(), rows.concat()].concat();
+    moved.sort_by_key(|row| *blake3::hash(row).as_bytes());
+    for row in rows.iter_mut().step_by(5000) {
+        row.splice(0..1, *b"1");
+    }
+    let strange = [moved.concat(), random(3, 7_000_000)].concat();
+    let stored = |bytes: &[u8], has_parent: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let parent = has_parent.then(|| put(&store, &before).digest);
+        store.put_content(bytes, &over(&parent.into_iter().collect::<Vec<_>>())).unwrap().stored_bytes
+    };
+    let late = stored(&[strange.clone(), rows.concat()].concat(), true) - stored(&strange, true);
+    let alone = stored(&rows.concat(), false);
+    assert!(late * 2 < alone, "{late} {alone}");
+}
+
+#[test]
 fn rows_that_moved_far_are_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
