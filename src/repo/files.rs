@@ -73,9 +73,8 @@ impl Source<'_> {
             return Ok(());
         }
         let message = format!("`{}` changed while it was exported", self.place.display());
-        Err(Error::new(ErrorKind::Failed, message).with_hint(
-            "export again when nothing writes to it, or pipe it in: `onenb export NAME - --suffix .x < FILE`",
-        ))
+        Err(Error::new(ErrorKind::Failed, message)
+            .with_hint("export again when nothing writes to it, or export a copy of it"))
     }
 }
 
